@@ -1,0 +1,315 @@
+"""The socket that a reader thread and any number of sender threads may share.
+
+Stock clients read and write one ``SSLSocket`` from two threads. OpenSSL forbids that, CPython does not prevent it,
+and over TLS 1.3 a ticket that arrives during a write ends in a crash or in corrupt records. Rules here:
+
+1. The socket is non-blocking. Every call on it is made under ``_calls``, and never waits there: readiness is awaited
+   outside the lock, so that a reader with nothing to read does not keep a sender out.
+2. ``_frames`` gives a sender the line for one whole ``sendall``, so frames never interleave. The turn is awaited with
+   the sender's own deadline.
+3. A ``sendall`` that left half a frame behind ends the connection: whatever the next one wrote would be read as the
+   rest of it. That holds for timeouts, errors and exceptions from outside (Ctrl+C) alike.
+4. ``abort()`` takes no lock. It shuts the TCP connection down, which wakes whoever waits for it. It goes past
+   ``SSLSocket.shutdown``, which would drop the TLS layer under a reader and hand it ciphertext as data.
+5. Received bytes are kept in one buffer, filled 64 KiB at a time, and read by whoever owns the reading side: first the
+   upgrade, then the reader thread.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+import time
+
+from rtsync.vocabulary.deadline import Deadline
+from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
+
+__all__ = ["GuardedSocket", "LineBroken", "wait_ready"]
+
+_CHUNK = 65536
+# One TLS record. Longer writes would keep the reader out of the TLS layer for as long as they encrypt.
+_RECORD = 16384
+
+
+class LineBroken(ConnectionError):
+    """The socket is dead: reset, ended, or aborted from another thread. The text says which."""
+
+
+def wait_ready(sock: socket.socket, *, write: bool, timeout: float | None, also: socket.socket | None = None) -> bool:
+    """Block until ``sock`` can be read or written, or ``also`` can be read; False when ``timeout`` seconds passed.
+
+    Modules are looked up at call time, so that gevent's replacements are used where it is in charge.
+    """
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT if write else select.POLLIN)
+        if also is not None:
+            poll.register(also, select.POLLIN)
+        # Rounded up: a wait of less than a millisecond must not become a busy loop.
+        return bool(poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))))
+    readers = [also] if also is not None else []
+    writers = [sock] if write else []
+    ready = select.select(readers if write else [sock, *readers], writers, [], timeout)
+    return any(ready)
+
+
+class GuardedSocket:
+    """A connected socket, plain or TLS, safe for one reading thread and many writing ones."""
+
+    def __init__(self, sock: socket.socket, *, send_timeout: float = 20.0) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._record = _RECORD if isinstance(sock, ssl.SSLSocket) else 1 << 20
+        self._calls = threading.Lock()  # Rule 1.
+        self._frames = threading.RLock()  # Rule 2. Reentrant only so that its release can tell whose it is.
+        self._mid_frame = False
+        self._half_record = False
+        self._wakeup: socket.socket | None = None
+        self._dead: str | None = None
+        self.send_timeout = send_timeout
+        self.buffer = b""
+        self.position = 0
+        self.last_received = time.monotonic()
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    # -- reading: one thread ------------------------------------------------------------------------------------
+
+    @property
+    def available(self) -> int:
+        """Bytes received and not yet taken."""
+        return len(self.buffer) - self.position
+
+    def fill(self, until: float | None) -> bool:
+        """Receive what there is, waiting until ``until`` (monotonic clock; None: for ever).
+
+        Returns False when nothing came in time. Raises ``LineBroken`` at the end of the stream.
+        """
+        data = self._receive(until)
+        if data is None:
+            return False
+        self.buffer = self.buffer[self.position :] + data if self.available else data
+        self.position = 0
+        return True
+
+    def gather(self, size: int, until: float | None) -> bool:
+        """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are.
+
+        Pieces of a large message are joined once, not appended one to the other.
+        """
+        rest = self.buffer[self.position :]
+        parts = [rest] if rest else []
+        have = len(rest)
+        try:
+            while have < size:
+                data = self._receive(until)
+                if data is None:
+                    return False
+                parts.append(data)
+                have += len(data)
+                # A peer that never pauses must not put ``until`` off for ever.
+                if until is not None and self.last_received >= until:
+                    return have >= size
+        finally:
+            self.buffer, self.position = b"".join(parts), 0
+        return True
+
+    def take(self, size: int) -> bytes:
+        """The next ``size`` available bytes."""
+        start = self.position
+        self.position = start + size
+        return self.buffer[start : self.position]
+
+    def _receive(self, until: float | None) -> bytes | None:
+        while True:
+            write = False
+            data = None
+            with self._calls:
+                self._check()
+                try:
+                    data = self._sock.recv(_CHUNK)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    pass
+                except ssl.SSLWantWriteError:
+                    write = True
+                except OSError as error:
+                    raise self._broken(error) from error
+            if data is not None:
+                return self._received(data)
+            if not self._ready(write=write, until=until, also=self._wakeup) or self._woken():
+                return None
+
+    def wake_by(self, wakeup: socket.socket) -> None:
+        """Let a byte on ``wakeup`` end the reader's wait early, as if nothing had come in time. Set before reading."""
+        self._wakeup = wakeup
+
+    def _woken(self) -> bool:
+        try:
+            return self._wakeup is not None and bool(self._wakeup.recv(_RECORD))
+        except OSError:  # Nothing there.
+            return False
+
+    def _received(self, data: bytes) -> bytes:
+        if not data:
+            raise LineBroken(self._dead or "the server ended the connection without a close frame")
+        self.last_received = time.monotonic()
+        self.received_bytes += len(data)
+        return data
+
+    # -- writing: any thread ------------------------------------------------------------------------------------
+
+    def sendall(self, data: bytes, timeout: float | None = None, *, give_up: bool = True) -> None:
+        """Hand all of ``data`` to the kernel, not interleaved with any other ``sendall``.
+
+        Args:
+            data: one or more whole frames.
+            timeout: seconds for all of it, ``send_timeout`` where None.
+            give_up: whether a peer that took no byte in that time ends the connection. Without it that is a
+                ``WaitTimeout``, for frames that may as well go unsent (pings).
+
+        Raises:
+            WaitTimeout: other senders kept the line busy for the whole time; nothing was sent.
+            SendTimeout: the peer does not read; the connection is given up (rule 3).
+            LineBroken: the connection is dead.
+        """
+        deadline = Deadline(self.send_timeout if timeout is None else timeout)
+        # The release is one C call behind any exception, also one that lands between the acquisition and the next
+        # line (Ctrl+C): an RLock knows whether it is ours, which no variable could be sure to say.
+        try:
+            if not self._frames.acquire(timeout=deadline.remaining() or 0.001):
+                raise WaitTimeout(
+                    f"other threads' sends have kept the line busy for {deadline.timeout:g} s; nothing of this one was"
+                    " sent. Give send() more time, or send less from the other threads"
+                )
+            if self._mid_frame:
+                raise UsageError(
+                    "send() in a signal handler that interrupted a send() of the same thread; set a flag in the"
+                    " handler and send afterwards"
+                )
+            self._write(memoryview(data), deadline, give_up)
+        finally:
+            try:
+                self._frames.release()
+            except RuntimeError:  # Not ours: the turn never came.
+                pass
+
+    def _write(self, view: memoryview, deadline: Deadline, give_up: bool) -> None:
+        self._check()
+        if not give_up and not self._ready(write=True, until=deadline.at):
+            # Asked before the first byte: a record that OpenSSL has once accepted can no longer be left unsent.
+            raise WaitTimeout("the server does not read at the moment; nothing was sent")
+        sent: list[int] = []
+        self._mid_frame = True
+        try:
+            while (done := sum(sent)) < len(view):
+                self._write_some(view[done : done + self._record], deadline, sent)
+        except BaseException as error:
+            begun = 0 < sum(sent) < len(view) or self._half_record
+            if begun or (give_up and isinstance(error, SendTimeout)):
+                why = "the server stopped reading" if isinstance(error, SendTimeout) else "it was interrupted"
+                self.abort(f"a send did not finish: {why}")
+            elif isinstance(error, SendTimeout):
+                raise WaitTimeout("the server does not read at the moment; nothing was sent") from error
+            raise
+        finally:
+            self._mid_frame = False
+            self.sent_bytes += sum(sent)
+
+    def _write_some(self, view: memoryview, deadline: Deadline, sent: list[int]) -> None:
+        while True:
+            write = True
+            with self._calls:
+                self._check()
+                # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
+                # a frame of several records counts as begun.
+                self._half_record |= len(view) == self._record == _RECORD
+                try:
+                    # On a plain socket one C call sends and records how much: an exception from outside (Ctrl+C) can
+                    # land before or behind it, but not between, so that an interrupted send knows what it left behind.
+                    sent.extend(map(self._sock.send, (view,)))
+                    self._half_record = False
+                    return
+                except (BlockingIOError, ssl.SSLWantWriteError):
+                    self._half_record = self._record == _RECORD  # OpenSSL keeps it and wants the same bytes again.
+                except ssl.SSLWantReadError:
+                    write = False
+                except OSError as error:
+                    raise self._broken(error) from error
+            if not self._ready(write=write, until=deadline.at):
+                raise SendTimeout(
+                    f"the server has not read for {deadline.timeout:g} s; the event was not sent in full and the"
+                    " connection is given up. Open a new session; send_timeout sets the limit"
+                )
+
+    # -- both ---------------------------------------------------------------------------------------------------
+
+    def abort(self, why: str) -> None:
+        """End the connection now. Takes no lock: callable from any thread, a signal handler or a finalizer."""
+        if self._dead is None:
+            self._dead = why
+        try:
+            if isinstance(self._sock, ssl.SSLSocket):
+                super(ssl.SSLSocket, self._sock).shutdown(socket.SHUT_RDWR)  # Rule 4.
+            else:
+                self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """End the connection and give the descriptor back. Called by the reading thread only."""
+        self.abort("closed")
+        with self._calls:
+            self._sock.close()
+
+    def abandon(self) -> None:
+        """In a forked child: give the descriptor back without a word to the peer, whose connection is the parent's."""
+        self._dead = "this process is a fork of the one that opened the connection"
+        try:
+            socket.close(self._sock.detach())
+        except OSError:
+            pass
+
+    def fileno(self) -> int:
+        """The descriptor, or -1."""
+        return self._sock.fileno()
+
+    def _ready(self, *, write: bool, until: float | None, also: socket.socket | None = None) -> bool:
+        timeout = None if until is None else max(0.0, until - time.monotonic())
+        try:
+            return wait_ready(self._sock, write=write, timeout=timeout, also=also) or bool(self._dead)
+        except (OSError, ValueError) as error:  # Closed under us: the descriptor is -1.
+            raise self._broken(error) from error
+
+    def _check(self) -> None:
+        if self._dead is not None:
+            raise LineBroken(self._dead)
+
+    def _broken(self, error: Exception) -> LineBroken:
+        """``error`` as LineBroken; no TLS or system text carries payload."""
+        return LineBroken(self._dead or f"{type(error).__name__}: {error}")
+
+    # -- the face that websocket.WebSocket expects of its socket -------------------------------------------------
+
+    def recv(self, size: int) -> bytes:
+        """Up to ``size`` of the received bytes, waiting for the first one."""
+        if not self.available:
+            self.fill(None)
+        return self.take(min(size, self.available))
+
+    def send(self, data: bytes) -> int:
+        """All of ``data``, as one turn."""
+        self.sendall(data)
+        return len(data)
+
+    def gettimeout(self) -> float | None:
+        """The timeout of blocking calls: none, deadlines are per call."""
+        return None
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Ignored: deadlines are per call."""
+
+    def shutdown(self, how: int) -> None:
+        """The whole connection, as ``abort``."""
+        self.abort("shut down")

@@ -1,0 +1,70 @@
+"""What threads sleep on: ``Bell`` (look again) and ``Latch`` (happened, for ever).
+
+``threading.Event`` and ``Condition`` would do, but an exception that lands in their wait (Ctrl+C, Celery's soft time
+limit) can leave an inner lock held, and the thread that signals then hangs. Here every waiter sleeps on a raw lock of
+its own and no lock is shared, so nothing can be left held, and ringing is allowed in a signal handler.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from rtsync.vocabulary.deadline import Deadline
+
+__all__ = ["Bell", "Latch"]
+
+
+class Bell:
+    """Wakes the threads that wait for something to become true."""
+
+    __slots__ = ("_gates",)
+
+    def __init__(self) -> None:
+        self._gates: list[threading.Lock] = []
+
+    def ring(self) -> None:
+        """Have everyone who waits look again. Threads: any."""
+        while self._gates:
+            try:
+                gate = self._gates.pop()
+            except IndexError:  # Another thread rings too, and took the last one.
+                return
+            gate.release()
+
+    def wait_until(self, true: Callable[[], bool], timeout: float | None) -> bool:
+        """Block until ``true()``, asked now and at each ring, at most ``timeout`` seconds. Returns the last answer."""
+        if true():
+            return True
+        deadline = Deadline(timeout)
+        while not deadline.passed:
+            gate = threading.Lock()
+            gate.acquire()
+            self._gates.append(gate)
+            if true():  # Asked again behind the append: the ring may have come just before it.
+                return True
+            left = deadline.remaining()
+            gate.acquire(timeout=-1 if left is None else left)
+        return true()
+
+
+class Latch:
+    """Unset, then set, for ever."""
+
+    __slots__ = ("_bell", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._bell = Bell()
+
+    def __bool__(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        """Wake everyone who waits and everyone who will. Threads: any, more than once."""
+        self._set = True
+        self._bell.ring()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block until set, at most ``timeout`` seconds. Returns whether it is set."""
+        return self._bell.wait_until(self.__bool__, timeout)

@@ -1,0 +1,250 @@
+"""Signals: blinker's, made ordered, isolated and safe for threads. The only module that knows blinker.
+
+Stock ``blinker.Signal`` calls receivers in no order, stops at the first that raises, and loses or leaks receivers
+when threads connect and disconnect at once. ``SafeSignal`` is a ``blinker.Signal`` (``connect``, ``connect_via``,
+``disconnect``, ``receivers_for``, ``muted``) without these faults.
+
+The signals of this module have the session as sender and serve cross-cutting tools: logging, tracing, metrics. A
+receiver has blinker's shape: ``receiver(session, event)`` or ``receiver(session, **data)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+import blinker
+from blinker import ANY
+
+from rtsync.vocabulary.errors import ConfigurationError
+
+__all__ = [
+    "Board",
+    "SafeSignal",
+    "event_received",
+    "event_sent",
+    "handler_failed",
+    "message_refused",
+    "name_of",
+    "reconnected",
+    "reconnecting",
+    "session_closed",
+    "session_opened",
+]
+
+logger = logging.getLogger("rtsync.handlers")
+
+Receiver = TypeVar("Receiver", bound=Callable[..., Any])
+OnError = Callable[[Callable[..., Any], Exception], None]
+OnCall = Callable[[Callable[..., Any]], None]
+
+
+class _OrderedSet(dict[Any, None]):
+    """The operations that blinker uses of a set, in order of insertion."""
+
+    def add(self, member: Any) -> None:
+        self[member] = None
+
+    def discard(self, member: Any) -> None:
+        self.pop(member, None)
+
+    def remove(self, member: Any) -> None:
+        del self[member]
+
+    def copy(self) -> _OrderedSet:
+        return _OrderedSet(self)
+
+    def __or__(self, other: Any) -> _OrderedSet:  # type: ignore[override]
+        return _OrderedSet({**self, **dict.fromkeys(other)})
+
+
+class SafeSignal(blinker.Signal):
+    """A ``blinker.Signal`` that calls its receivers in the order of their connection, each whatever the others do.
+
+    Threads: connect, disconnect and send from any thread.
+    """
+
+    set_class = _OrderedSet  # type: ignore[assignment]
+
+    def __init__(self, doc: str | None = None) -> None:
+        super().__init__(doc)
+        self._registry = threading.RLock()  # Guards blinker's four dictionaries, which it changes in several steps.
+        self._by_keyword: set[Any] = set()
+
+    def connect(self, receiver: Receiver, sender: Any = ANY, weak: bool = True) -> Receiver:
+        """Have ``receiver`` called on every send, or only for ``sender``.
+
+        Args:
+            receiver: called as ``receiver(session, event)``.
+            sender: the session to listen to; any by default.
+            weak: hold the receiver weakly, as blinker does: it vanishes with its last other reference. A lambda
+                would vanish at once, so one gets a warning; ``session.on`` holds strongly.
+
+        Raises:
+            ConfigurationError: the receiver is a coroutine function.
+        """
+        _check_receiver(receiver, weak)
+        with self._registry:
+            if not _takes_position(receiver):
+                self._by_keyword.add(_identity(receiver))
+            return super().connect(receiver, sender, weak)
+
+    def disconnect(self, receiver: Callable[..., Any], sender: Any = ANY) -> None:
+        """Call ``receiver`` no more."""
+        with self._registry:
+            super().disconnect(receiver, sender)
+
+    def receivers_for(self, sender: Any) -> Generator[Callable[..., Any], None, None]:
+        """The receivers to call for ``sender``, in the order of their connection."""
+        with self._registry:
+            receivers = list(super().receivers_for(sender))
+        yield from receivers
+
+    def emit(self, sender: Any, on_error: OnError, on_call: OnCall | None = None, **data: Any) -> None:
+        """Call every receiver; a failing one is handed to ``on_error`` and does not stop the others.
+
+        Args:
+            sender: the session.
+            on_error: called with receiver and exception.
+            on_call: called with each receiver before it.
+            data: given to the receivers; a single value by position where they take it so.
+        """
+        if not self.receivers or self.is_muted:
+            return
+        for receiver in self.receivers_for(sender):
+            if on_call is not None:
+                on_call(receiver)
+            try:
+                if _identity(receiver) in self._by_keyword or len(data) != 1:
+                    receiver(sender, **data)
+                else:
+                    receiver(sender, *data.values())
+            except Exception as error:
+                on_error(receiver, error)
+
+    def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
+        with self._registry:
+            super()._disconnect(receiver_id, sender_id)
+            self._forget_unused(receiver_id)
+
+    def _make_cleanup_sender(self, sender_id: Any) -> Callable[[Any], None]:
+        stock = super()._make_cleanup_sender(sender_id)
+
+        def cleanup(reference: Any) -> None:
+            with self._registry:
+                concerned = list(self._by_sender.get(sender_id, ()))
+                stock(reference)
+                for receiver_id in concerned:
+                    self._forget_unused(receiver_id)
+
+        return cleanup
+
+    def _make_cleanup_receiver(self, receiver_id: Any) -> Callable[[Any], None]:
+        stock = super()._make_cleanup_receiver(receiver_id)
+
+        def cleanup(reference: Any) -> None:
+            with self._registry:
+                stock(reference)
+
+        return cleanup
+
+    def _forget_unused(self, receiver_id: Any) -> None:
+        """Stock blinker keeps a receiver that was connected for one sender, even when that connection is gone."""
+        if not self._by_receiver.get(receiver_id):
+            self._by_receiver.pop(receiver_id, None)
+            self.receivers.pop(receiver_id, None)
+            self._by_keyword.discard(receiver_id)
+
+
+class Board:
+    """The signals of one session, one per event type that somebody asked for, and ``"*"`` for all events.
+
+    Signals are made when a program asks for one, never from what comes over the wire.
+
+    Threads: any.
+    """
+
+    ALL = "*"
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()  # One signal per type, also when two threads ask at once.
+        self._signals: dict[str, SafeSignal] = {}
+
+    def signal(self, event_type: str) -> SafeSignal:
+        """The signal of ``event_type``."""
+        with self._making:
+            found = self._signals.get(event_type)
+            if found is None:
+                found = self._signals[event_type] = SafeSignal(f"{event_type} events of one session. Data: event.")
+            return found
+
+    def wants(self, event_type: str) -> bool:
+        """Whether anybody is to be called for ``event_type``."""
+        signals = self._signals
+        if not signals and not event_received.receivers:
+            return False
+        return any(signal.receivers for signal in self._concerned(event_type)) or bool(event_received.receivers)
+
+    def emit(self, session: Any, event: Any, on_error: OnError, on_call: OnCall) -> None:
+        """Call who listens to ``event``: the session's handlers for its type, those for all, then the module's."""
+        for signal in (*self._concerned(event.type), event_received):
+            signal.emit(session, on_error, on_call, event=event)
+
+    def _concerned(self, event_type: str) -> list[SafeSignal]:
+        found = (self._signals.get(event_type), self._signals.get(self.ALL))
+        return [signal for signal in found if signal is not None]
+
+
+def _identity(receiver: Callable[..., Any]) -> Any:
+    function = getattr(receiver, "__func__", None)
+    return id(receiver) if function is None else (id(function), id(receiver.__self__))  # type: ignore[attr-defined]
+
+
+def _check_receiver(receiver: Callable[..., Any], weak: bool) -> None:
+    if not callable(receiver):
+        raise ConfigurationError(f"a handler must be callable, not {type(receiver).__name__}")
+    if inspect.iscoroutinefunction(receiver) or inspect.iscoroutinefunction(getattr(receiver, "__call__", None)):  # noqa: B004
+        raise ConfigurationError(
+            f"{name_of(receiver)} is a coroutine function; rtsync calls plain functions. Wrap it:"
+            " lambda session, event: asyncio.run_coroutine_threadsafe(f(session, event), loop)"
+        )
+    if weak and (isinstance(receiver, functools.partial) or getattr(receiver, "__name__", "") == "<lambda>"):
+        warnings.warn(
+            f"{name_of(receiver)} is connected weakly, so it is gone when nothing else refers to it; use"
+            " session.on(...), or connect(..., weak=False)",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _takes_position(receiver: Callable[..., Any]) -> bool:
+    """Whether the second argument can be given by position, whatever its name."""
+    try:
+        inspect.signature(receiver).bind(None, None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def name_of(receiver: Callable[..., Any]) -> str:
+    """A handler's name for people."""
+    name = getattr(receiver, "__qualname__", None) or getattr(receiver, "__name__", None)
+    if name is None:
+        inner = getattr(receiver, "func", None)  # functools.partial
+        return name_of(inner) if callable(inner) else type(receiver).__name__
+    return f"{getattr(receiver, '__module__', '?')}.{name}"
+
+
+session_opened = SafeSignal("A session is open. Data: none.")
+session_closed = SafeSignal("A session has ended. Data: error (SessionClosed).")
+event_received = SafeSignal("An event arrived; sent after the session's own handlers. Data: event (Event).")
+event_sent = SafeSignal("An event was handed to the kernel; called in the sending thread. Data: event (dict).")
+message_refused = SafeSignal("A message was not a JSON object and was ignored. Data: error (ProtocolError).")
+reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
+reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
+handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")

@@ -1,0 +1,552 @@
+"""The line: one WebSocket connection, a ``WebSocketApp`` with its face kept and its engine replaced.
+
+This is the only module that knows websocket-client. ``Line`` is a ``WebSocketApp``: ``run_forever`` in the reader
+thread, ``send`` and ``close`` from any other, the same callbacks. The stock engine is not safe for threads: over TLS
+it crashes with a second sending thread, it closes up to ten seconds late, loses close codes, carries credentials to
+redirect targets, knows no deadlines and no limits, and re-checks UTF-8 in pure Python. Ours:
+
+1. stands on a socket of our own (``network``, ``upgrade``, ``guard``), opened under one deadline;
+2. cuts whole text frames out of the receive buffer itself, and leaves every other frame (fragments, control frames,
+   reserved bits, odd opcodes) to websocket-client's ``WebSocket.recv_frame`` and its checks, once the frame is whole;
+3. measures silence in received bytes, mid-frame ones included, and pings before it gives up;
+4. answers the peer's close code with the same, and a broken protocol with the code that names the fault;
+5. ends within its timeout whatever the peer does: ``close`` awaits the end, then aborts the socket.
+
+Messages are delivered as bytes, never decoded here: the JSON decoder checks UTF-8 once, strictly, and a
+``UnicodeDecodeError`` out of ``on_message`` closes with 1007.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import websocket
+from websocket import ABNF
+
+from rtsync.edges.guard import GuardedSocket, LineBroken
+from rtsync.edges.latch import Latch
+from rtsync.edges.network import Address, Interrupt, Interrupted, Route, open_tcp, wrap_tls
+from rtsync.edges.upgrade import connect_through, upgrade
+from rtsync.vocabulary.deadline import Deadline
+from rtsync.vocabulary.errors import (
+    CloseCause,
+    ConfigurationError,
+    ConnectTimeout,
+    ProtocolError,
+    RealtimeError,
+    SendTimeout,
+    UsageError,
+    WaitTimeout,
+)
+
+__all__ = ["Ending", "Line", "LineOptions"]
+
+logger = logging.getLogger("rtsync.line")
+
+_TEXT_FRAME = 0x81  # FIN, no reserved bits, opcode text
+_CONTROL_PATIENCE = 1.0  # seconds that a ping, pong or close frame may wait for the line
+_LONGEST_REASON = 123  # bytes; RFC 6455 5.5.1 leaves 125 for code and reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineOptions:
+    """How a line behaves. Times in seconds, sizes in bytes."""
+
+    connect_timeout: float = 10.0
+    send_timeout: float = 20.0
+    close_timeout: float = 3.0
+    heartbeat: float | None = 20.0
+    max_message_size: int = 64 << 20
+    tls: ssl.SSLContext | None = None
+    proxy: str | bool | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a line ended.
+
+    Attributes:
+        code: close code; 1005 where the peer's frame had none, 1006 where no close frame came, None where the line
+            never opened.
+        reason: the peer's reason text.
+        cause: who or what ended it.
+        message: one sentence for people.
+        error: what failed, where something failed.
+    """
+
+    code: int | None
+    reason: str
+    cause: CloseCause
+    message: str
+    error: Exception | None = None
+
+
+class _Unanswered(Exception):
+    """Our close frame got no answer in time."""
+
+
+class Line(websocket.WebSocketApp):
+    """One connection, used once: ``run_forever()`` opens it, reads until it ends, and returns.
+
+    Args:
+        url: ``ws://`` or ``wss://``.
+        header: headers of the upgrade, or a callable that gives them, asked in the reader thread at each connect,
+            within the connect deadline.
+        options: deadlines, limits, TLS and proxy.
+        on_open: called in the reader thread once the upgrade is done.
+        on_message: called in the reader thread with the bytes of each message.
+        on_error: called in the reader thread with what failed, where something failed.
+        on_close: called in the reader thread at the end, always, with close code and reason.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        header: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
+        *,
+        options: LineOptions | None = None,
+        on_open: Callable[[Any], None] | None = None,
+        on_message: Callable[[Any, Any], None] | None = None,
+        on_error: Callable[[Any, Any], None] | None = None,
+        on_close: Callable[[Any, Any, Any], None] | None = None,
+        on_ping: Callable[[Any, bytes], None] | None = None,
+        on_pong: Callable[[Any, bytes], None] | None = None,
+    ) -> None:
+        super().__init__(
+            url, on_open=on_open, on_message=on_message, on_error=on_error, on_close=on_close, on_ping=on_ping,
+            on_pong=on_pong,
+        )  # fmt: skip
+        self._headers = header if callable(header) else lambda: header or {}
+        self.options = options or LineOptions()
+        self.phase = "credential"
+        self.ending: Ending | None = None
+        self.finished = Latch()
+        self.response_headers: Mapping[str, str] = {}
+        self._address = Address.of(url)
+        self._interrupt = Interrupt()
+        self._guard: GuardedSocket | None = None
+        self._reader: threading.Thread | None = None
+        self._open = False
+        self._partial = bytearray()
+        self._in_message = False
+        self._closing = threading.Lock()  # Taken once, by whoever sends the close frame, and never given back.
+        self._close_sent = False
+        self._close_received: tuple[int, str] | None = None
+        self._closed_by_us = False
+        self._close_by: float | None = None
+        self._pinged = 0.0
+
+    # -- the face ------------------------------------------------------------------------------------------------
+
+    @property
+    def counters(self) -> tuple[int, int]:
+        """Bytes received and sent on this connection, TLS not counted."""
+        guard = self._guard
+        return (0, 0) if guard is None else (guard.received_bytes, guard.sent_bytes)
+
+    def run_forever(self, *args: Any, **kwargs: Any) -> bool:
+        """Open the line, deliver messages until it ends, and return whether it failed.
+
+        Threads: the calling thread becomes the reader; all callbacks run in it. May be called once.
+        """
+        if args or kwargs:
+            raise UsageError("a Line takes its settings as LineOptions, not as arguments of run_forever()")
+        if self._reader is not None:
+            raise UsageError("a Line is used once; make a new one to connect again")
+        self._reader = threading.current_thread()
+        self.keep_running = True
+        failure: BaseException | None = None
+        try:
+            self._interrupt.arm()
+            self._connect()
+            self._call(self.on_open)
+            self._pump()
+        except BaseException as error:
+            failure = error
+        self._end(failure)
+        return self.has_errored
+
+    def send(self, data: bytes | str, opcode: int = ABNF.OPCODE_TEXT, timeout: float | None = None) -> None:
+        """Hand one message to the kernel.
+
+        Raises:
+            LineBroken: the line is not open.
+            SendTimeout, WaitTimeout: see ``GuardedSocket.sendall``.
+
+        Threads: any; messages of one thread stay in order, and messages never interleave.
+        """
+        if not self._open or self._close_sent or self._guard is None:
+            raise LineBroken("the line is not open")
+        self._guard.sendall(ABNF.create_frame(data, opcode).format(), timeout)
+
+    def send_text(self, text_data: str) -> None:
+        """Send a text message."""
+        self.send(text_data)
+
+    def send_bytes(self, data: bytes | bytearray) -> None:
+        """Send a binary message."""
+        self.send(bytes(data), ABNF.OPCODE_BINARY)
+
+    def close(self, code: int = 1000, reason: str = "", timeout: float | None = None, wait: bool = True) -> None:  # type: ignore[override]
+        """End the line: at once while it connects, with a close frame once it is open.
+
+        Returns when the reader has ended, after ``timeout`` seconds (``close_timeout`` where None) at the latest and
+        a moment for it to notice. With ``wait=False``, and in the reader thread, it returns once the frame is sent.
+
+        Raises:
+            ConfigurationError: a code that no close frame may carry, or a reason that is not text.
+
+        Threads: any, also several at once.
+        """
+        payload = _close_payload(code, reason)
+        self.keep_running = False
+        self._closed_by_us = True
+        deadline = Deadline(self.options.close_timeout if timeout is None else timeout)
+        self._close_by = (
+            deadline.at if self._close_by is None or deadline.at is None else min(self._close_by, deadline.at)
+        )
+        if self._open:
+            self._send_close(payload, deadline)
+            self._interrupt.set()  # The reader may sleep past ``_close_by``.
+        else:
+            self.abort("closed while connecting")
+        if not wait or self._reader in (None, threading.current_thread()):
+            return
+        if not self.finished.wait(deadline.remaining()):
+            self.abort("the server did not answer the close")
+            self.finished.wait(_CONTROL_PATIENCE)
+
+    def abort(self, why: str) -> None:
+        """End the line now, without a word to the peer. Takes no lock. Threads: any, also a finalizer."""
+        self._interrupt.set()
+        guard = self._guard
+        if guard is not None:
+            guard.abort(why)
+
+    def abandon(self) -> None:
+        """In a forked child: give the descriptors back and leave the connection to the parent."""
+        self._open = False
+        self._interrupt.close()
+        if self._guard is not None:
+            self._guard.abandon()
+
+    # -- opening -------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        deadline = Deadline(self.options.connect_timeout)
+        headers = dict(self._headers())
+        self._interrupt.check()
+        if deadline.passed:
+            raise ConnectTimeout(
+                f"the credential took longer than the {deadline.timeout:g} s of connect_timeout", phase="credential"
+            )
+        route = Route.to(self._address, self.options.proxy)
+        guard = self._socket(route, deadline)
+        self.phase = "upgrade"
+        self.response_headers = upgrade(guard, self._address, headers, _secrets(headers), deadline)
+        self.sock = websocket.WebSocket(skip_utf8_validation=True)
+        self.sock.sock = guard  # type: ignore[assignment]
+        self.sock.connected = True
+        guard.wake_by(self._interrupt.reader)
+        self._open = True
+        self._interrupt.check()
+        self.phase = "session"
+
+    def _socket(self, route: Route, deadline: Deadline) -> GuardedSocket:
+        host, port = (route.proxy.host, route.proxy.port) if route.proxy else (self._address.host, self._address.port)
+        raw = open_tcp(host, port, deadline, self._interrupt, self._set_phase)
+        guard = self._guarded(raw)
+        if route.proxy is not None:
+            self.phase = "proxy"
+            connect_through(guard, route.proxy, self._address, deadline)
+        if self._address.secure:
+            self.phase = "tls"
+            guard = self._guarded(wrap_tls(raw, self._address.host, self.options.tls, deadline, self._interrupt))
+        return guard
+
+    def _set_phase(self, phase: str) -> None:
+        self.phase = phase
+
+    def _guarded(self, sock: Any) -> GuardedSocket:
+        self._guard = GuardedSocket(sock, send_timeout=self.options.send_timeout)
+        self._interrupt.check()  # close() may have looked for the guard just before there was one.
+        return self._guard
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Deliver messages until the peer's close frame."""
+        while self._close_received is None:
+            self._deliver_buffered()
+            self._check_closing()
+            self._deliver_next()
+
+    def _deliver_buffered(self) -> None:
+        """Rule 2: the whole, unfragmented text frames in the buffer, without a system call or an object a frame."""
+        guard = self._guard
+        assert guard is not None
+        buffer, start, end = guard.buffer, guard.position, len(guard.buffer)
+        limit, on_message = self.options.max_message_size, self.on_message
+        while end - start >= 10 and buffer[start] == _TEXT_FRAME and not self._in_message:
+            length = buffer[start + 1]
+            start += 2
+            if length == 126:
+                length = buffer[start] << 8 | buffer[start + 1]
+                start += 2
+            elif length == 127:
+                length = int.from_bytes(buffer[start : start + 8], "big")
+                start += 8
+            elif length > 127:  # Masked: not from a server.
+                return
+            if length > limit or start + length > end:
+                return
+            guard.position = start = start + length
+            if on_message is not None:
+                on_message(self, buffer[start - length : start])
+
+    def _deliver_next(self) -> None:
+        """One frame of any kind, received whole and then read and checked by websocket-client."""
+        self._await_frame()
+        assert self.sock is not None
+        frame: ABNF = self.sock.recv_frame()  # type: ignore[no-untyped-call]
+        if frame.opcode == ABNF.OPCODE_CLOSE:
+            self._on_close_frame(_payload(frame))
+        elif frame.opcode == ABNF.OPCODE_PING:
+            self._send_control(_payload(frame), ABNF.OPCODE_PONG)
+            self._call(self.on_ping, frame.data)
+        elif frame.opcode == ABNF.OPCODE_PONG:
+            self._call(self.on_pong, frame.data)
+        else:
+            self._on_data_frame(frame)
+
+    def _on_data_frame(self, frame: ABNF) -> None:
+        if (frame.opcode == ABNF.OPCODE_CONT) != self._in_message:
+            what = "a continuation without a beginning" if not self._in_message else "a message inside another"
+            raise ProtocolError(f"the server sent {what}", close_code=1002)
+        data = _payload(frame)
+        if self._in_message or not frame.fin:
+            # One growing buffer, not a list of pieces: a million empty or tiny fragments must not cost more than
+            # the message that they are.
+            self._partial += data
+        self._in_message = not frame.fin
+        if not frame.fin:
+            return
+        message = bytes(self._partial) if self._partial else data
+        self._partial = bytearray()
+        if self.on_message is not None:
+            self.on_message(self, message)
+
+    def _await_frame(self) -> None:
+        """Receive until the next frame is whole; refuse what is too large or not a server's before reading it."""
+        guard = self._guard
+        assert guard is not None
+        self._await(2)
+        first, second = guard.buffer[guard.position], guard.buffer[guard.position + 1]
+        length = second & 0x7F
+        if second & 0x80:
+            raise ProtocolError("the server sent a masked frame (RFC 6455 5.1)", close_code=1002)
+        if first & 0x08 and (length > 125 or not first & 0x80):
+            raise ProtocolError("the server sent a long or fragmented control frame (RFC 6455 5.5)", close_code=1002)
+        head = {126: 4, 127: 10}.get(length, 2)
+        self._await(head)
+        if head > 2:
+            length = int.from_bytes(guard.buffer[guard.position + 2 : guard.position + head], "big")
+        size = 0 if first & 0x08 else length + len(self._partial)  # A control frame is no part of a message.
+        if size > self.options.max_message_size:
+            raise ProtocolError(
+                f"the server sent a message of {size} bytes or more; max_message_size is"
+                f" {self.options.max_message_size}. Raise it if such messages are wanted",
+                close_code=1009,
+            )
+        self._await(head + length)
+
+    def _await(self, size: int) -> None:
+        guard = self._guard
+        assert guard is not None
+        while guard.available < size:
+            if not guard.gather(size, self._wake_at(guard)):
+                self._on_silence(guard)
+
+    # -- silence -------------------------------------------------------------------------------------------------
+
+    def _wake_at(self, guard: GuardedSocket) -> float | None:
+        """The next moment at which silence means something."""
+        moments = [] if self._close_by is None else [self._close_by]
+        if self.options.heartbeat:
+            moments.append(max(self._pinged, guard.last_received) + self.options.heartbeat)
+        return min(moments, default=None)
+
+    def _check_closing(self) -> None:
+        if self._close_by is not None and time.monotonic() >= self._close_by:
+            raise _Unanswered
+
+    def _on_silence(self, guard: GuardedSocket) -> None:
+        self._check_closing()
+        now = time.monotonic()
+        heartbeat = self.options.heartbeat
+        if not heartbeat or now - max(self._pinged, guard.last_received) < heartbeat:
+            return
+        # Counted from the ping, not from the last byte: a callback may have kept this thread from reading for long,
+        # and then the silence was ours.
+        if self._pinged > guard.last_received:
+            raise LineBroken(
+                f"not a byte from the server for {2 * heartbeat:g} s, a ping included (heartbeat={heartbeat:g})"
+            )
+        self._pinged = now
+        self._send_control(b"", ABNF.OPCODE_PING)
+
+    def _send_control(self, payload: bytes, opcode: int) -> None:
+        assert self._guard is not None
+        try:
+            frame = ABNF.create_frame(payload, opcode).format()
+            self._guard.sendall(frame, _CONTROL_PATIENCE, give_up=False)
+        except WaitTimeout:  # Another sender has the line. It has its own deadline, and the heartbeat goes on counting.
+            logger.debug("no room on the line for a control frame")
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def _on_close_frame(self, payload: bytes) -> None:
+        code = struct.unpack("!H", payload[:2])[0] if payload else 1005
+        reason = payload[2:].decode("utf-8")  # Strictly: RFC 6455 5.5.1; a fault closes with 1007.
+        self._close_received = (code, reason)
+        self._send_close(payload[:2], Deadline(_CONTROL_PATIENCE))
+
+    def _send_close(self, payload: bytes, deadline: Deadline) -> None:
+        if self._guard is None or not self._closing.acquire(blocking=False):
+            return
+        self._close_sent = True
+        patience = deadline.remaining(_CONTROL_PATIENCE)
+        try:
+            self._guard.sendall(ABNF.create_frame(payload, ABNF.OPCODE_CLOSE).format(), patience)
+        except (WaitTimeout, SendTimeout, LineBroken, UsageError):
+            self.abort("the close frame could not be sent")
+
+    def _end(self, failure: BaseException | None) -> None:
+        self.ending = self._ending(failure)
+        code = self._close_code_for(failure)
+        if code is not None:
+            self._send_close(struct.pack("!H", code), Deadline(_CONTROL_PATIENCE))
+            self._drain()
+        self._open = False
+        self.keep_running = False
+        if self._guard is not None:
+            self._guard.close()
+        self._interrupt.close()
+        self.sock = None
+        self.has_errored = self.ending.error is not None
+        try:
+            if self.ending.error is not None:
+                self._call(self.on_error, self.ending.error)
+            self._call(self.on_close, self.ending.code, self.ending.reason)
+        finally:  # Whatever a callback raises (SystemExit), nobody may wait for ever.
+            self.finished.set()
+
+    def _drain(self) -> None:
+        """Read on until the peer has our close frame: closing over unread bytes would reset it away."""
+        assert self._guard is not None
+        until = time.monotonic() + min(_CONTROL_PATIENCE, self.options.close_timeout)
+        try:
+            while self._guard.fill(until):
+                self._guard.take(self._guard.available)
+                if time.monotonic() >= until:
+                    return
+        except LineBroken:
+            pass
+
+    def _ending(self, failure: BaseException | None) -> Ending:
+        if self._close_received is not None:
+            code, reason = self._close_received
+            return self._closed_ending(code, reason)
+        opened = 1006 if self._open else None
+        if self._closed_by_us and not self._open:  # Whatever the closed socket looked like to the step in progress.
+            return Ending(None, "", CloseCause.USER, "close() was called while connecting")
+        if self._closed_by_us and isinstance(failure, LineBroken | _Unanswered | Interrupted):
+            return Ending(opened, "", CloseCause.USER, "close() was called")
+        if isinstance(failure, Interrupted):
+            failure = LineBroken("it was aborted")
+        if isinstance(failure, LineBroken):
+            return Ending(opened, "", CloseCause.NETWORK, f"the connection was lost: {failure}", failure)
+        return self._failed_ending(failure, opened)
+
+    def _failed_ending(self, failure: BaseException | None, opened: int | None) -> Ending:
+        code = self._close_code_for(failure)
+        if code is not None and isinstance(failure, Exception):
+            cause = CloseCause.SIZE if code == 1009 else CloseCause.PROTOCOL
+            return Ending(code, "", cause, _sentence(failure), _as_protocol_error(failure, code))
+        if isinstance(failure, RealtimeError):
+            return Ending(opened, "", CloseCause.NETWORK, str(failure), failure)
+        logger.error("the reader failed", exc_info=failure)
+        error = failure if isinstance(failure, Exception) else RuntimeError(type(failure).__name__)
+        return Ending(opened, "", CloseCause.NETWORK, f"the reader failed: {type(failure).__name__}", error)
+
+    def _closed_ending(self, code: int, reason: str) -> Ending:
+        if self._closed_by_us:
+            return Ending(code, reason, CloseCause.USER, "close() was called")
+        said = f"{code} {reason}".strip()
+        return Ending(code, reason, CloseCause.SERVER, f"the server closed the session ({said})")
+
+    def _close_code_for(self, failure: BaseException | None) -> int | None:
+        """The close code that names ``failure``, where it is one of the protocol."""
+        if not self._open:
+            return None
+        if isinstance(failure, UnicodeDecodeError):
+            return 1007
+        if isinstance(failure, websocket.WebSocketException):
+            return 1002
+        return failure.close_code if isinstance(failure, ProtocolError) else None
+
+    def _call(self, callback: Callable[..., object] | None, *args: Any) -> None:
+        """A callback other than ``on_message``; its failure is logged and changes nothing."""
+        if callback is None:
+            return
+        try:
+            callback(self, *args)
+        except Exception:
+            logger.exception("a callback of the line failed")
+
+
+def _payload(frame: ABNF) -> bytes:
+    """The payload of a received frame, which websocket-client declares as text or bytes."""
+    return frame.data if isinstance(frame.data, bytes) else frame.data.encode()
+
+
+def _close_payload(code: int, reason: str) -> bytes:
+    """What a close frame of ours carries; the reason is cut to what fits, at a character."""
+    try:
+        text = reason.encode()[:_LONGEST_REASON].decode("utf-8", "ignore").encode()
+        frame = ABNF.create_frame(struct.pack("!H", code) + text, ABNF.OPCODE_CLOSE)
+        frame.validate(skip_utf8_validation=True)
+    except (UnicodeEncodeError, struct.error, websocket.WebSocketException) as error:
+        raise ConfigurationError(
+            f"close() takes a code of RFC 6455 7.4 (1000, or 3000 to 4999 of your own), not {code!r}, and a reason"
+            " that UTF-8 can carry"
+        ) from error
+    return _payload(frame)
+
+
+def _as_protocol_error(failure: Exception, code: int) -> ProtocolError:
+    """``failure`` without what it holds on to: a decoding error carries the whole message, and shows it."""
+    if isinstance(failure, ProtocolError):
+        return failure
+    return ProtocolError(_sentence(failure), close_code=code)
+
+
+def _sentence(failure: Exception) -> str:
+    if isinstance(failure, UnicodeDecodeError):
+        return "the server sent text that is not UTF-8"
+    if isinstance(failure, websocket.WebSocketException):
+        return f"the server broke the WebSocket protocol: {failure}"
+    return str(failure)
+
+
+def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """The credentials in ``headers``, with and without their scheme."""
+    values = [value for name, value in headers.items() if name.lower() in ("authorization", "api-key")]
+    return tuple({part for value in values for part in (value, value.rpartition(" ")[2])})

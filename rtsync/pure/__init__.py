@@ -1,0 +1,1 @@
+"""Rules without threads or sockets: values in, values out."""

@@ -1,0 +1,202 @@
+"""Who asked for what: ties answers and errors of the service to the client events that caused them.
+
+The service answers client events in order (protocol 3.4) and names the cause of an error by ``error.event_id``, but
+not dependably (protocol 5.4): the id may be null although the client sent one. Then the error's code, parameter and
+message say what kind of event it can answer, and the oldest one of that kind that is still unanswered is the cause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Correlation", "Sent"]
+
+_MOST_PENDING = 1024
+# Never acknowledged (protocol 2), so they would pile up among the pending: a few are kept to find errors' causes.
+_UNANSWERED = frozenset({"input_audio_buffer.append", "session.input_audio_buffer.append", "session.close"})
+_MOST_UNANSWERED = 256
+
+_BY_CODE = {
+    "cannot_update_voice": ("session.update",),
+    "conversation_already_has_active_response": ("response.create",),
+    "input_audio_buffer_commit_empty": ("input_audio_buffer.commit",),
+    "invalid_tool_call_id": ("conversation.item.create",),
+    "item_delete_invalid_item_id": ("conversation.item.delete",),
+    "item_retrieve_invalid_item_id": ("conversation.item.retrieve",),
+    "item_truncate_invalid_item_id": ("conversation.item.truncate",),
+    "response_cancel_not_active": ("response.cancel",),
+}
+_BY_PARAM = {
+    "session": ("session.update", "transcription_session.update"),
+    "item": ("conversation.item.create",),
+    "previous_item_id": ("conversation.item.create",),
+    "response": ("response.create",),
+    "response_id": ("response.cancel",),
+    "audio": ("input_audio_buffer.append", "session.input_audio_buffer.append"),
+    "audio_end_ms": ("conversation.item.truncate",),
+    "content_index": ("conversation.item.truncate",),
+}
+_BY_MESSAGE = {
+    "audio messages can be truncated": ("conversation.item.truncate",),
+    "is already shorter than": ("conversation.item.truncate",),
+    "Error deleting item": ("conversation.item.delete",),
+    "Error retrieving item": ("conversation.item.retrieve",),
+    "Cancellation failed": ("response.cancel",),
+    "a transcription session update": ("session.update", "transcription_session.update"),
+}
+# Not the answer to anything: the session as a whole is concerned.
+_NOBODYS = frozenset({"session_expired"})
+_NOBODYS_TYPES = frozenset({"server_error"})
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """A client event on its way.
+
+    Attributes:
+        event_id: its id.
+        type: its type.
+        owner: who sent it; whatever the caller gave.
+        subject: what tells its answer from others of the same type: an item id, a metadata mark, a response id.
+    """
+
+    event_id: str
+    type: str
+    owner: object
+    subject: str | None
+
+
+class Correlation:
+    """The client events that wait for an answer, oldest first."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._pending: dict[str, Sent] = {}
+        self._unanswered: deque[Sent] = deque(maxlen=_MOST_UNANSWERED)
+
+    def sent(self, event: Mapping[str, Any], owner: object) -> Sent:
+        """Note a client event, before its bytes go out, so that no answer can overtake the note."""
+        record = Sent(event["event_id"], event["type"], owner, self._subject(event))
+        if record.type in _UNANSWERED:
+            self._unanswered.append(record)
+            return record
+        if len(self._pending) >= _MOST_PENDING:
+            del self._pending[next(iter(self._pending))]
+        self._pending[record.event_id] = record
+        return record
+
+    def forget(self, record: Sent) -> None:
+        """The event did not go out, or nobody wants its answer any more."""
+        self._pending.pop(record.event_id, None)
+
+    def in_flight(self) -> tuple[str, ...]:
+        """Types of the unanswered events, oldest first."""
+        return tuple(record.type for record in self._pending.values())
+
+    def answered(self, event: Mapping[str, Any]) -> Sent | None:
+        """The client event that this server event (any but ``error``) answers."""
+        rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
+        if rule is None:
+            return None
+        if _inner(event, "item").get("status") == "in_progress":  # The model's own item, announced before it is said.
+            return None
+        requests, subject_of = rule
+        subject = subject_of(event, self._mark)
+        return self._take(requests, lambda sent: sent.subject is None or sent.subject == subject, subject)
+
+    def blamed(self, error: Mapping[str, Any]) -> Sent | None:
+        """The client event that an ``error`` event's ``error`` object answers."""
+        event_id = error.get("event_id")
+        if isinstance(event_id, str):
+            return self._by_id(event_id)
+        if error.get("code") in _NOBODYS or error.get("type") in _NOBODYS_TYPES:
+            return None
+        candidates = _candidates(error)
+        found = self._take(candidates, lambda _: True) if candidates else self._oldest()
+        if found is None and (candidates is None or not _UNANSWERED.isdisjoint(candidates)) and self._unanswered:
+            return self._unanswered.popleft()
+        return found
+
+    def _by_id(self, event_id: str) -> Sent | None:
+        found = self._pending.pop(event_id, None)
+        return found or next((record for record in self._unanswered if record.event_id == event_id), None)
+
+    def _oldest(self) -> Sent | None:
+        return self._pending.pop(next(iter(self._pending)), None) if self._pending else None
+
+    def _take(self, types: Iterable[str], accepts: Callable[[Sent], bool], subject: str | None = None) -> Sent | None:
+        """The oldest pending event of ``types``; one that names exactly ``subject`` goes first."""
+        found = [record for record in self._pending.values() if record.type in types and accepts(record)]
+        if not found:
+            return None
+        exact = [record for record in found if subject is not None and record.subject == subject]
+        chosen = (exact or found)[0]
+        del self._pending[chosen.event_id]
+        return chosen
+
+    def _subject(self, event: Mapping[str, Any]) -> str | None:
+        if event["type"] == "conversation.item.create":
+            return _text(_inner(event, "item").get("id"))
+        if event["type"] == "response.create":
+            return _text(_inner(_inner(event, "response"), "metadata").get(self._mark))
+        return _text(event.get("item_id")) or _text(event.get("response_id"))
+
+
+def _candidates(error: Mapping[str, Any]) -> tuple[str, ...] | None:
+    code, param, message = error.get("code"), error.get("param"), error.get("message")
+    if isinstance(code, str) and code in _BY_CODE:
+        return _BY_CODE[code]
+    if isinstance(param, str) and (known := _BY_PARAM.get(param.split(".")[0].split("[")[0])):
+        return known
+    if isinstance(message, str):
+        return next((types for text, types in _BY_MESSAGE.items() if text in message), None)
+    return None
+
+
+def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    inner = value.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _item(event: Mapping[str, Any], _mark: str) -> str | None:
+    return _text(_inner(event, "item").get("id"))
+
+
+def _item_id(event: Mapping[str, Any], _mark: str) -> str | None:
+    return _text(event.get("item_id"))
+
+
+def _metadata(event: Mapping[str, Any], mark: str) -> str | None:
+    return _text(_inner(_inner(event, "response"), "metadata").get(mark))
+
+
+def _response_id(event: Mapping[str, Any], _mark: str) -> str | None:
+    return _text(_inner(event, "response").get("id"))
+
+
+def _nothing(_event: Mapping[str, Any], _mark: str) -> str | None:
+    return None
+
+
+# Server event -> the client events that it answers, and what in it names the subject (protocol section 2, "answers").
+_ANSWERS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any], str], str | None]]] = {
+    "session.updated": (("session.update", "transcription_session.update"), _nothing),
+    "transcription_session.updated": (("transcription_session.update", "session.update"), _nothing),
+    "conversation.item.added": (("conversation.item.create",), _item),
+    "conversation.item.created": (("conversation.item.create",), _item),
+    "conversation.item.deleted": (("conversation.item.delete",), _item_id),
+    "conversation.item.retrieved": (("conversation.item.retrieve",), _item),
+    "conversation.item.truncated": (("conversation.item.truncate",), _item_id),
+    "input_audio_buffer.committed": (("input_audio_buffer.commit",), _nothing),
+    "input_audio_buffer.cleared": (("input_audio_buffer.clear",), _nothing),
+    "output_audio_buffer.cleared": (("output_audio_buffer.clear",), _nothing),
+    "response.created": (("response.create",), _metadata),
+    "response.done": (("response.cancel",), _response_id),
+}

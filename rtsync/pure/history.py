@@ -1,0 +1,137 @@
+"""What arrived lately, and what of it a thread may still be waiting for.
+
+A wait must find an answer that came between ``send()`` and ``wait_for()``. So every event gets a sequence number and
+stays in a bounded history, and every thread has a window on it:
+
+1. The first ``send`` after a wait opens a new window, at what has arrived by then. Events before it are never returned.
+2. Every event in the window is returned at most once.
+3. A thread that never sent gets its window at its first wait. The thread that opened the session starts with a window
+   from the beginning, so that it finds ``session.created``.
+4. Deltas are many and large, so they have a smaller share of the history than the other events. When something was
+   dropped that a wait might have wanted, the wait says so instead of missing it in silence.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rtsync.vocabulary.errors import ServerError
+from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.names import known_server_types
+
+__all__ = ["Entry", "History", "Window"]
+
+_MOST_EVENTS = 2048
+_MOST_DELTAS = 512
+_MOST_DELTA_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Entry:
+    """An event that arrived.
+
+    Attributes:
+        sequence: its number, from 1.
+        event: the event.
+        size: bytes of its message.
+        fault: the error in it, where it answers what ``owner`` sent.
+        owner: the window of the thread concerned, or None.
+    """
+
+    sequence: int
+    event: Event
+    size: int
+    fault: ServerError | None = None
+    owner: object = None
+
+
+@dataclass(eq=False, slots=True)
+class Window:
+    """One thread's view: what it may still be told of.
+
+    Attributes:
+        start: events up to this number are out of view; None until the first send or wait.
+        waited: whether the thread has waited since the window opened, so that its next send opens a new one.
+        returned: numbers of the events in view that were returned already.
+    """
+
+    start: int | None = None
+    waited: bool = False
+    returned: set[int] = field(default_factory=set)
+
+    def on_send(self, now: int) -> None:
+        """The thread is about to send; ``now`` is the number of the newest event."""
+        if self.start is None or self.waited:
+            self.start, self.waited = now, False
+            self.returned.clear()
+
+    def on_wait(self, now: int) -> int:
+        """The thread is about to wait; returns the number behind which it looks."""
+        if self.start is None:
+            self.start = now
+        self.waited = True
+        return self.start
+
+
+class History:
+    """The newest events, in the order of their numbers."""
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self._events: deque[Entry] = deque()
+        self._deltas: deque[Entry] = deque()
+        self._delta_bytes = 0
+        self._dropped: dict[str, int] = {}
+        self._dropped_unknown = 0
+
+    def add(self, event: Event, size: int, fault: ServerError | None = None, owner: object = None) -> Entry:
+        """Keep ``event`` under the next number."""
+        self.newest += 1
+        entry = Entry(self.newest, event, size, fault, owner)
+        if event.type.endswith(".delta"):
+            self._deltas.append(entry)
+            self._delta_bytes += size
+            while len(self._deltas) > _MOST_DELTAS or self._delta_bytes > _MOST_DELTA_BYTES:
+                self._delta_bytes -= self._deltas[0].size
+                self._drop(self._deltas.popleft())
+        else:
+            self._events.append(entry)
+            if len(self._events) > _MOST_EVENTS:
+                self._drop(self._events.popleft())
+        return entry
+
+    def since(self, start: int) -> list[Entry]:
+        """The kept entries behind number ``start``, oldest first."""
+        return list(heapq.merge(_tail(self._events, start), _tail(self._deltas, start), key=_number))
+
+    def dropped(self, types: frozenset[str] | None, start: int) -> bool:
+        """Whether an event of ``types`` (None: of any type) behind number ``start`` was dropped."""
+        if types is None:
+            return max([self._dropped_unknown, *self._dropped.values()]) > start
+        known = max((self._dropped.get(name, 0) for name in types), default=0)
+        unknown = 0 if types <= known_server_types() else self._dropped_unknown
+        return max(known, unknown) > start
+
+    def _drop(self, entry: Entry) -> None:
+        name = entry.event.type
+        if name in known_server_types():  # Names from the wire may be many; only known ones get a place of their own.
+            self._dropped[name] = entry.sequence
+        else:
+            self._dropped_unknown = entry.sequence
+
+
+def _number(entry: Entry) -> int:
+    return entry.sequence
+
+
+def _tail(entries: deque[Entry], start: int) -> Iterator[Entry]:
+    """The entries behind number ``start``, found from the new end, where they are few."""
+    found: list[Entry] = []
+    for entry in reversed(entries):
+        if entry.sequence <= start:
+            break
+        found.append(entry)
+    return reversed(found)

@@ -1,0 +1,225 @@
+"""Responses as they grow: what each has said so far, and which one is speaking.
+
+A *record* collects the events of one response. The *ledger* knows the records: those asked for and not yet begun, in
+the order in which they were asked for, and those that have begun, by the service's response id. A response that was
+asked for carries a mark in its ``metadata``, which the service echoes; that tells ours from those of voice detection
+or of another client, and parallel ones apart. A server that echoes no metadata (compatible servers differ) gets its
+responses matched by order.
+
+One response at a time may write to the default conversation (protocol: ``response.create``). ``busy`` says whether
+there is one, begun or asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rtsync.vocabulary.events import Event, Fields
+
+__all__ = ["Ledger", "Record"]
+
+_MOST_ORPHANS = 64
+
+# Piece kind of each delta and of each final text, in both dialects (protocol 3.1 and 3.3).
+_DELTAS = {
+    "response.output_text.delta": "text",
+    "response.text.delta": "text",
+    "response.output_audio_transcript.delta": "transcript",
+    "response.audio_transcript.delta": "transcript",
+    "response.output_audio.delta": "audio",
+    "response.audio.delta": "audio",
+    "response.function_call_arguments.delta": "arguments",
+}
+_TEXT_PARTS = {"output_text": "text", "text": "text"}
+_SPOKEN_PARTS = {"output_audio": "transcript", "audio": "transcript"}
+
+
+class Record:
+    """One response: what was asked for, and what came of it.
+
+    Attributes:
+        mark: our mark in its metadata; None for a response that this session did not ask for.
+        out_of_band: whether it stays outside the default conversation.
+        id: the service's id, once it has begun.
+        status: ``"requested"``, then the service's status (protocol 5.1), or ``"lost"``.
+        pieces: deltas in order of arrival, each as kind (``"text"``, ``"transcript"``, ``"audio"``, ``"arguments"``)
+            and content; audio is base64 as it came.
+        response: the ``response`` object of ``response.done``, or as last known.
+    """
+
+    def __init__(self, mark: str | None = None, *, out_of_band: bool = False) -> None:
+        self.mark = mark
+        self.out_of_band = out_of_band
+        self.id: str | None = None
+        self.status = "requested"
+        self.pieces: list[tuple[str, str]] = []
+        self.response: dict[str, Any] = {}
+        self._items: dict[int, dict[str, Any]] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status not in ("requested", "in_progress")
+
+    def apply(self, event: Event) -> None:
+        """Take in one event of this response."""
+        kind = _DELTAS.get(event.type)
+        if kind is not None:
+            delta = event.get("delta")
+            if isinstance(delta, str) and self.mark is not None:  # Nobody reads the others; their audio would pile up.
+                self.pieces.append((kind, delta))
+        elif event.type in ("response.output_item.added", "response.output_item.done"):
+            self._note_item(event)
+        elif event.type in ("response.created", "response.done"):
+            self._note_response(event)
+
+    def lose(self) -> None:
+        """The line ended before the response did."""
+        if not self.done:
+            self.status = "lost"
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The output items as last known, in order."""
+        output = self.response.get("output")
+        if isinstance(output, list) and output:
+            return [item for item in output if isinstance(item, dict)]
+        return [self._items[index] for index in sorted(self._items)]
+
+    @property
+    def text(self) -> str:
+        """The text said so far; the whole of it once done."""
+        return self._said("text", _TEXT_PARTS)
+
+    @property
+    def transcript(self) -> str:
+        """The transcript of the audio so far; the whole of it once done."""
+        return self._said("transcript", _SPOKEN_PARTS)
+
+    def joined(self, kind: str) -> str:
+        """The deltas of ``kind``, joined."""
+        return "".join(piece for name, piece in self.pieces if name == kind)
+
+    def _said(self, kind: str, parts: Mapping[str, str]) -> str:
+        final = "".join(self._parts(parts)) if self.done else ""
+        return final or self.joined(kind)
+
+    def _parts(self, parts: Mapping[str, str]) -> Iterator[str]:
+        for item in self.items:
+            content = item.get("content")
+            for part in content if isinstance(content, list) else ():
+                field = parts.get(str(part.get("type"))) if isinstance(part, dict) else None
+                value = part.get(field) if field else None
+                if isinstance(value, str):
+                    yield value
+
+    def _note_item(self, event: Event) -> None:
+        index, item = event.get("output_index"), event.get("item")
+        if isinstance(index, int) and isinstance(item, Fields):
+            self._items[index] = item.to_dict()
+
+    def _note_response(self, event: Event) -> None:
+        response = event.get("response")
+        self.response = response.to_dict() if isinstance(response, Fields) else {}
+        if isinstance(self.response.get("id"), str):
+            self.id = self.response["id"]
+        status = self.response.get("status")
+        if event.type == "response.done":  # Sent once per response, whatever it says (protocol 3.4).
+            self.status = status if isinstance(status, str) and status != "in_progress" else "completed"
+        else:
+            self.status = "in_progress"
+
+
+class Ledger:
+    """The responses of one connection."""
+
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+        self._requested: dict[str, Record] = {}
+        self._running: dict[str, Record] = {}
+        self._echoes = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a response to the default conversation has begun or been asked for, and not ended."""
+        return any(not record.out_of_band for record in self._open())
+
+    @property
+    def active(self) -> Record | None:
+        """The response that writes to the default conversation now."""
+        return next((record for record in self._running.values() if not record.out_of_band), None)
+
+    def request(self, record: Record) -> None:
+        """A marked response is about to be asked for."""
+        assert record.mark is not None
+        self._requested[record.mark] = record
+
+    def withdraw(self, record: Record) -> None:
+        """The service refused to begin it, or it was never sent."""
+        if record.mark is not None:
+            self._requested.pop(record.mark, None)
+        if record.id is not None:
+            self._running.pop(record.id, None)
+
+    def apply(self, event: Event) -> Record | None:
+        """Take in an event; returns the record that it belongs to, if to any."""
+        if not event.type.startswith("response."):
+            return None
+        record = self._record_of(event)
+        if record is not None:
+            record.apply(event)
+            if record.done and record.id is not None:
+                self._running.pop(record.id, None)
+        return record
+
+    def lose_all(self) -> list[Record]:
+        """The line has ended: every open response is lost. Returns them."""
+        lost = self._open()
+        for record in lost:
+            record.lose()
+        self._requested.clear()
+        self._running.clear()
+        return lost
+
+    def _open(self) -> list[Record]:
+        return [*self._running.values(), *self._requested.values()]
+
+    def _record_of(self, event: Event) -> Record | None:
+        if event.type == "response.created":
+            return self._begun(event)
+        if event.type == "response.done":
+            response = event.get("response")
+            response_id = response.get("id") if isinstance(response, Mapping) else None
+            # A server that skips response.created still ends what was asked for.
+            return self._running.get(str(response_id)) or self._matched(event)
+        return self._running.get(str(event.get("response_id")))
+
+    def _begun(self, event: Event) -> Record | None:
+        response = event.get("response")
+        response_id = response.get("id") if isinstance(response, Mapping) else None
+        if not isinstance(response_id, str):
+            return None
+        record = self._matched(event) or Record(out_of_band=_is_out_of_band(event))
+        if len(self._running) >= _MOST_ORPHANS:  # A server that never ends its responses must not fill the memory.
+            del self._running[next(iter(self._running))]
+        self._running[response_id] = record
+        return record
+
+    def _matched(self, event: Event) -> Record | None:
+        """The requested record that this response is, by its mark, else by order where the server echoes none."""
+        response = event.get("response")
+        metadata = response.get("metadata") if isinstance(response, Mapping) else None
+        mark = metadata.get(self._mark) if isinstance(metadata, Mapping) else None
+        if isinstance(mark, str):
+            self._echoes = True
+            return self._requested.pop(mark, None)
+        if self._echoes or metadata or not self._requested:
+            return None
+        return self._requested.pop(next(iter(self._requested)))
+
+
+def _is_out_of_band(event: Event) -> bool:
+    """GA says ``conversation_id: null`` for a response outside the conversation (protocol 5.1); others say nothing."""
+    response = event.get("response")
+    return isinstance(response, Mapping) and "conversation_id" in response and response["conversation_id"] is None

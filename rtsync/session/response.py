@@ -1,0 +1,233 @@
+"""A response as its caller holds it: text as it streams, and the whole of it once it is done."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rtsync.threads.following import Follower
+from rtsync.vocabulary.deadline import Deadline, seconds
+from rtsync.vocabulary.errors import ResponseFailed, ServerError, SessionClosed, WaitTimeout
+from rtsync.vocabulary.events import new_event_id
+
+if TYPE_CHECKING:
+    from rtsync.threads.reader import Core
+
+__all__ = ["Response"]
+
+_NOTHING_TO_CANCEL = "response_cancel_not_active"
+
+
+class Response:
+    """What the model answers to one ``response.create``. Made by ``session.respond()`` and ``session.ask()``.
+
+    Its properties show what has arrived so far and are complete once ``done``.
+
+    Threads: every method may be called from any thread; several threads may stream the same response, each gets all.
+    """
+
+    def __init__(self, core: Core, follower: Follower) -> None:
+        self._core = core
+        self._follower = follower
+
+    def __repr__(self) -> str:
+        return f"<Response {self.id or '(not begun)'} {self.status}, {len(self.text or self.transcript)} characters>"
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str | None:
+        """The service's id (``resp_...``), once it has begun."""
+        return self._follower.record.id
+
+    @property
+    def status(self) -> str:
+        """``"requested"``, ``"in_progress"``, ``"completed"``, ``"cancelled"``, ``"incomplete"``, ``"failed"``, or
+        ``"lost"`` when the session ended first (protocol 5.1).
+        """
+        return self._follower.record.status
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come."""
+        return self._follower.over
+
+    @property
+    def text(self) -> str:
+        """The text parts of the answer, joined. Empty for an answer that is spoken: see ``transcript``."""
+        return self._follower.record.text
+
+    @property
+    def transcript(self) -> str:
+        """The transcript of the spoken parts, joined."""
+        return self._follower.record.transcript
+
+    @property
+    def audio(self) -> bytes:
+        """The audio received, raw samples in the session's output format (protocol 4.5)."""
+        return b"".join(_decoded(piece) for kind, piece in list(self._follower.record.pieces) if kind == "audio")
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The output items (protocol 5.3), plain copies."""
+        return copy.deepcopy(self._follower.record.items)
+
+    @property
+    def function_calls(self) -> list[dict[str, Any]]:
+        """The items of type ``function_call``: ``name``, ``call_id``, and ``arguments`` as a JSON string."""
+        return [item for item in self.items if item.get("type") == "function_call"]
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """Tokens used (protocol 5.2), once done."""
+        usage = self._follower.record.response.get("usage")
+        return copy.deepcopy(usage) if isinstance(usage, dict) else None
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The metadata that the service echoed."""
+        metadata = self._follower.record.response.get("metadata")
+        return dict(metadata) if isinstance(metadata, dict) else {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The service's response object as last received, a plain copy (protocol 5.1)."""
+        return copy.deepcopy(self._follower.record.response)
+
+    # -- as it comes -----------------------------------------------------------------------------------------------
+
+    def text_deltas(self, *, timeout: float | None = 30.0) -> Iterator[str]:
+        """The text, or the transcript of what is spoken, piece by piece as it arrives, from the beginning.
+
+        Args:
+            timeout: longest wait for each next piece, in seconds; None waits for ever.
+
+        Raises:
+            ResponseFailed: it ended other than completed; all pieces have been given.
+            WaitTimeout: no next piece in time; the response may still go on.
+            SessionClosed: the session ended before it had begun.
+
+        Threads: any that may block; not a handler of ``handlers="inline"``.
+        """
+        return self._stream(("text", "transcript"), str, timeout)
+
+    def audio_chunks(self, *, timeout: float | None = 30.0) -> Iterator[bytes]:
+        """The audio, chunk by chunk as it arrives, from the beginning: raw samples (protocol 4.5).
+
+        Arguments, errors and threads as of ``text_deltas``.
+        """
+        return self._stream(("audio",), _decoded, timeout)
+
+    def _stream(self, kinds: tuple[str, ...], convert: Callable[[str], Any], timeout: float | None) -> Iterator[Any]:
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        pieces, seen = self._follower.record.pieces, 0
+        while self._wait_beyond(seen, limit):
+            while seen < len(pieces):
+                kind, piece = pieces[seen]
+                seen += 1
+                if kind in kinds:
+                    yield convert(piece)
+        self._raise_failure()
+
+    def _wait_beyond(self, seen: int, timeout: float | None) -> bool:
+        """Block until there is a piece beyond ``seen``; False when there will be none."""
+        self._core.delivery.check_may_wait(settled=False)
+        follower = self._follower
+        pieces = follower.record.pieces
+        if not follower.bell.wait_until(lambda: len(pieces) > seen or follower.over, timeout):
+            raise WaitTimeout(f"nothing more of the response within {timeout:g} s; it is {self.status}")
+        return len(pieces) > seen
+
+    # -- until it is done --------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = 60.0) -> Response:
+        """Block until the response is done and the handlers of its events have run; returns it.
+
+        Args:
+            timeout: in seconds; None waits for ever.
+
+        Raises:
+            ResponseFailed: it failed, was cut short, or was cancelled by anyone but this object's ``cancel()``.
+            WaitTimeout: it is not done in time.
+            SessionClosed: the session ended before it had begun.
+
+        Threads: any that may block. Inside a handler it does not wait for handlers.
+        """
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        self._core.delivery.check_may_wait(settled=True)
+        follower = self._follower
+        if not follower.bell.wait_until(lambda: follower.over, deadline.remaining()):
+            stuck = self._core.delivery.stuck()
+            said = f"{len(self.text or self.transcript)} characters so far"
+            raise WaitTimeout(
+                f"the response is not done within {deadline.timeout:g} s ({self.status}, {said})"
+                + (f"; the handler {stuck}" if stuck else "")
+            )
+        if follower.error is None:
+            self._core.settle(follower.sequence, deadline)
+        self._raise_failure()
+        return self
+
+    def cancel(self, timeout: float | None = 10.0) -> None:
+        """Have the service stop, and block until it has. What was said stays in the conversation.
+
+        Nothing happens when the response is done already.
+
+        Args:
+            timeout: in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeout: the service did not answer in time.
+            SessionClosed: the session has ended.
+        """
+        if self.done:
+            return
+        self._follower.cancelled = True
+        event: dict[str, Any] = {"type": "response.cancel", "event_id": new_event_id()}
+        if self.id is not None:
+            event["response_id"] = self.id
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        try:
+            self._core.ask(event, Deadline(limit))
+        except ServerError as error:
+            if error.code != _NOTHING_TO_CANCEL:  # It was done a moment earlier, which is what was wanted.
+                raise
+
+    def _raise_failure(self) -> None:
+        follower, record = self._follower, self._follower.record
+        if isinstance(follower.error, SessionClosed) and record.id is not None:
+            raise self._failed("lost", None, f"the session ended in the middle: {follower.error}") from follower.error
+        if follower.error is not None:
+            raise copy.copy(follower.error)
+        if record.status == "completed" or (record.status == "cancelled" and follower.cancelled):
+            return
+        reason, explanation = _why(record.response.get("status_details"))
+        said = f"the response ended {record.status}" + (f": {explanation or reason}" if explanation or reason else "")
+        raise self._failed(record.status, reason, said)
+
+    def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
+        text = self.text or self.transcript
+        return ResponseFailed(message, response=self.to_dict() or None, status=status, reason=reason, text=text)
+
+
+def _why(details: object) -> tuple[str | None, str | None]:
+    """Reason or code, and the service's sentence, of ``status_details``; compatible servers send a plain string."""
+    if isinstance(details, str):
+        return details, None
+    if not isinstance(details, dict):
+        return None, None
+    error = details.get("error")
+    found = error if isinstance(error, dict) else {}
+    reason = details.get("reason") or found.get("code") or found.get("type")
+    message = found.get("message")
+    return (reason if isinstance(reason, str) else None), (message if isinstance(message, str) else None)
+
+
+def _decoded(piece: str) -> bytes:
+    """The bytes of one audio delta; a broken one is no reason to lose the others."""
+    try:
+        return base64.b64decode(piece)
+    except (binascii.Error, ValueError):
+        return b""

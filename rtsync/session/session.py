@@ -1,0 +1,647 @@
+"""``RealtimeSession``: a live conversation for code that is not async.
+
+The session object is the face of a ``Core``, which the threads hold. The face holds the handlers and the target; the
+core holds everything that the threads need, and refers to the face weakly.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import os
+import ssl
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Self, TypeVar, overload
+
+from rtsync.edges.signals import Board, SafeSignal
+from rtsync.edges.transport import Line, LineOptions
+from rtsync.pure.responses import Record
+from rtsync.pure.state import State, Trigger
+from rtsync.session.embedding import reach
+from rtsync.session.response import Response
+from rtsync.threads.delivery import Delivery, delivery_for
+from rtsync.threads.following import Follower, Subscription
+from rtsync.threads.reader import MARK, Core
+from rtsync.threads.waiting import Waiter
+from rtsync.vocabulary.deadline import Deadline, seconds
+from rtsync.vocabulary.errors import (
+    CloseCause,
+    ConfigurationError,
+    RealtimeError,
+    ServerError,
+    SessionClosed,
+    UsageError,
+    WaitTimeout,
+)
+from rtsync.vocabulary.events import Event, new_event_id
+from rtsync.vocabulary.names import closest, known_server_types
+from rtsync.vocabulary.targets import Target
+
+__all__ = ["Expectation", "RealtimeSession"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Wanted = str | Iterable[str] | Callable[[Event], object]
+Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
+
+_ACTIVE_ALREADY = "conversation_already_has_active_response"
+_LONGEST_EVENT_ID = 512  # characters, protocol 6.1
+_numbers = itertools.count(1)
+
+
+class RealtimeSession:
+    """A conversation with a realtime model: opened, used from any thread, closed. Used once.
+
+    ::
+
+        with RealtimeSession(OpenAI()) as session:
+            session.on("response.output_text.delta", lambda session, event: print(event.delta, end=""))
+            print(session.ask("Say a couple of paragraphs!").usage)
+
+    Args:
+        target: where to connect: ``OpenAI(...)``, ``Azure(...)``, ``Simulator()`` or ``target_from_env()``.
+        config: fields of the session, sent as the first ``session.update`` and confirmed before ``open()`` returns.
+        connect_timeout: seconds for all of connecting: credential, DNS, every address, proxy, TLS, upgrade, and the
+            service's greeting.
+        send_timeout: seconds that a ``send`` may wait for a peer that does not read.
+        close_timeout: seconds that ``close()`` may take.
+        heartbeat: seconds of silence after which the line is pinged, and after as many again given up; None never.
+        max_message_size: bytes of the largest message that is accepted.
+        handlers: where handlers run: ``"thread"``, an ordered worker thread; ``"inline"``, the reader thread; or a
+            callable that runs what it is given elsewhere, e.g. ``wx.CallAfter`` or a ``QueueDispatcher``.
+        tls: an ``ssl.SSLContext``, or the path of a file with the authorities to trust.
+        proxy: URL of an HTTP proxy; False for none; None to follow the environment.
+
+    Raises:
+        ConfigurationError: an option is not what it must be.
+
+    Threads: every method may be called from any thread. Handlers run one at a time, in the place that ``handlers``
+    names. A process that inherits a session by a fork cannot use it.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        config: Mapping[str, Any] | None = None,
+        connect_timeout: float = 10.0,
+        send_timeout: float = 20.0,
+        close_timeout: float = 3.0,
+        heartbeat: float | None = 20.0,
+        max_message_size: int = 64 << 20,
+        handlers: Handlers = "thread",
+        tls: ssl.SSLContext | str | os.PathLike[str] | None = None,
+        proxy: str | bool | None = None,
+    ) -> None:
+        if not isinstance(target, Target):
+            raise ConfigurationError(
+                f"a session needs a target, OpenAI(...), Azure(...), Simulator() or target_from_env(), not {target!r}"
+            )
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigurationError(f"config must be a mapping of session fields, not {type(config).__name__}")
+        self.target = target
+        self._config = None if config is None else dict(config)
+        self._connect_timeout = _required(connect_timeout, "connect_timeout")
+        self._close_timeout = _required(close_timeout, "close_timeout")
+        self._options = LineOptions(
+            connect_timeout=self._connect_timeout,
+            send_timeout=_required(send_timeout, "send_timeout"),
+            close_timeout=self._close_timeout,
+            heartbeat=seconds(heartbeat, "heartbeat", none="no heartbeat"),
+            max_message_size=_size(max_message_size, "max_message_size"),
+            tls=_tls_context(tls),
+            proxy=_proxy(proxy),
+        )
+        number = next(_numbers)
+        delivery: Delivery = delivery_for(handlers, f"rtsync-handlers-{number}")
+        self._board = Board()
+        self._core = Core(number, delivery, self._board)
+        self._finalizer = weakref.finalize(self, self._core.abandon, number)
+        self._finalizer.atexit = False
+
+    def __repr__(self) -> str:
+        return f"<RealtimeSession {self._core.number} {self.state}, {self.target.describe()}>"
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the session is in its life; equal to its name: ``session.state == "open"``."""
+        return self._core.state
+
+    def open(self) -> Self:
+        """Connect, and return once the service has greeted and confirmed ``config``. Does nothing when open.
+
+        Raises:
+            ConfigurationError: the target's credential is not usable.
+            ConnectFailed: and its kinds ``ConnectTimeout``, ``AuthenticationFailed``, ``RateLimited`` and
+                ``RedirectRefused``: with phase, status and the way out.
+            ServerError: the service refused ``config``.
+            UsageError: the session was used before.
+
+        Threads: blocks the caller up to ``connect_timeout``, and wakes at once when ``close()`` is called elsewhere.
+        """
+        core = self._core
+        core.check_process()
+        if core.move(Trigger.OPEN) is not State.NEW:
+            return self
+        core.hub.open_window()
+        deadline = Deadline(self._connect_timeout)
+        try:
+            self._start()
+            core.await_greeting(deadline)
+            if self._config is not None:
+                core.ask(self._update_event(self._config), deadline)
+        except BaseException:
+            self._give_up()
+            raise
+        return self
+
+    def close(self, *, timeout: float | None = None) -> None:
+        """End the session: close frame, the peer's answer, the handlers that still have events, the threads.
+
+        Returns within ``timeout`` seconds (``close_timeout`` where None), whatever the peer does. Waits elsewhere end
+        with ``SessionClosed``. Closing twice, before opening or while opening is fine.
+
+        Threads: any, a handler and a signal handler too. Inside a handler it returns when the close frame is out, and
+        the rest follows when the handler has returned.
+        """
+        limit = seconds(timeout, "timeout", none="close_timeout", zero=True)
+        core = self._core
+        if core.process is not None and core.process != os.getpid():
+            return  # The parent's to close.
+        before = core.move(Trigger.CLOSE)
+        self._finalizer.detach()
+        if before is State.NEW:
+            core.fail(SessionClosed("close() was called before open()", cause=CloseCause.USER))
+            return
+        core.close(Deadline(self._close_timeout if limit is None else limit))
+
+    def _start(self) -> None:
+        core = self._core
+        try:
+            url, headers, release = reach(self.target)
+            line = Line(url, headers, options=self._options, on_message=core.on_message)
+            core.start(self, line, release)
+        except RealtimeError as error:
+            core.fail(error)
+            raise
+        except Exception as error:
+            core.fail(SessionClosed(f"the session could not be started: {error}", cause=CloseCause.USER))
+            raise
+
+    def _give_up(self) -> None:
+        core = self._core
+        self._finalizer.detach()
+        core.move(Trigger.CLOSE)
+        core.close_line(timeout=0.0, wait=False)
+        core.abort_line("the session could not be opened")
+        core.close(Deadline(0.5))
+
+    # -- sending -----------------------------------------------------------------------------------------------------
+
+    def send(self, event: Mapping[str, Any], *, timeout: float | None = None) -> str:
+        """Send a client event (protocol section 2); returns its ``event_id``, which is added where missing.
+
+        Returns when the frame has been handed to the kernel. ``bytes`` inside are sent as base64.
+
+        Args:
+            event: a mapping with a ``type``.
+            timeout: seconds; ``send_timeout`` where None.
+
+        Raises:
+            UsageError: it is no event, or the session is not open.
+            SessionClosed: the session has ended.
+            SendTimeout: the peer does not read; the connection is given up.
+            WaitTimeout: other threads kept the line busy all the time; nothing was sent.
+
+        Threads: any; each thread's events stay in order.
+        """
+        core = self._core
+        core.check_process()
+        limit = seconds(timeout, "timeout", none="send_timeout")
+        message = _with_id(event)
+        core.send(message, core.hub.note_send(), limit)
+        return str(message["event_id"])
+
+    def append_audio(self, audio: bytes, *, timeout: float | None = None) -> None:
+        """Append raw samples in the session's input format to the input buffer (protocol 4.5); never acknowledged."""
+        encoded = base64.b64encode(audio).decode("ascii")
+        self.send({"type": "input_audio_buffer.append", "audio": encoded}, timeout=timeout)
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def wait_for(
+        self,
+        type: Wanted,  # noqa: A002 - the wire's own name
+        *,
+        timeout: float | None = 30.0,
+        where: Callable[[Event], object] | None = None,
+        settled: bool = True,
+    ) -> Event:
+        """Block until an event arrives, and return it.
+
+        It looks at what has arrived since this thread began to send, so an answer that came before the call is
+        found. The first ``send`` after a wait opens a new window; inside a window each event is returned once.
+
+        Args:
+            type: an event type, several, or a predicate that takes the event.
+            timeout: in seconds; None waits for ever.
+            where: a further condition on the event.
+            settled: return only when the handlers of everything up to the event have run; False returns as soon as
+                it has arrived. Inside a handler it never waits for handlers.
+
+        Raises:
+            WaitTimeout: it did not come; the message says what did.
+            ServerError: an ``error`` event answered something that this thread sent.
+            SessionClosed: the session ended.
+            UsageError: the wait could only wait for itself.
+
+        Threads: any that may block. Predicates run in the calling thread and in the reader thread.
+        """
+        self._core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        types, predicate = _wanted(type, where)
+        self._check_opened()
+        return self._core.hub.wait(types, predicate, limit, settled)
+
+    def expect(
+        self,
+        type: Wanted,  # noqa: A002
+        *,
+        timeout: float | None = 30.0,
+        where: Callable[[Event], object] | None = None,
+        settled: bool = True,
+    ) -> Expectation:
+        """Wait for an event that arrives within or after a ``with`` block; the wait begins before the body runs.
+
+        ::
+
+            with session.expect("conversation.item.added") as added:
+                session.send(...)
+            print(added.event.item.id)
+
+        Arguments, errors and threads as of ``wait_for``; the wait happens at the end of the block.
+        """
+        self._core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        types, predicate = _wanted(type, where)
+        self._check_opened()
+        return Expectation(self._core, types, predicate, limit, settled)
+
+    def events(self, *types: str, timeout: float | None = None) -> Subscription:
+        """A live iterator over the events that arrive from now on, of ``types`` or all.
+
+        Args:
+            types: event types; none for all.
+            timeout: longest wait for each next event, in seconds; None waits for ever.
+
+        Raises:
+            SessionClosed: the session has ended already.
+
+        Threads: any; see ``Subscription``.
+        """
+        self._core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        self._check_opened()
+        for name in types:
+            _check_type(name)
+        return self._core.subscribe(frozenset(types) or None, limit)
+
+    def _check_opened(self) -> None:
+        if self.state is State.NEW:
+            raise UsageError("the session is not open; use it in a with block, or call open() first")
+
+    # -- handlers ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def on(self, type: str, handler: Handler) -> Handler: ...
+    @overload
+    def on(self, type: str) -> Callable[[Handler], Handler]: ...
+    def on(self, type: str, handler: Handler | None = None) -> Any:  # noqa: A002
+        """Call ``handler(session, event)`` for every event of ``type``, or of any type for ``"*"``.
+
+        Also a decorator: ``@session.on("response.done")``. Handlers are held strongly and called in the order of
+        their connection. One that raises is logged with its traceback and sent to the ``handler_failed`` signal; the
+        session and the other handlers go on.
+
+        Raises:
+            ConfigurationError: the handler is not callable, or a coroutine function.
+
+        Threads: callable from any, before and after opening. Handlers run in the place that ``handlers=`` names.
+        """
+        signal = self.signal(type)
+        if handler is None:
+            return lambda later: signal.connect(later, weak=False)
+        return signal.connect(handler, weak=False)
+
+    def off(self, type: str, handler: Callable[..., Any]) -> None:  # noqa: A002
+        """Call ``handler`` for ``type`` no more; nothing happens when it was not connected. Threads: any."""
+        self.signal(type).disconnect(handler)
+
+    @overload
+    def once(self, type: str, handler: Handler) -> Handler: ...
+    @overload
+    def once(self, type: str) -> Callable[[Handler], Handler]: ...
+    def once(self, type: str, handler: Handler | None = None) -> Any:  # noqa: A002
+        """As ``on``, for the next event only."""
+        if handler is None:
+            return lambda later: self.once(type, later)
+        signal = self.signal(type)
+        chosen = handler
+
+        def only(session: RealtimeSession, event: Event) -> None:
+            signal.disconnect(only)
+            chosen(session, event)
+
+        signal.connect(only, weak=False)
+        return handler
+
+    def signal(self, type: str) -> SafeSignal:  # noqa: A002
+        """The ``blinker.Signal`` of one event type; receivers get ``(session, event)``. ``"*"`` is for all events.
+
+        ``connect`` is weak by default, as blinker users know it: the receiver vanishes with its last other reference.
+        """
+        if type != Board.ALL:
+            _check_type(type)
+        return self._board.signal(type)
+
+    # -- sentences ---------------------------------------------------------------------------------------------------
+
+    def update(self, *, timeout: float | None = 30.0, **fields: Any) -> Event:
+        """Change fields of the session (protocol section 4); returns the ``session.updated`` event that confirms.
+
+        ``session.update(output_modalities=["text"], instructions="Be brief.")``
+
+        Raises:
+            ServerError: the service refused; nothing was changed.
+            WaitTimeout, SessionClosed: as of ``wait_for``.
+
+        Threads: any that may block.
+        """
+        return self._ask(self._update_event(fields), timeout)
+
+    def add_item(self, item: Mapping[str, Any], *, after: str | None = None, timeout: float | None = 30.0) -> Event:
+        """Add an item to the conversation (protocol 5.3); returns the event that confirms it, with its id.
+
+        Args:
+            item: e.g. ``{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}``.
+            after: id of the item that it shall follow; ``"root"`` puts it first; None appends it.
+            timeout: in seconds; None waits for ever.
+
+        Raises and Threads: as of ``update``.
+        """
+        event: dict[str, Any] = {"type": "conversation.item.create", "item": dict(item)}
+        if after is not None:
+            event["previous_item_id"] = after
+        return self._ask(event, timeout)
+
+    def delete_item(self, item_id: str, *, timeout: float | None = 30.0) -> Event:
+        """Remove an item from the conversation. Raises and Threads: as of ``update``."""
+        return self._ask({"type": "conversation.item.delete", "item_id": item_id}, timeout)
+
+    def retrieve_item(self, item_id: str, *, timeout: float | None = 30.0) -> Event:
+        """The service's own copy of an item, with audio bytes. Raises and Threads: as of ``update``."""
+        return self._ask({"type": "conversation.item.retrieve", "item_id": item_id}, timeout)
+
+    def truncate(
+        self, item_id: str, *, audio_end_ms: int, content_index: int = 0, timeout: float | None = 30.0
+    ) -> Event:
+        """Cut an assistant's spoken item to the milliseconds that were heard. Raises and Threads: as of ``update``."""
+        event = {
+            "type": "conversation.item.truncate",
+            "item_id": item_id,
+            "content_index": content_index,
+            "audio_end_ms": audio_end_ms,
+        }
+        return self._ask(event, timeout)
+
+    def commit_audio(self, *, timeout: float | None = 30.0) -> Event:
+        """Make the input buffer a user message (at least 100 ms of audio). Raises and Threads: as of ``update``."""
+        return self._ask({"type": "input_audio_buffer.commit"}, timeout)
+
+    def clear_audio(self, *, timeout: float | None = 30.0) -> Event:
+        """Empty the input buffer. Raises and Threads: as of ``update``."""
+        return self._ask({"type": "input_audio_buffer.clear"}, timeout)
+
+    def cancel(self, *, timeout: float | None = 30.0) -> Event:
+        """Stop the response that is running; returns its ``response.done``.
+
+        Raises:
+            ServerError: code ``response_cancel_not_active``: none is running.
+            WaitTimeout, SessionClosed: as of ``wait_for``.
+
+        Threads: any that may block.
+        """
+        return self._ask({"type": "response.cancel"}, timeout)
+
+    def respond(self, *, timeout: float | None = 30.0, **params: Any) -> Response:
+        """Ask the model for a response; returns once it has begun.
+
+        While another response to the conversation is running, also one that voice detection or another thread has
+        started, it waits for its turn. ``conversation="none"`` asks beside the conversation, at any time.
+
+        Args:
+            timeout: seconds until it must have begun, its turn included; None waits for ever.
+            params: options of ``response.create`` (protocol 4.7): ``instructions``, ``output_modalities``,
+                ``metadata``, ``input``, ...
+
+        Raises:
+            ServerError: the service refused to begin.
+            WaitTimeout: its turn did not come, or the service did not answer.
+            SessionClosed: the session ended.
+
+        Threads: any that may block.
+        """
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        core = self._core
+        core.check_process()
+        core.delivery.check_may_wait(settled=False)
+        deadline = Deadline(limit)
+        while True:
+            follower = self._request_response(params, deadline)
+            if not _lost_the_race(follower):
+                return Response(core, follower)
+
+    def ask(self, text: str, *, timeout: float | None = 60.0, **params: Any) -> Response:
+        """Say ``text`` as the user and return the model's complete answer.
+
+        ``session.ask("And now one sentence.").text``
+
+        Args:
+            text: the user's message.
+            timeout: seconds for all of it; None waits for ever.
+            params: options of ``response.create``.
+
+        Raises:
+            ResponseFailed: the answer failed or was cut short; ``.text`` holds what came.
+            ServerError, WaitTimeout, SessionClosed: as of ``respond``.
+
+        Threads: any that may block.
+        """
+        if not isinstance(text, str):
+            raise UsageError(f"ask() takes the user's words as a str, not {type(text).__name__}")
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        content = [{"type": "input_text", "text": text}]
+        self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
+        return self.respond(timeout=deadline.remaining(), **params).wait(deadline.remaining())
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def _ask(self, event: dict[str, Any], timeout: float | None) -> Event:
+        core = self._core
+        core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        core.hub.note_request()
+        return core.ask({"event_id": new_event_id(), **event}, Deadline(limit))
+
+    def _update_event(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """GA wants the session's type in every update, preview knows no such field (protocol section 7)."""
+        session = dict(fields)
+        if self.target.dialect == "ga" and self.target.purpose != "translation":
+            session.setdefault("type", "transcription" if self.target.purpose == "transcription" else "realtime")
+        return {"type": "session.update", "event_id": new_event_id(), "session": session}
+
+    def _request_response(self, params: Mapping[str, Any], deadline: Deadline) -> Follower:
+        """One attempt: wait for the floor, send, wait until it has begun or was refused."""
+        core = self._core
+        mark = core.new_mark()
+        follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"))
+        options = {**params, "metadata": {**(params.get("metadata") or {}), MARK: mark}}
+        if not core.turns.wait_until(lambda: core.error is not None or core.claim(follower), deadline.remaining()):
+            running = core.active
+            raise WaitTimeout(
+                f"the response did not get its turn within {deadline.timeout:g} s; another one"
+                f" ({running.id if running else 'not begun'}) is still running. cancel() ends it"
+            )
+        try:
+            core.hub.note_request()
+            event = {"type": "response.create", "event_id": new_event_id(), "response": options}
+            core.send(event, follower, deadline.remaining())
+            if not follower.bell.wait_until(lambda: follower.begun, deadline.remaining()):
+                raise WaitTimeout(f"the service did not begin the response within {deadline.timeout:g} s")
+        except BaseException:
+            core.withdraw(follower)
+            raise
+        return follower
+
+
+class Expectation:
+    """A wait that begins with a ``with`` block and ends behind it. Made by ``session.expect()``."""
+
+    def __init__(
+        self,
+        core: Core,
+        types: frozenset[str] | None,
+        where: Callable[[Event], object] | None,
+        timeout: float | None,
+        settled: bool,
+    ) -> None:
+        self._core = core
+        self._wanted = types, where, settled
+        self._timeout = timeout
+        self._waiter: Waiter | None = None
+        self._start = 0
+        self._event: Event | None = None
+
+    @property
+    def event(self) -> Event:
+        """The event, once the block is over."""
+        if self._event is None:
+            raise UsageError("the event is there when the with block of expect() has ended")
+        return self._event
+
+    def __enter__(self) -> Self:
+        self._waiter, self._start = self._core.hub.expect(*self._wanted)
+        return self
+
+    def __exit__(self, kind: object, _error: object, _traceback: object) -> None:
+        assert self._waiter is not None
+        if kind is not None:
+            self._core.hub.cancel(self._waiter)
+        else:
+            self._event = self._core.hub.collect(self._waiter, Deadline(self._timeout), self._start)
+
+
+def _lost_the_race(follower: Follower) -> bool:
+    """Whether the service refused because a response began that we had not heard of yet; raises other refusals."""
+    if follower.error is None or follower.record.id is not None:
+        return False
+    if isinstance(follower.error, ServerError) and follower.error.code == _ACTIVE_ALREADY:
+        return True
+    raise follower.error
+
+
+def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
+        raise UsageError("send() takes a mapping with a 'type', e.g. {'type': 'response.create'}")
+    event_id = event.get("event_id")
+    if event_id is None:
+        return {**event, "event_id": new_event_id()}
+    if not isinstance(event_id, str) or len(event_id) > _LONGEST_EVENT_ID:
+        raise UsageError(f"event_id must be a str of at most {_LONGEST_EVENT_ID} characters (protocol 6.1)")
+    return dict(event)
+
+
+def _wanted(
+    wanted: Wanted, where: Callable[[Event], object] | None
+) -> tuple[frozenset[str] | None, Callable[[Event], object] | None]:
+    """Types and condition of a wait; no types for a predicate."""
+    if where is not None and not callable(where):
+        raise UsageError("where must be a callable that takes the event")
+    if isinstance(wanted, str):
+        _check_type(wanted)
+        return frozenset({wanted}), where
+    if callable(wanted):
+        first = wanted
+        return None, first if where is None else lambda event: first(event) and where(event)
+    types = frozenset(wanted)
+    for name in types:
+        _check_type(name)
+    if not types:
+        raise UsageError("wait_for() needs at least one event type")
+    return types, where
+
+
+def _check_type(name: object) -> None:
+    """A type that is not documented is allowed, for servers ahead of us, but a typing error deserves a word."""
+    if not isinstance(name, str):
+        raise UsageError(f"an event type is a str, not {type(name).__name__}")
+    if name not in known_server_types() and (like := closest(name)):
+        warnings.warn(f"no event type {name!r} is documented; did you mean {like!r}?", UserWarning, stacklevel=4)
+
+
+def _required(value: object, name: str) -> float:
+    checked = seconds(value, name)
+    assert checked is not None
+    return checked
+
+
+def _size(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a number of bytes, at least 1, not {value!r}")
+    return value
+
+
+def _proxy(value: object) -> str | bool | None:
+    if value is None or value is False or isinstance(value, str):
+        return value
+    raise ConfigurationError("proxy must be a URL such as 'http://host:port', False for none, or None")
+
+
+def _tls_context(value: object) -> ssl.SSLContext | None:
+    if value is None or isinstance(value, ssl.SSLContext):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigurationError("tls must be an ssl.SSLContext or the path of a file with trusted authorities")
+    try:
+        return ssl.create_default_context(cafile=os.fspath(value))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"tls: no authorities could be read from {os.fspath(value)!r}: {error}") from error

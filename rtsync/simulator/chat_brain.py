@@ -1,0 +1,208 @@
+"""A brain that thinks elsewhere: forwards turns to an OpenAI-compatible chat completions endpoint, streaming."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from rtsync.simulator.brains import BrainFailed, FunctionCall, Turn
+from rtsync.vocabulary.errors import ConfigurationError
+
+__all__ = ["ChatBrain"]
+
+_LARGEST_ERROR = 64 << 10
+_LONGEST_LINE = 1 << 20
+
+
+class ChatBrain:
+    """Answers with any endpoint that speaks chat completions: Ollama, llama.cpp, vLLM, LM Studio, OpenAI itself.
+
+    Args:
+        base_url: as for an OpenAI client, for example ``http://127.0.0.1:11434/v1``.
+        model: the endpoint's model; the session's model or deployment when not given.
+        api_key: sent as bearer token when given.
+        timeout: seconds the endpoint may be silent, at the start and between pieces.
+        tls: context for https; the system's authorities by default.
+
+    Raises:
+        ConfigurationError: ``base_url`` is no http or https URL.
+
+    An endpoint that fails, is not there or falls silent ends the response as ``failed`` with ``status_details.error``.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(
+                "the chat endpoint must be an http:// or https:// URL, such as http://host:port/v1"
+            )
+        self._host = parts.hostname
+        self._port = parts.port
+        self._secure = parts.scheme == "https"
+        self._path = parts.path.rstrip("/") + "/chat/completions"
+        self._model = model
+        self._api_key = api_key
+        self._timeout = timeout
+        self._tls = tls
+
+    def __call__(self, turn: Turn) -> Iterator[str | FunctionCall]:
+        """Stream the endpoint's answer.
+
+        Raises:
+            BrainFailed: the endpoint cannot be reached, refuses, breaks off or falls silent.
+
+        Threads: blocks the calling thread in the network; ``turn.cancelled`` wakes it at once.
+        """
+        connection = self._connection()
+        turn.cancelled.then(lambda: _shut(connection))
+        try:
+            yield from _answer_of(self._ask(connection, turn))
+        except (OSError, http.client.HTTPException) as error:
+            raise BrainFailed(f"The chat endpoint failed: {_reason(error)}.", code="brain_unreachable") from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._secure:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+    def _ask(self, connection: http.client.HTTPConnection, turn: Turn) -> http.client.HTTPResponse:
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        connection.request("POST", self._path, json.dumps(self._request(turn)), headers)
+        if turn.cancelled():
+            raise ConnectionError("cancelled")
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            raise _refused(response)
+        return response
+
+    def _request(self, turn: Turn) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "model": self._model or turn.model,
+            "messages": _messages(turn),
+            "stream": True,
+            "temperature": turn.temperature,
+        }
+        if isinstance(turn.max_output_tokens, int):
+            request["max_tokens"] = turn.max_output_tokens
+        tools = [_tool(tool) for tool in turn.tools if tool.get("type", "function") == "function"]
+        if tools:
+            request |= {"tools": tools, "tool_choice": _tool_choice(turn.tool_choice)}
+        return request
+
+
+def _shut(connection: http.client.HTTPConnection) -> None:
+    """Wake the thread that waits for the endpoint."""
+    if isinstance(connection.sock, socket.socket):
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+
+def _reason(error: Exception) -> str:
+    return "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+
+
+def _refused(response: http.client.HTTPResponse) -> BrainFailed:
+    body = response.read(_LARGEST_ERROR)
+    message, code = f"HTTP status {response.status}", None
+    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        error = json.loads(body)["error"]
+        message, code = f"{message}: {error['message']}", error.get("code")
+    return BrainFailed(f"The chat endpoint refused: {message}.", code=code if isinstance(code, str) else None)
+
+
+def _messages(turn: Turn) -> list[dict[str, Any]]:
+    system = [{"role": "system", "content": turn.instructions}] if turn.instructions else []
+    return system + [message for item in turn.items if (message := _message(item)) is not None]
+
+
+def _message(item: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A conversation item as a chat message; None for items that chat does not know."""
+    if item["type"] == "message":
+        return {"role": item["role"], "content": _content(item["content"])}
+    if item["type"] == "function_call":
+        call = {"name": item["name"], "arguments": item["arguments"]}
+        calls = [{"id": item["call_id"], "type": "function", "function": call}]
+        return {"role": "assistant", "content": None, "tool_calls": calls}
+    if item["type"] == "function_call_output":
+        return {"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]}
+    return None
+
+
+def _content(parts: Iterable[Mapping[str, Any]]) -> Any:
+    images = [{"type": "image_url", "image_url": {"url": part["image_url"]}} for part in parts if "image_url" in part]
+    text = "\n".join(part.get("text") or part.get("transcript") or "" for part in parts if "image_url" not in part)
+    return [{"type": "text", "text": text}, *images] if images else text
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = {name: tool[name] for name in ("name", "description", "parameters") if tool.get(name) is not None}
+    return {"type": "function", "function": function}
+
+
+def _tool_choice(choice: Any) -> Any:
+    if isinstance(choice, Mapping):
+        name = choice.get("name") or choice.get("function", {}).get("name")
+        return {"type": "function", "function": {"name": name}}
+    return choice
+
+
+def _answer_of(response: http.client.HTTPResponse) -> Iterator[str | FunctionCall]:
+    """Text as it streams, then the function calls, which stream in fragments."""
+    calls: dict[int, dict[str, str]] = {}
+    for chunk in _chunks(response):
+        for choice in chunk.get("choices") or []:
+            delta = choice.get("delta") or {}
+            if delta.get("content"):
+                yield delta["content"]
+            _collect(calls, delta.get("tool_calls") or [])
+    for _, call in sorted(calls.items()):
+        yield FunctionCall(call["name"], call["arguments"] or "{}")
+
+
+def _collect(calls: dict[int, dict[str, str]], fragments: Iterable[Mapping[str, Any]]) -> None:
+    for fragment in fragments:
+        call = calls.setdefault(fragment.get("index", len(calls)), {"name": "", "arguments": ""})
+        function = fragment.get("function") or {}
+        for name in call:
+            call[name] += function.get(name) or ""
+
+
+def _chunks(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream of server-sent events, up to ``[DONE]``."""
+    while line := response.readline(_LONGEST_LINE):
+        data = line.decode("utf-8", "replace").strip()
+        if data == "data: [DONE]" or data == "data:[DONE]":
+            return
+        if data.startswith("data:"):
+            yield _chunk(data[len("data:") :])
+    raise BrainFailed("The chat endpoint broke off in the middle of its answer.", code="brain_broke_off")
+
+
+def _chunk(data: str) -> dict[str, Any]:
+    try:
+        chunk = json.loads(data)
+    except ValueError:
+        raise BrainFailed("The chat endpoint sent something that is not JSON.", code="brain_protocol") from None
+    if not isinstance(chunk, dict):
+        raise BrainFailed("The chat endpoint sent JSON that is not an object.", code="brain_protocol")
+    if "error" in chunk:
+        raise BrainFailed("The chat endpoint reported an error in its stream.", code="brain_failed")
+    return chunk

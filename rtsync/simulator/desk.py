@@ -1,0 +1,306 @@
+"""The service's desk: takes client events, gives server events, and keeps what a session is (protocol 2 to 5).
+
+Pure: no thread, no socket, no clock but the one it is given. The caller serialises the calls, stamps ``event_id`` and
+sends what it gets in that order; that alone makes the order of the wire exact.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rtsync.simulator.conversation import Conversation, new_item, without_audio
+from rtsync.simulator.dialect import Dialect
+from rtsync.simulator.input_audio import InputAudio
+from rtsync.simulator.refusals import Refused, error_event
+from rtsync.simulator.responses import ResponseWriter, read_options
+from rtsync.simulator.schema import Nullable, Record, Rule, Text, Whole, unsupported
+from rtsync.simulator.session_config import SessionConfig, wrong_kind
+from rtsync.simulator.usage import ContextMeter, RateLimits
+
+__all__ = ["Answer", "Desk", "binary_frame", "broken_json"]
+
+Event = dict[str, Any]
+
+# In the order in which the live server prints them (protocol 2.3).
+_GA_TYPES = [
+    "session.update",
+    "session.close",
+    "input_audio_buffer.append",
+    "session.input_audio_buffer.append",
+    "input_audio_buffer.commit",
+    "input_audio_buffer.clear",
+    "conversation.item.create",
+    "conversation.item.truncate",
+    "conversation.item.delete",
+    "conversation.item.retrieve",
+    "response.create",
+    "response.cancel",
+]
+_PREVIEW_TYPES = ["session.update", "transcription_session.update", *_GA_TYPES[2:3], *_GA_TYPES[4:]]
+_TRANSLATION_ONLY = frozenset({"session.close", "session.input_audio_buffer.append"})
+_TYPES = {Dialect.GA: _GA_TYPES, Dialect.PREVIEW: _PREVIEW_TYPES}
+
+_HEAD: dict[str, Rule] = {"type": Text(), "event_id": Nullable(Text(512))}
+
+
+def _anything(value: Any, path: str) -> None:
+    """Checked by the room the value goes to."""
+
+
+def _event(required: tuple[str, ...] = (), **fields: Rule) -> Record:
+    return Record({**_HEAD, **fields}, required=required)
+
+
+_RECORDS: dict[str, Record] = {
+    "session.update": _event(("session",), session=_anything),
+    "transcription_session.update": _event(("session",), session=_anything),
+    "input_audio_buffer.append": _event(("audio",), audio=Text()),
+    "input_audio_buffer.commit": _event(),
+    "input_audio_buffer.clear": _event(),
+    "conversation.item.create": _event(("item",), item=_anything, previous_item_id=Nullable(Text())),
+    "conversation.item.truncate": _event(
+        ("item_id", "content_index", "audio_end_ms"), item_id=Text(), content_index=Whole(0), audio_end_ms=Whole(0)
+    ),
+    "conversation.item.delete": _event(("item_id",), item_id=Text()),
+    "conversation.item.retrieve": _event(("item_id",), item_id=Text()),
+    "response.create": _event(response=_anything),
+    "response.cancel": _event(response_id=Nullable(Text())),
+}
+
+
+@dataclass
+class Answer:
+    """What one client event caused: events to send, and the response that now has to be generated, if any."""
+
+    events: list[Event] = field(default_factory=list)
+    started: ResponseWriter | None = None
+
+
+class Desk:
+    """One session's state and its answers.
+
+    Args:
+        config: the session's configuration; says dialect and kind.
+        now: monotonic seconds, for the rate limits.
+        rate_limits_first: send ``rate_limits.updated`` after ``response.created`` instead of after ``response.done``.
+        obfuscation: put the padding field on text deltas, as the service does.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        *,
+        now: Callable[[], float],
+        rate_limits_first: bool = False,
+        obfuscation: bool = True,
+    ) -> None:
+        self.config = config
+        self.conversation = Conversation()
+        self._now = now
+        self._rate_limits_first = rate_limits_first
+        self._obfuscation = obfuscation
+        self._input_audio = InputAudio()
+        self._meter = ContextMeter()
+        self._limits = RateLimits()
+        self._active: dict[str, ResponseWriter] = {}
+
+    def greeting(self) -> list[Event]:
+        """``session.created``: the first frame, and the only one until the client speaks."""
+        return [{"type": "session.created", "session": self.config.shown()}]
+
+    def answer(self, event: Any) -> Answer:
+        """The answer to one decoded client event. A refusal is an ``error`` event, never an exception."""
+        try:
+            return self._dispatch(event)
+        except Refused as refused:
+            given = event.get("event_id") if isinstance(event, dict) else None
+            return Answer([error_event(refused, given if isinstance(given, str) else None)])
+
+    def is_active(self, response_id: str) -> bool:
+        """Whether this response is still being generated."""
+        return response_id in self._active
+
+    def say(self, response_id: str, delta: str) -> list[Event]:
+        """The model says ``delta``. Ends the response as incomplete when its token cap is reached."""
+        writer = self._active[response_id]
+        if not writer.has_room(delta):
+            return self._cut_short(writer)
+        return self._padded(writer.text(delta))
+
+    def begin_call(self, response_id: str, name: str) -> list[Event]:
+        """The model begins to call a function."""
+        writer = self._active[response_id]
+        return writer.call(name) if writer.has_room(name) else self._cut_short(writer)
+
+    def call_arguments(self, response_id: str, delta: str) -> list[Event]:
+        """The model writes on at the arguments of its call."""
+        writer = self._active[response_id]
+        return writer.arguments(delta) if writer.has_room(delta) else self._cut_short(writer)
+
+    def end_call(self, response_id: str) -> list[Event]:
+        """The call is written."""
+        return self._active[response_id].call_done()
+
+    def end(self, response_id: str, error: Mapping[str, Any] | None = None) -> list[Event]:
+        """The model is done, or failed with ``error`` (``type``, ``code``, ``message``)."""
+        writer = self._active[response_id]
+        if error is None:
+            return self._finish(writer, "completed")
+        return self._finish(writer, "failed", {"type": "failed", "error": dict(error)})
+
+    def _cut_short(self, writer: ResponseWriter) -> list[Event]:
+        return self._finish(writer, "incomplete", {"type": "incomplete", "reason": "max_output_tokens"})
+
+    def _finish(self, writer: ResponseWriter, status: str, details: dict[str, Any] | None = None) -> list[Event]:
+        del self._active[writer.id]
+        events = writer.finish(status, details)
+        self._limits.spend(writer.tokens_spent, self._now())
+        return events if self._rate_limits_first else [*events, self._rate_limits()]
+
+    def _rate_limits(self) -> Event:
+        names = ("tokens",) if self.config.dialect is Dialect.GA else ("requests", "tokens")
+        return {"type": "rate_limits.updated", "rate_limits": self._limits.report(*names)}
+
+    def _padded(self, events: list[Event]) -> list[Event]:
+        if self._obfuscation:
+            for event in events:
+                if event["type"].endswith(".delta"):
+                    event["obfuscation"] = secrets.token_urlsafe(12)[: 1 + secrets.randbelow(16)]
+        return events
+
+    def _dispatch(self, event: Any) -> Answer:
+        kind = self._event_type(event)
+        _RECORDS[kind](event, "")
+        result = self._handlers()[kind](event)
+        return result if isinstance(result, Answer) else Answer(result)
+
+    def _event_type(self, event: Any) -> str:
+        if not isinstance(event, dict):
+            raise Refused("invalid_event", "Invalid event: expected a JSON object.")
+        if "type" not in event:
+            raise Refused("invalid_event", "The 'type' field is missing.")
+        kind, accepted = event["type"], _TYPES[self.config.dialect]
+        Text()(kind, "type")
+        if kind not in accepted:
+            raise unsupported(kind, "type", accepted)
+        if kind in _TRANSLATION_ONLY:
+            raise Refused("invalid_event", f"'{kind}' is accepted by translation sessions only.", param="type")
+        return str(kind)
+
+    def _handlers(self) -> dict[str, Callable[[Event], list[Event] | Answer]]:
+        return {
+            "session.update": self._update_session,
+            "transcription_session.update": self._update_transcription_session,
+            "input_audio_buffer.append": self._append_audio,
+            "input_audio_buffer.commit": self._commit_audio,
+            "input_audio_buffer.clear": self._clear_audio,
+            "conversation.item.create": self._create_item,
+            "conversation.item.truncate": self._truncate_item,
+            "conversation.item.delete": self._delete_item,
+            "conversation.item.retrieve": self._retrieve_item,
+            "response.create": self._create_response,
+            "response.cancel": self._cancel_response,
+        }
+
+    def _update_session(self, event: Event) -> list[Event]:
+        if self.config.dialect is Dialect.PREVIEW and self.config.kind == "transcription":
+            raise wrong_kind("realtime", self.config.kind)
+        return self._update(event)
+
+    def _update_transcription_session(self, event: Event) -> list[Event]:
+        if self.config.kind != "transcription":
+            raise wrong_kind("transcription", self.config.kind)
+        return self._update(event)
+
+    def _update(self, event: Event) -> list[Event]:
+        self.config.update(event["session"])
+        return [{"type": "session.updated", "session": self.config.shown()}]
+
+    def _append_audio(self, event: Event) -> list[Event]:
+        self._input_audio.append(event["audio"])
+        return []
+
+    def _clear_audio(self, event: Event) -> list[Event]:
+        self._input_audio.clear()
+        return [{"type": "input_audio_buffer.cleared"}]
+
+    def _commit_audio(self, event: Event) -> list[Event]:
+        committed = self._input_audio.commit(self.config.bytes_per_ms)
+        audio = base64.b64encode(committed).decode()
+        part = {"type": "input_audio", "audio": audio, "transcript": None}
+        item = new_item({"type": "message", "role": "user", "content": [part]}, self.config.dialect)
+        previous = self.conversation.last_id
+        self.conversation.append(item)
+        announced = {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": item["id"]}
+        return [announced, *self._announce(item)]
+
+    def _create_item(self, event: Event) -> list[Event]:
+        item = new_item(event["item"], self.config.dialect)
+        self.conversation.create(item, event.get("previous_item_id"))
+        return self._announce(item)
+
+    def _announce(self, item: Event) -> list[Event]:
+        previous = self.conversation.previous_of(item["id"])
+        fields = {"previous_item_id": previous, "item": without_audio(item)}
+        return [{"type": f"conversation.item.{step}", **fields} for step in ("added", "done")]
+
+    def _truncate_item(self, event: Event) -> list[Event]:
+        place = {name: event[name] for name in ("item_id", "content_index", "audio_end_ms")}
+        self.conversation.truncate(**place)
+        return [{"type": "conversation.item.truncated", **place}]
+
+    def _delete_item(self, event: Event) -> list[Event]:
+        self.conversation.delete(event["item_id"])
+        return [{"type": "conversation.item.deleted", "item_id": event["item_id"]}]
+
+    def _retrieve_item(self, event: Event) -> list[Event]:
+        return [{"type": "conversation.item.retrieved", "item": self.conversation.retrieve(event["item_id"])}]
+
+    def _create_response(self, event: Event) -> Answer:
+        if self.config.kind == "transcription":
+            raise Refused("invalid_value", "Responses cannot be created in a transcription session.", param="type")
+        options = read_options(event.get("response"), self.config, self.conversation)
+        if not options.out_of_band:
+            self._check_idle()
+        inputs, cached = self._meter.measure(
+            options.instructions, options.tools, options.items, self.config.bytes_per_ms
+        )
+        conversation = None if options.out_of_band else self.conversation
+        writer = ResponseWriter(options, conversation, inputs=inputs, cached=cached)
+        self._active[writer.id] = writer
+        first = [self._rate_limits()] if self._rate_limits_first else []
+        return Answer([*writer.created(), *first], started=writer)
+
+    def _check_idle(self) -> None:
+        active = self._default_response()
+        if active is not None:
+            message = (
+                f"Conversation already has an active response in progress: {active.id}. "
+                "Wait until the response is finished before creating a new one."
+            )
+            raise Refused("conversation_already_has_active_response", message)
+
+    def _default_response(self) -> ResponseWriter | None:
+        return next((writer for writer in self._active.values() if not writer.out_of_band), None)
+
+    def _cancel_response(self, event: Event) -> list[Event]:
+        named = event.get("response_id")
+        writer = self._active.get(named) if named is not None else self._default_response()
+        if writer is None:
+            raise Refused("response_cancel_not_active", "Cancellation failed: no active response found")
+        return self._finish(writer, "cancelled", {"type": "cancelled", "reason": "client_cancelled"})
+
+
+def broken_json(reason: str) -> Event:
+    """The ``error`` event for a message that is not JSON."""
+    return error_event(Refused("invalid_json", f"Invalid event: failed to parse JSON value. {reason}"))
+
+
+def binary_frame() -> Event:
+    """The ``error`` event for a binary frame."""
+    message = "Expected a text WebSocket message; binary frames are not supported."
+    return error_event(Refused("invalid_event", message))

@@ -1,0 +1,513 @@
+"""The simulator's server: HTTP, TLS and WebSocket on one port.
+
+Theory
+------
+1. One thread accepts; each connection gets a thread of its own, which does the TLS handshake, reads the request, and
+   holds the session if the request is an upgrade. All are named ``rtsync-simulator-...``.
+2. Every connection is registered from its first moment, so that ``stop`` finds it whatever it is doing.
+3. ``stop`` asks first (close frames with 1001), then cuts off. It takes less than three seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import logging
+import secrets
+import selectors
+import shutil
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from rtsync.simulator.brains import Brain, ScriptedBrain
+from rtsync.simulator.desk import Desk
+from rtsync.simulator.entrance import Admission, Entrance, TurnedAway, is_realtime_path, read_request
+from rtsync.simulator.ids import new_id
+from rtsync.simulator.line import GuardedSocket, Line
+from rtsync.simulator.session import SimulatedSession
+from rtsync.simulator.session_config import SessionConfig
+from rtsync.vocabulary.events import encode
+
+__all__ = ["SimulatorServer"]
+
+log = logging.getLogger("rtsync.simulator")
+
+_numbers = itertools.count(1)
+_REQUEST_SECONDS = 10.0  # for the TLS handshake and the request head
+_ASK_SECONDS = 1.0
+_STOP_SECONDS = 2.5
+_LINGER_SECONDS = 1.0
+_MINUTES = {False: 60, True: 30}  # the service's maximum session, Azure or not (protocol 6.1)
+_REGION = "local"
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What sessions are made with."""
+
+    brain: Brain
+    pace: bool
+    max_session_seconds: float | None
+    rate_limits_first: bool
+    obfuscation: bool
+    strict_session_type: bool
+    ping_interval: float
+    max_message_size: int
+    send_timeout: float
+
+
+class _Connection:
+    """One accepted connection, as ``stop`` sees it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._cut = False
+        self.line: Line | None = None
+        self.thread: threading.Thread | None = None
+
+    def secure(self, context: ssl.SSLContext) -> socket.socket:
+        """Do the TLS handshake, within the request's time."""
+        self._sock = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        if self._cut:  # while the plain socket was being replaced
+            raise ConnectionError("the server is stopping")
+        self._sock.settimeout(_REQUEST_SECONDS)
+        self._sock.do_handshake()
+        return self._sock
+
+    def ask_to_end(self, timeout: float) -> None:
+        """Close a session politely; end anything else at once."""
+        if self.line is None or not self.line.close(1001, "server shutdown", timeout=timeout):
+            self.cut()
+
+    def cut(self) -> None:
+        """Wake and end whatever the connection's thread does. Takes no lock."""
+        self._cut = True
+        if self.line is not None:
+            self.line.abort()
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._sock.close()
+
+
+class _Listener(ThreadingHTTPServer):
+    """Accepts connections, and keeps a list of them."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+    request_queue_size = 256
+
+    def __init__(
+        self, address: tuple[str, int], entrance: Entrance, options: _Options, context: ssl.SSLContext | None
+    ) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.entrance = entrance
+        self.options = options
+        self._context = context
+        self._registering = threading.Lock()  # the set of connections, and whether new ones are still taken
+        self._connections: set[_Connection] = set()
+        self._stopping = False
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        super().__init__(address, BaseHTTPRequestHandler)  # never used as such: see process_request
+        self.timeout = 0  # handle_request finds a waiting connection or returns
+
+    def accept_until_woken(self) -> None:
+        """The accepting thread: no polling, ends when ``wake`` is called."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ)
+            selector.register(self._wake_reader, selectors.EVENT_READ)
+            while all(key.fileobj is not self._wake_reader for key, _ in selector.select()):
+                self.handle_request()
+
+    def wake(self) -> None:
+        """End the accepting thread."""
+        self._wake_writer.send(b"x")
+
+    def server_bind(self) -> None:
+        """Bind without the reverse DNS look-up of the HTTP server."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def server_close(self) -> None:
+        """Give every descriptor back."""
+        super().server_close()
+        self._wake_reader.close()
+        self._wake_writer.close()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection its thread."""
+        # A session is many small frames: with Nagle's algorithm a turn takes 44 ms instead of 2.
+        request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = _Connection(request)
+        with self._registering:
+            if self._stopping:
+                connection.close()
+                return
+            self._connections.add(connection)
+            connection.thread = threading.Thread(
+                target=self._serve,
+                args=(connection, request, client_address),
+                name=f"rtsync-simulator-session-{next(_numbers)}",
+                daemon=True,
+            )
+            connection.thread.start()
+
+    def _serve(self, connection: _Connection, request: socket.socket, client_address: Any) -> None:
+        """The connection's thread."""
+        try:
+            request.settimeout(_REQUEST_SECONDS)
+            if self._context is not None:
+                request = connection.secure(self._context)
+            _Handler(request, client_address, self, connection)
+        except (OSError, ValueError) as error:  # ValueError: closed under a thread that was just starting
+            log.debug("connection ended: %s", error)
+        except Exception:
+            log.exception("the simulator failed on a connection")
+        finally:
+            with self._registering:
+                self._connections.discard(connection)
+            connection.close()
+
+    def end_connections(self) -> None:
+        """Ask every connection to end, then cut those that did not. Bounded by ``_STOP_SECONDS``."""
+        started = time.monotonic()
+        with self._registering:
+            self._stopping = True
+            connections = list(self._connections)
+        for connection in connections:
+            connection.ask_to_end(timeout=0.05)
+        _join(connections, started + _ASK_SECONDS)
+        for connection in connections:
+            connection.cut()
+        _join(connections, started + _STOP_SECONDS)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Failures of the accepting thread go to the log, not to stderr."""
+        log.exception("the simulator failed to take a connection")
+
+
+def _join(connections: list[_Connection], until: float) -> None:
+    for connection in connections:
+        if connection.thread is not None:
+            connection.thread.join(max(0.0, until - time.monotonic()))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One HTTP request: an upgrade to a session, ``GET /health``, or 404."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "rtsync-simulator"
+    sys_version = ""
+    server: _Listener
+
+    def __init__(self, request: Any, client_address: Any, server: _Listener, connection: _Connection) -> None:
+        self._connection = connection
+        super().__init__(request, client_address, server)
+
+    def do_GET(self) -> None:
+        """Answer a GET."""
+        headers = _joined(self.headers.items())
+        request = read_request(self.path, headers)
+        if request.path == "/health":
+            self._answer(HTTPStatus.OK, {"status": "ok"})
+        elif not is_realtime_path(request.path):
+            self._answer_unknown()
+        elif headers.get("upgrade", "").lower() != "websocket":
+            error = _error("This endpoint expects a WebSocket upgrade.", "invalid_request_error", None)
+            self._answer(HTTPStatus.UPGRADE_REQUIRED, error, {"Upgrade": "websocket"})
+        else:
+            self._upgrade(headers)
+
+    def _answer_unknown(self) -> None:
+        message = f"Invalid URL ({self.command} {self.path.partition('?')[0]})"
+        self._answer(HTTPStatus.NOT_FOUND, _error(message, "invalid_request_error", "unknown_url"))
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _answer_unknown  # noqa: N815
+
+    def _answer(self, status: HTTPStatus | int, body: Any, headers: dict[str, str] | None = None) -> None:
+        data = encode(body)
+        self.close_connection = True  # a request body, if there is one, is not read
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def _upgrade(self, headers: dict[str, str]) -> None:
+        self.close_connection = True
+        request = read_request(self.path, headers)
+        try:
+            admission = self.server.entrance.admit(request)
+        except TurnedAway as refusal:
+            if refusal.azure:
+                ids = {"apim-request-id": secrets.token_hex(16), "x-ms-region": _REGION}
+                self._answer(refusal.status, refusal.body(), ids)
+            else:
+                self._refuse_after_upgrade(headers, refusal)
+            return
+        self._hold_session(headers, admission)
+
+    def _open_line(self, headers: dict[str, str]) -> tuple[GuardedSocket, Line]:
+        options = self.server.options
+        guarded = GuardedSocket(self.connection, send_timeout=options.send_timeout)
+        line = Line(guarded, headers, ping_interval=options.ping_interval, max_message_size=options.max_message_size)
+        self._connection.line = line
+        return guarded, line
+
+    def _refuse_after_upgrade(self, headers: dict[str, str], refusal: TurnedAway) -> None:
+        """OpenAI's way: 101, one error event, and the close frame right behind it (protocol 1.2)."""
+        guarded, line = self._open_line(headers)
+        line.send(json.dumps({"event_id": new_id("event"), **refusal.event()}))
+        line.close(refusal.close_code, refusal.close_reason)
+        line.run(lambda message: None)
+        guarded.linger(_LINGER_SECONDS)
+
+    def _hold_session(self, headers: dict[str, str], admission: Admission) -> None:
+        options = self.server.options
+        guarded, line = self._open_line(headers)
+        desk = Desk(
+            _configuration(admission, options),
+            now=time.monotonic,
+            rate_limits_first=options.rate_limits_first,
+            obfuscation=options.obfuscation,
+        )
+        session = SimulatedSession(
+            line,
+            desk,
+            options.brain,
+            pace=options.pace,
+            max_session_seconds=options.max_session_seconds,
+            documented_minutes=_MINUTES[admission.azure],
+        )
+        session.run()
+        guarded.linger(_LINGER_SECONDS)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer a request that cannot be read with the error envelope instead of a page."""
+        self.command = self.command or ""
+        self.requestline = ""
+        self._answer(code, _error(message or HTTPStatus(code).phrase, "invalid_request_error", None))
+
+    def log_message(self, *args: Any) -> None:
+        """Nothing here: what is worth saying is logged where it happens, and a request line may hold a key."""
+
+
+def _configuration(admission: Admission, options: _Options) -> SessionConfig:
+    seconds = options.max_session_seconds or _MINUTES[admission.azure] * 60
+    return SessionConfig(
+        admission.dialect,
+        admission.kind,
+        model=admission.model,
+        expires_at=int(time.time() + seconds),
+        strict_type=options.strict_session_type,
+    )
+
+
+def _joined(items: list[tuple[str, str]]) -> dict[str, str]:
+    """Headers in lower case; those that came several times joined by commas."""
+    result: dict[str, str] = {}
+    for name, value in items:
+        key = name.lower()
+        result[key] = f"{result[key]}, {value}" if key in result else value
+    return result
+
+
+def _error(message: str, kind: str, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+class SimulatorServer:
+    """The service's half of the Realtime protocol on a port of this machine.
+
+    A context manager: ``with SimulatorServer() as server: ... server.openai_url``. Options are keyword-only.
+
+    Args:
+        host: address to bind; loopback unless told otherwise.
+        port: 0 lets the system choose.
+        tls: True makes a certificate authority of its own (``ca_file``); a context is used as it is.
+        brain: what answers; ``ScriptedBrain()`` unless given.
+        pace: spread deltas over time like a model's speech (40 tokens a second); False sends them at once.
+        dialect: ``auto`` chooses by path: ``/openai/realtime`` is preview, ``/v1/realtime`` and
+            ``/openai/v1/realtime`` are GA (protocol 6.5).
+        api_keys: accepted credentials; None accepts every one that is not empty.
+        refuse_like: how connections are refused: ``openai`` (101, error, close), ``azure`` (HTTP status), or by path.
+        max_session_seconds: expire sessions after this time; None: never.
+        rate_limits_first: send ``rate_limits.updated`` after ``response.created`` instead of after ``response.done``.
+        obfuscation: put the padding field on text deltas.
+        strict_session_type: refuse a GA ``session.update`` without ``session.type``.
+        ping_interval: seconds between the server's pings; a peer silent for more than two of them is dropped.
+        models: served models and deployments; None serves every name.
+        max_message_size: bytes; longer messages end the connection with 1009.
+        send_timeout: seconds after which a client that does not read is given up.
+
+    Threads: every method may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: bool | ssl.SSLContext = False,
+        brain: Brain | None = None,
+        pace: bool = True,
+        dialect: Literal["auto", "ga", "preview"] = "auto",
+        api_keys: Collection[str] | None = None,
+        refuse_like: Literal["openai", "azure", "auto"] = "auto",
+        max_session_seconds: float | None = None,
+        rate_limits_first: bool = False,
+        obfuscation: bool = True,
+        strict_session_type: bool = False,
+        ping_interval: float = 20.0,
+        models: Collection[str] | None = None,
+        max_message_size: int = 32 << 20,
+        send_timeout: float = 20.0,
+    ) -> None:
+        self._address = (host, port)
+        self._tls = tls
+        self._entrance = Entrance(dialect=dialect, refuse_like=refuse_like, api_keys=api_keys, models=models)
+        self._options = _Options(
+            brain=ScriptedBrain() if brain is None else brain,
+            pace=pace,
+            max_session_seconds=max_session_seconds,
+            rate_limits_first=rate_limits_first,
+            obfuscation=obfuscation,
+            strict_session_type=strict_session_type,
+            ping_interval=ping_interval,
+            max_message_size=max_message_size,
+            send_timeout=send_timeout,
+        )
+        self._changing = threading.Lock()  # start and stop, one at a time
+        self._listener: _Listener | None = None
+        self._acceptor: threading.Thread | None = None
+        self._directory: Path | None = None
+
+    def start(self) -> Self:
+        """Bind the port and accept connections. Returns when clients can connect; starting twice does nothing.
+
+        Raises:
+            OSError: the address cannot be bound.
+
+        Threads: starts the accepting thread.
+        """
+        with self._changing:
+            if self._listener is None:
+                try:
+                    self._listener = _Listener(self._address, self._entrance, self._options, self._tls_context())
+                except BaseException:
+                    self._remove_directory()
+                    raise
+                self._acceptor = threading.Thread(
+                    target=self._listener.accept_until_woken,
+                    name=f"rtsync-simulator-accept-{self.port}",
+                    daemon=True,
+                )
+                self._acceptor.start()
+        return self
+
+    def stop(self) -> None:
+        """End every session with 1001, give back port, descriptors and files. Stopping twice does nothing.
+
+        Threads: blocks less than three seconds; afterwards no thread of the simulator is left, except one whose brain
+        does not return.
+        """
+        with self._changing:
+            listener, self._listener = self._listener, None
+            acceptor, self._acceptor = self._acceptor, None
+            if listener is not None and acceptor is not None:
+                listener.wake()
+                acceptor.join()
+                listener.end_connections()
+                listener.server_close()
+            self._remove_directory()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def host(self) -> str:
+        """The address it is bound to."""
+        return str(self._running().server_address[0])
+
+    @property
+    def port(self) -> int:
+        """The port it is bound to."""
+        return self._running().server_port
+
+    @property
+    def url(self) -> str:
+        """The origin for WebSockets: ``ws://127.0.0.1:PORT``, or ``wss:`` with TLS."""
+        return f"ws{self._suffix}"
+
+    @property
+    def http_url(self) -> str:
+        """The origin for HTTP: ``http://127.0.0.1:PORT``, or ``https:`` with TLS."""
+        return f"http{self._suffix}"
+
+    @property
+    def openai_url(self) -> str:
+        """``base_url`` for OpenAI clients."""
+        return f"{self.http_url}/v1"
+
+    @property
+    def azure_endpoint(self) -> str:
+        """Endpoint for Azure OpenAI clients."""
+        return self.http_url
+
+    @property
+    def ca_file(self) -> Path | None:
+        """PEM file of the authority that clients have to trust; None unless started with ``tls=True``."""
+        return None if self._directory is None else self._directory / "ca.pem"
+
+    @property
+    def _suffix(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'s' if self._tls else ''}://{host}:{self.port}"
+
+    def _running(self) -> _Listener:
+        if self._listener is None:
+            raise RuntimeError("the simulator is not running: start() it, or use it in a with statement")
+        return self._listener
+
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if isinstance(self._tls, ssl.SSLContext):
+            return self._tls
+        if not self._tls:
+            return None
+        from rtsync.simulator.certificates import make_certificates  # cryptography is heavy: only when TLS is asked for
+
+        self._directory = Path(tempfile.mkdtemp(prefix="rtsync-simulator-"))
+        return make_certificates(self._directory).server_context()
+
+    def _remove_directory(self) -> None:
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+    def __repr__(self) -> str:
+        return f"<SimulatorServer {self.url}>" if self._listener else "<SimulatorServer stopped>"

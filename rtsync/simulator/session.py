@@ -1,0 +1,233 @@
+"""One simulated session: a desk behind a line, and a thread for each response.
+
+Theory
+------
+1. The reading thread takes client events one by one; each response is generated on a thread of its own, so that client
+   events are processed meanwhile.
+2. ``_turn`` serialises everything that changes the desk *and* the sending of what follows from it. What is
+   sent is sent in the order in which it happened; nothing else is needed for the exact order of the wire.
+3. The brain runs outside of ``_turn``. Between two of its pieces it is asked whether the response is still wanted.
+4. A cancel ends the response on the reading thread, at once; the response's thread finds it gone and ends.
+5. When the line ends, every response is cancelled and its thread awaited. A brain that does not come back keeps its
+   (daemon) thread; nothing it says is heard.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, FunctionCall, Turn
+from rtsync.simulator.desk import Desk, Event, binary_frame, broken_json
+from rtsync.simulator.dialect import to_wire
+from rtsync.simulator.ids import new_id
+from rtsync.simulator.line import Line
+from rtsync.simulator.refusals import Refused, error_event
+from rtsync.simulator.responses import ResponseWriter
+from rtsync.simulator.usage import pieces
+from rtsync.vocabulary.events import encode
+
+__all__ = ["Pace", "SimulatedSession"]
+
+log = logging.getLogger("rtsync.simulator")
+
+_numbers = itertools.count(1)
+_TOKENS_PER_SECOND = 40.0
+_JOIN_SECONDS = 1.0
+_EXPIRED = "Your session hit the maximum duration of {minutes} minutes."
+_INTERNAL = "The server had an error while processing your request. Sorry about that!"
+
+
+class Pace:
+    """Spreads the tokens of one response over time, as a model does; it never makes a slow brain slower.
+
+    Args:
+        tokens_per_second: 0 turns it off.
+    """
+
+    def __init__(self, tokens_per_second: float = _TOKENS_PER_SECOND) -> None:
+        self._step = 1 / tokens_per_second if tokens_per_second else 0.0
+        self._due = time.monotonic()
+
+    def wait(self, cancelled: Cancellation) -> None:
+        """Wait until the next token is due, or not wanted any more.
+
+        Threads: blocks up to 1 / tokens_per_second; woken at once by a cancellation.
+        """
+        if self._step:
+            now = time.monotonic()
+            cancelled.wait(max(0.0, self._due - now))
+            self._due = max(self._due, now) + self._step
+
+
+class SimulatedSession:
+    """Runs one session over one line.
+
+    Args:
+        line: the accepted WebSocket.
+        desk: the state of the session.
+        brain: what answers.
+        pace: whether deltas are spread over time.
+        max_session_seconds: after this the session expires; None: never.
+        documented_minutes: the duration that the message of expiry names, as the real service does.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        desk: Desk,
+        brain: Brain,
+        *,
+        pace: bool,
+        max_session_seconds: float | None,
+        documented_minutes: int,
+    ) -> None:
+        self._line = line
+        self._desk = desk
+        self._brain = brain
+        self._tokens_per_second = _TOKENS_PER_SECOND if pace else 0.0
+        self._max_session_seconds = max_session_seconds
+        self._expired = _EXPIRED.format(minutes=documented_minutes)
+        self._turn = threading.Lock()  # the desk, and the order of what is sent
+        self._running: dict[str, tuple[Cancellation, threading.Thread]] = {}  # used by the reading thread only
+
+    def run(self) -> None:
+        """Hold the session until the line ends.
+
+        Threads: blocks; this is the session's reading thread.
+        """
+        if self._max_session_seconds is not None:
+            self._line.expire_at(time.monotonic() + self._max_session_seconds, self._expire)
+        with self._turn:
+            self._send(self._desk.greeting())
+        try:
+            self._line.run(self._receive)
+        finally:
+            self._end_responses()
+
+    def _receive(self, message: str | bytes) -> None:
+        """Answer one message of the client."""
+        started: ResponseWriter | None = None
+        with self._turn:
+            try:
+                events, started = self._answers(message)
+            except Exception:
+                log.exception("the simulator failed on a client event")
+                events = [error_event(Refused(None, _INTERNAL, kind="server_error"))]
+            self._send(events)
+        self._stop_ended()
+        if started is not None:
+            self._start(started)
+
+    def _answers(self, message: str | bytes) -> tuple[list[Event], ResponseWriter | None]:
+        if isinstance(message, bytes | bytearray):
+            return [binary_frame()], None
+        try:
+            event = json.loads(message)
+        except (ValueError, RecursionError) as error:
+            return [broken_json(str(error))], None
+        answer = self._desk.answer(event)
+        return answer.events, answer.started
+
+    def _send(self, events: list[Event]) -> None:
+        """Stamp, translate and send, in order. Under ``_turn``."""
+        for event in events:
+            wire = to_wire(self._desk.config.dialect, {"event_id": new_id("event"), **event})
+            if wire is not None:
+                self._line.send(encode({"type": wire["type"], **wire}).decode())
+
+    def _expire(self) -> None:
+        with self._turn:
+            self._send([error_event(Refused("session_expired", self._expired))])
+        self._line.close(1001, self._expired)
+
+    def _start(self, writer: ResponseWriter) -> None:
+        cancelled = Cancellation()
+        thread = threading.Thread(
+            target=self._generate,
+            args=(writer, cancelled),
+            name=f"rtsync-simulator-response-{next(_numbers)}",
+            daemon=True,
+        )
+        self._running[writer.id] = (cancelled, thread)
+        thread.start()
+
+    def _stop_ended(self) -> None:
+        """Cancel the brains of responses that the desk has ended, and forget threads that are done."""
+        for response_id, (cancelled, thread) in list(self._running.items()):
+            if not self._desk.is_active(response_id):
+                cancelled.set()
+            if not thread.is_alive():
+                del self._running[response_id]
+
+    def _end_responses(self) -> None:
+        for cancelled, _ in self._running.values():
+            cancelled.set()
+        until = time.monotonic() + _JOIN_SECONDS
+        for _, thread in self._running.values():
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _generate(self, writer: ResponseWriter, cancelled: Cancellation) -> None:
+        """Generate one response: the body of its thread."""
+        pace = Pace(self._tokens_per_second)
+        error: dict[str, Any] | None = None
+        try:
+            for piece in self._brain(self._turn_for(writer, cancelled)):
+                if not self._say(writer.id, piece, pace, cancelled):
+                    return
+        except BrainFailed as failure:
+            error = failure.details()
+        except Exception:
+            if not cancelled():
+                log.exception("the brain failed")
+            error = {"type": "server_error", "code": None, "message": _INTERNAL}
+        self._do(cancelled, writer.id, lambda: self._desk.end(writer.id, error))
+
+    def _turn_for(self, writer: ResponseWriter, cancelled: Cancellation) -> Turn:
+        options = writer.options
+        return Turn(
+            instructions=options.instructions,
+            items=tuple(options.items),
+            tools=tuple(options.tools),
+            tool_choice=options.tool_choice,
+            modality=options.modality,
+            max_output_tokens=options.max_output_tokens,
+            temperature=options.temperature,
+            model=self._desk.config.model,
+            metadata=options.metadata,
+            cancelled=cancelled,
+        )
+
+    def _say(self, response_id: str, piece: str | FunctionCall, pace: Pace, cancelled: Cancellation) -> bool:
+        """Send one piece of the brain's, token by token; False when the response has ended meanwhile."""
+        if isinstance(piece, str):
+            return all(self._paced(response_id, step, pace, cancelled) for step in self._text_steps(response_id, piece))
+        steps = self._call_steps(response_id, piece)
+        return all(self._paced(response_id, step, pace, cancelled) for step in steps)
+
+    def _text_steps(self, response_id: str, text: str) -> Iterator[Any]:
+        for token in pieces(text):
+            yield lambda token=token: self._desk.say(response_id, token)
+
+    def _call_steps(self, response_id: str, call: FunctionCall) -> Iterator[Any]:
+        yield lambda: self._desk.begin_call(response_id, call.name)
+        for token in pieces(call.arguments):
+            yield lambda token=token: self._desk.call_arguments(response_id, token)
+        yield lambda: self._desk.end_call(response_id)
+
+    def _paced(self, response_id: str, step: Any, pace: Pace, cancelled: Cancellation) -> bool:
+        pace.wait(cancelled)
+        return self._do(cancelled, response_id, step)
+
+    def _do(self, cancelled: Cancellation, response_id: str, step: Any) -> bool:
+        """Take one step of a response and send what follows; False when the response is over."""
+        with self._turn:
+            if cancelled() or not self._desk.is_active(response_id):
+                return False
+            self._send(step())
+            return self._desk.is_active(response_id)

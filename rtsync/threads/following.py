@@ -1,0 +1,136 @@
+"""What user threads hold of the core's work: an answer to come, a response that grows, a stream of events.
+
+The reader feeds them; each has a bell or a latch of its own, so that feeding never waits for a user thread.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from rtsync.edges.latch import Bell, Latch
+from rtsync.pure.responses import Record
+from rtsync.vocabulary.errors import RealtimeError, WaitTimeout
+from rtsync.vocabulary.events import Event
+
+__all__ = ["Follower", "Request", "Subscription"]
+
+
+class Request:
+    """A client event that a thread of ours waits to see answered."""
+
+    __slots__ = ("answer", "arrived", "error", "sequence")
+
+    def __init__(self) -> None:
+        self.arrived = Latch()
+        self.answer: Event | None = None
+        self.error: RealtimeError | None = None
+        self.sequence = 0
+
+    def resolve(self, sequence: int, answer: Event | None, error: RealtimeError | None) -> None:
+        """The answer, or why there is none. Called by the reader."""
+        self.sequence, self.answer, self.error = sequence, answer, error
+        self.arrived.set()
+
+
+class Follower:
+    """A response that somebody holds: its record, and a bell that rings when the record has grown."""
+
+    __slots__ = ("bell", "cancelled", "error", "record", "sequence")
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.bell = Bell()
+        self.error: RealtimeError | None = None
+        self.sequence = 0
+        self.cancelled = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the service has answered ``response.create``, in whatever way."""
+        return self.record.status != "requested" or self.error is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.record.done or self.error is not None
+
+    def notify(self, sequence: int, error: RealtimeError | None = None) -> None:
+        """The record has grown, or ended with ``error``. Called by the reader."""
+        self.sequence = sequence
+        if error is not None:
+            self.error = error
+        self.bell.ring()
+
+
+class Subscription:
+    """A live iterator over events: everything that arrives from its making on.
+
+    ``for event in subscription`` ends when the session is closed by ``close()``, by the subscription's own
+    ``close()``, or by the server with code 1000; any other end raises its exception. Use it in a ``with`` block, or
+    close it: it queues events until then.
+
+    Threads: made anywhere; iterated by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        types: frozenset[str] | None,
+        timeout: float | None,
+        check_may_wait: Callable[[], None],
+        unsubscribe: Callable[[Subscription], None],
+    ) -> None:
+        self._check_may_wait = check_may_wait
+        self._unsubscribe = unsubscribe
+        self._types = types
+        self._timeout = timeout
+        self._events: deque[Event] = deque()
+        self._bell = Bell()
+        self._ended = False
+        self._error: RealtimeError | None = None
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        """The next event; blocks at most the ``timeout`` given to ``events()``.
+
+        Raises:
+            StopIteration: the session or the subscription was closed.
+            WaitTimeout: nothing came in time; the iteration may go on.
+            SessionClosed: the session was lost.
+        """
+        self._check_may_wait()
+        if not self._bell.wait_until(lambda: bool(self._events) or self._ended, self._timeout):
+            raise WaitTimeout(f"no event within {self._timeout:g} s")
+        if self._events:
+            return self._events.popleft()
+        if self._error is not None:
+            raise copy.copy(self._error)
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop collecting; events not yet taken are dropped. May be called twice."""
+        self._unsubscribe(self)
+        self._events.clear()
+        self.end(None)
+
+    def put(self, event: Event) -> None:
+        """An event arrived. Called by the reader."""
+        if self._types is None or event.type in self._types:
+            self._events.append(event)
+            self._bell.ring()
+
+    def end(self, error: RealtimeError | None) -> None:
+        """Nothing more will come. Called by the reader."""
+        if not self._ended:
+            self._error = error
+            self._ended = True
+        self._bell.ring()

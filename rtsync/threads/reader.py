@@ -1,0 +1,569 @@
+"""The core of a session: everything that its threads need, and not the session itself.
+
+The reader thread runs the line and takes every event along one way, without return::
+
+    line -> decode -> responses and correlation (who is answered) -> delivery (handlers) -> waits -> subscriptions
+
+Rules:
+
+1. ``_books`` guards state, correlation, ledger, followers and subscriptions. It is held for a few lines; no user code
+   and no socket call runs under it. It is reentrant so that ``close()`` in a signal handler cannot lock itself out.
+2. Handlers are queued before waiters are woken, so that a wait can be sure that what it must see run is known.
+3. The session is referred to weakly: a forgotten session is collected although its threads run, and its finalizer
+   calls ``abandon``, which takes no lock.
+4. Every end, however it comes, passes through ``_ended`` exactly once, in the reader thread: it names the cause, wakes
+   everybody, and lets the handlers' thread finish.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rtsync.edges import signals
+from rtsync.edges.guard import LineBroken
+from rtsync.edges.latch import Bell, Latch
+from rtsync.edges.signals import Board
+from rtsync.edges.transport import Ending, Line
+from rtsync.pure import verdict
+from rtsync.pure.correlation import Correlation, Sent
+from rtsync.pure.responses import Ledger, Record
+from rtsync.pure.state import State, Trigger, after
+from rtsync.threads import process
+from rtsync.threads.delivery import Delivery, Inline
+from rtsync.threads.following import Follower, Request, Subscription
+from rtsync.threads.waiting import Hub
+from rtsync.vocabulary.deadline import Deadline
+from rtsync.vocabulary.errors import (
+    CloseCause,
+    ConnectFailed,
+    ConnectionLost,
+    ConnectTimeout,
+    ProtocolError,
+    RealtimeError,
+    ServerError,
+    SessionClosed,
+    UsageError,
+    WaitTimeout,
+)
+from rtsync.vocabulary.events import Event, decode, encode
+
+__all__ = ["MARK", "Core"]
+
+logger = logging.getLogger("rtsync.session")
+
+MARK = "rtsync"
+"""Key in a response's metadata that carries our mark."""
+
+_VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
+
+
+class Core:
+    """The inside of one session."""
+
+    def __init__(self, number: int, delivery: Delivery, board: Board) -> None:
+        self.number = number
+        self.delivery = delivery
+        self.hub = Hub(delivery)
+        self.ready = Latch()
+        self.finished = Latch()
+        self.error: RealtimeError | None = None
+        self.process: int | None = None
+        self.turns = Bell()
+        self._books = threading.RLock()  # Rule 1.
+        self._state = State.NEW
+        self._mark = secrets.token_hex(8)
+        self._marks = 0
+        self._correlation = Correlation(MARK)
+        self._ledger = Ledger(MARK)
+        self._followers: dict[Record, Follower] = {}
+        self._requests: set[Request] = set()
+        self._subscriptions: list[Subscription] = []
+        self._board = weakref.ref(board)
+        self._session: Callable[[], Any] = lambda: None
+        self._line: Line | None = None
+        self._thread: threading.Thread | None = None
+        self._release: Callable[[], None] = lambda: None
+        self._established = False
+        self._abandoned = False
+        self._last_error: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"Core({self.number}, {self._state})"
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the session is in its life."""
+        return self._state
+
+    def move(self, trigger: Trigger) -> State:
+        """Follow ``trigger``; returns the state before.
+
+        Raises:
+            UsageError: see ``rtsync.pure.state``.
+        """
+        with self._books:
+            before = self._state
+            self._state = after(before, trigger)
+            return before
+
+    def start(self, session: Any, line: Line, release: Callable[[], None]) -> None:
+        """Start the reader thread on ``line``; ``release`` is called when it has ended."""
+        self.process = os.getpid()
+        self._session = weakref.ref(session)
+        self._release = release
+        self._line = line
+        process.register(self)
+        self._thread = threading.Thread(target=self._run, name=f"rtsync-reader-{self.number}", daemon=True)
+        self._thread.start()
+
+    def fail(self, error: RealtimeError) -> None:
+        """The session could not even be started."""
+        with self._books:
+            self.error = error
+            self._state = after(self._state, Trigger.ENDED)
+        self.hub.end(error)
+        self.delivery.end()
+        self.finished.set()
+        self.ready.set()
+
+    def await_greeting(self, deadline: Deadline) -> None:
+        """Block until the service has greeted.
+
+        Raises:
+            ConnectFailed: and its kinds: why it never did.
+        """
+        line = self._line
+        assert line is not None
+        in_time = self.ready.wait(deadline.remaining())
+        if not in_time and line.phase not in ("credential", "session"):
+            in_time = self.ready.wait(_VERDICT_PATIENCE)  # The line watches over these phases itself and knows more.
+        if self.error is not None:
+            raise self.error
+        if not in_time:
+            phase = line.phase
+            raise _too_late(phase, deadline, self._last_error)
+
+    def close_line(self, *, timeout: float | None = None, wait: bool = True) -> None:
+        """End the line, see ``Line.close``."""
+        if self._line is not None:
+            self._line.close(timeout=timeout, wait=wait)
+
+    def abort_line(self, why: str) -> None:
+        """End the line at once, without a word to the peer. Takes no lock."""
+        if self._line is not None:
+            self._line.abort(why)
+
+    def close(self, deadline: Deadline) -> None:
+        """End the session within ``deadline``: the line first, then the handlers that still have events.
+
+        From inside a handler it returns when the close frame is out; the rest follows when the handler has returned.
+        """
+        inside = self.delivery.in_handler()
+        self.close_line(timeout=deadline.remaining(), wait=not inside)
+        if inside:
+            self.delivery.afterwards(self.close_line)
+            return
+        if self._thread is threading.current_thread():
+            return
+        if self.finished.wait(deadline.remaining()) and self._thread is not None:
+            self._thread.join(_VERDICT_PATIENCE)
+        if not self.delivery.join(deadline):
+            signals.logger.warning("close() did not wait any longer for the handlers: %s", self.delivery.stuck())
+
+    def abandon(self, number: int) -> None:
+        """The session object was collected while open. Takes no lock."""
+        if self._line is not None and not self.finished and os.getpid() == self.process:
+            self._abandoned = True
+            self._line.abort("the session was garbage-collected")
+            import warnings
+
+            warnings.warn(
+                f"RealtimeSession {number} was dropped while open; close it, or use it in a with block",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    def disown(self) -> None:
+        """In a forked child: the connection belongs to the parent."""
+        self._state = State.CLOSED
+        if self._line is not None:
+            self._line.abandon()
+
+    def _run(self) -> None:
+        assert self._line is not None
+        if isinstance(self.delivery, Inline):
+            self.delivery.reader = threading.get_ident()
+        try:
+            self._line.run_forever()
+        finally:
+            self._ended()
+
+    # -- arrivals: the reader thread ----------------------------------------------------------------------------------
+
+    def on_message(self, _line: Line, message: bytes) -> None:
+        """A message arrived: the line's callback.
+
+        Raises:
+            UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
+        """
+        try:
+            event = decode(message)
+        except ProtocolError as error:
+            self._refuse(error)
+        else:
+            self._take(event, len(message))
+
+    def _take(self, event: Event, size: int) -> None:
+        sequence = self.hub.newest + 1
+        sent, record = self._note(event)
+        fault = _server_error(event, sent) if event.type == "error" else None
+        self._deliver(sequence, event)
+        owner = sent.owner if sent is not None else None
+        self.hub.publish(event, size, fault, owner)
+        for subscription in tuple(self._subscriptions):
+            subscription.put(event)
+        self._answer(sequence, event, fault, owner)
+        if record is not None and (follower := self._followers.get(record)) is not None:
+            self._advance(sequence, follower)
+        if not self._established:
+            self._greet(event)
+
+    def _note(self, event: Event) -> tuple[Sent | None, Record | None]:
+        """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
+        with self._books:
+            if event.type == "error":
+                details = event.get("error")
+                self._last_error = details if isinstance(details, Mapping) else {}
+                return self._correlation.blamed(self._last_error), None
+            self._last_error = None
+            return self._correlation.answered(event), self._ledger.apply(event)
+
+    def _deliver(self, sequence: int, event: Event) -> None:
+        board = self._board()
+        if board is not None and board.wants(event.type):
+            self.delivery.put(sequence, lambda: self._handle(event))
+
+    def _handle(self, event: Event) -> None:
+        """Call the handlers of ``event``. Runs where handlers run."""
+        session, board = self._session(), self._board()
+        if session is None or board is None:
+            return
+
+        def failed(handler: Callable[..., Any], error: Exception) -> None:
+            self._report(session, event, handler, error)
+
+        board.emit(session, event, failed, self._mark_current)
+
+    def _mark_current(self, handler: Callable[..., Any]) -> None:
+        self.delivery.current = handler
+
+    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: Exception) -> None:
+        where = f" for {event.type!r}" if event is not None else ""
+        name = signals.name_of(handler)
+        signals.logger.error("the handler %s%s raised %s", name, where, type(error).__name__, exc_info=error)
+
+        def also_failed(receiver: Callable[..., Any], second: Exception) -> None:
+            signals.logger.error("%s, called for the failure, raised", signals.name_of(receiver), exc_info=second)
+
+        signals.handler_failed.emit(session, also_failed, event=event, handler=handler, error=error)
+
+    def _refuse(self, error: ProtocolError) -> None:
+        logger.warning("%s", error)
+        self._announce(signals.message_refused, error=error)
+
+    def _announce(self, signal: signals.SafeSignal, **data: Any) -> None:
+        """Send a signal of the module, where handlers run, behind what was delivered before."""
+        if not signal.receivers:
+            return
+
+        def send() -> None:
+            session = self._session()
+            if session is not None:
+                signal.emit(
+                    session,
+                    lambda handler, error: self._report(session, None, handler, error),
+                    self._mark_current,
+                    **data,
+                )
+
+        self.delivery.put(self.hub.newest, send)
+
+    def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
+        if isinstance(owner, Request):
+            self._requests.discard(owner)
+            owner.resolve(sequence, None if fault else event, fault)
+        elif isinstance(owner, Follower) and fault is not None:
+            with self._books:
+                self._ledger.withdraw(owner.record)
+                self._followers.pop(owner.record, None)
+            owner.notify(sequence, fault)
+            self.turns.ring()
+
+    def _advance(self, sequence: int, follower: Follower) -> None:
+        if follower.record.done:
+            self._followers.pop(follower.record, None)
+        follower.notify(sequence)
+        self.turns.ring()
+
+    def _greet(self, event: Event) -> None:
+        """The first event that is no error opens the session (protocol 1.2 and 3.4)."""
+        if event.type == "error":
+            return
+        self._established = True
+        self.move(Trigger.ESTABLISHED)
+        self._announce(signals.session_opened)
+        self.ready.set()
+
+    # -- the end: the reader thread -----------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        assert self._line is not None
+        assert self._line.ending is not None
+        ending = self._line.ending
+        with self._books:
+            in_flight = self._correlation.in_flight()
+        error = self._closing_error(ending, in_flight) if self._established else self._opening_error(ending)
+        with self._books:
+            self.error = error
+            self._state = after(self._state, Trigger.ENDED)
+            lost = [self._followers.pop(record) for record in self._ledger.lose_all() if record in self._followers]
+            requests, self._requests = self._requests, set()
+            subscriptions, self._subscriptions = self._subscriptions, []
+        self.ready.set()
+        self.hub.end(error)
+        for request in requests:
+            request.resolve(0, None, error)
+        for follower in lost:
+            follower.notify(0, error)
+        self.turns.ring()
+        quiet = isinstance(error, SessionClosed) and (error.cause is CloseCause.USER or error.code == 1000)
+        for subscription in subscriptions:
+            subscription.end(None if quiet else error)
+        if self._established:
+            self._announce(signals.session_closed, error=error)
+        self.delivery.end()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        try:
+            self._release()
+        except Exception:
+            logger.exception("the embedded server could not be stopped")
+        process.discard(self)
+        self.finished.set()
+
+    def _opening_error(self, ending: Ending) -> RealtimeError:
+        if isinstance(ending.error, RealtimeError) and not isinstance(ending.error, ProtocolError):
+            return ending.error
+        assert self._line is not None
+        if ending.cause is CloseCause.USER:
+            return SessionClosed("close() was called before the session was open", cause=CloseCause.USER)
+        if ending.cause is CloseCause.SERVER or self._last_error is not None:
+            return verdict.refused(self._last_error, ending.code, ending.reason, self._line.response_headers)
+        phase = self._line.phase
+        failure = ConnectFailed(f"{ending.message}, before the service had greeted", phase=phase)
+        failure.__cause__ = ending.error
+        return failure
+
+    def _closing_error(self, ending: Ending, in_flight: tuple[str, ...]) -> SessionClosed:
+        cause, message = ending.cause, ending.message
+        if self._abandoned:
+            cause, message = CloseCause.ABANDONED, "the session object was garbage-collected while open"
+        error = verdict.closed(
+            code=ending.code,
+            reason=ending.reason,
+            cause=cause,
+            message=message,
+            error=self._last_error,
+            in_flight=in_flight,
+        )
+        error.__cause__ = ending.error
+        return error
+
+    # -- commands: user threads ---------------------------------------------------------------------------------------
+
+    def check_process(self) -> None:
+        """Raise ``UsageError`` in a process that inherited the session by a fork."""
+        if self.process is not None and os.getpid() != self.process:
+            raise UsageError(
+                f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
+                " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"
+                " the task or view itself"
+            )
+
+    def check_open(self) -> None:
+        """Raise what stands in the way of sending."""
+        if self._state is State.OPEN:
+            return
+        if self.error is not None:
+            raise copy.copy(self.error)
+        if self._state is State.NEW:
+            raise UsageError("the session is not open; use it in a with block, or call open() first")
+        if self._state is State.CONNECTING:
+            raise UsageError("the session is still being opened; send after open() has returned")
+        raise SessionClosed("close() was called", cause=CloseCause.USER)
+
+    def send(self, event: dict[str, Any], owner: object, timeout: float | None) -> None:
+        """Hand ``event``, which has its id, to the kernel. Answers and errors go to ``owner``."""
+        self.check_open()
+        data = encode(event)
+        with self._books:
+            sent = self._correlation.sent(event, owner)
+        try:
+            assert self._line is not None
+            self._line.send(data, timeout=timeout)
+        except BaseException as error:
+            with self._books:
+                self._correlation.forget(sent)
+            if isinstance(error, LineBroken):
+                raise self._verdict(error) from error
+            raise
+        if signals.event_sent.receivers and (session := self._session()) is not None:
+            signals.event_sent.emit(
+                session, lambda handler, error: self._report(session, None, handler, error), event=event
+            )
+
+    def _verdict(self, broken: LineBroken) -> RealtimeError:
+        """Why the line ended, as the reader knows it, or will in a moment."""
+        if not isinstance(self.delivery, Inline) or not self.delivery.in_handler():
+            self.ready.wait(0)
+            self.finished.wait(_VERDICT_PATIENCE)
+        if self.error is not None:
+            return copy.copy(self.error)
+        return ConnectionLost(f"the event was not sent: {broken}", code=1006, cause=CloseCause.NETWORK)
+
+    def ask(self, event: dict[str, Any], deadline: Deadline) -> Event:
+        """Send ``event`` and block until the service has answered it.
+
+        Raises:
+            ServerError: it answered with an error.
+            WaitTimeout: it did not answer in time.
+            SessionClosed: the session ended.
+        """
+        self.delivery.check_may_wait(settled=False)
+        request = Request()
+        with self._books:
+            self._requests.add(request)
+        try:
+            self.send(event, request, deadline.remaining())
+            answered = request.arrived.wait(deadline.remaining())
+        finally:
+            self._requests.discard(request)
+        if request.error is not None:
+            raise copy.copy(request.error)
+        if not answered or request.answer is None:
+            stuck = self.delivery.stuck()
+            raise WaitTimeout(
+                f"no answer to {event['type']!r} within {deadline.timeout:g} s" + (f" ({stuck})" if stuck else "")
+            )
+        self.settle(request.sequence, deadline)
+        return request.answer
+
+    def settle(self, sequence: int, deadline: Deadline) -> None:
+        """Block until the handlers of everything up to ``sequence`` have run, except inside one of them."""
+        if self.delivery.in_handler():
+            return
+        settled = Latch()
+        self.delivery.when_settled(sequence, settled.set)
+        if not settled.wait(deadline.remaining()):
+            raise WaitTimeout(
+                f"the answer came, but the handlers before it have not finished within {deadline.timeout:g} s"
+                f" ({self.delivery.stuck() or 'none is running'})"
+            )
+
+    def subscribe(self, types: frozenset[str] | None, timeout: float | None) -> Subscription:
+        """A live iterator over events of ``types``, or of all."""
+        subscription = Subscription(
+            types, timeout, lambda: self.delivery.check_may_wait(settled=False), self.unsubscribe
+        )
+        with self._books:
+            ended = self.error
+            if ended is None:
+                self._subscriptions.append(subscription)
+        if ended is not None:
+            raise copy.copy(ended)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """No more events for ``subscription``."""
+        with self._books:
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+
+    # -- responses ----------------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> Record | None:
+        """The response that writes to the default conversation now."""
+        with self._books:
+            return self._ledger.active
+
+    def new_mark(self) -> str:
+        """A mark for a response's metadata that no other response of any session has."""
+        with self._books:
+            self._marks += 1
+            return f"{self._mark}-{self._marks}"
+
+    def claim(self, follower: Follower) -> bool:
+        """Enter a response that is about to be asked for, unless another one has the floor.
+
+        One outside the default conversation needs no floor.
+        """
+        with self._books:
+            if not follower.record.out_of_band and self._ledger.busy:
+                return False
+            self._ledger.request(follower.record)
+            self._followers[follower.record] = follower
+            return True
+
+    def withdraw(self, follower: Follower) -> None:
+        """It was not asked for after all."""
+        with self._books:
+            self._ledger.withdraw(follower.record)
+            self._followers.pop(follower.record, None)
+        self.turns.ring()
+
+
+def _too_late(phase: str, deadline: Deadline, error: Mapping[str, Any] | None) -> ConnectFailed:
+    if phase == "credential":
+        return ConnectTimeout(
+            f"the credential gave no token within connect_timeout={deadline.timeout:g} s; raise connect_timeout, or"
+            " check what it waits for (a metadata service, a login)",
+            phase=phase,
+        )
+    if error is not None:
+        return verdict.refused(error, None, "")
+    return ConnectTimeout(
+        f"the server accepted the WebSocket and then said nothing for the rest of {deadline.timeout:g} s; a Realtime"
+        " service greets with session.created at once. Is the path right?",
+        phase=phase,
+    )
+
+
+def _server_error(event: Event, sent: Sent | None) -> ServerError:
+    found = event.get("error")
+    details: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+
+    def text(name: str) -> str | None:
+        value = details.get(name)
+        return value if isinstance(value, str) else None
+
+    message = text("message") or text("code") or "the service reported an error without a message"
+    what = f"{sent.type} was refused: {message}" if sent is not None else message
+    return ServerError(
+        what,
+        type=text("type"),
+        code=text("code"),
+        param=text("param"),
+        event_id=text("event_id") or (sent.event_id if sent is not None else None),
+        request=sent.type if sent is not None else None,
+    )

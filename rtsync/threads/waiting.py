@@ -1,0 +1,298 @@
+"""Waits that cannot miss, cannot hang and wake at once.
+
+Rules:
+
+1. ``_lock`` guards the history, the windows and the list of waiters. It is held for a few lines, never while a socket
+   or user code is at work. It is reentrant so that a signal handler that closes the session cannot lock itself out.
+2. Every waiter sleeps on a raw lock of its own, created locked and released once. Nothing polls, a thousand waiters
+   cost one release each, and Ctrl+C in a wait leaves nothing held.
+3. A waiter joins the list in the same locked step that reads the history, so an event is either in what it read or
+   comes to it later.
+4. Predicates of users run outside the lock: for past events in the waiting thread, for new ones in the reader.
+5. A wait ends by the event, an error that answers what its thread sent, the end of the session, or its deadline.
+6. An event is handed out when the handlers up to it have run (``settled``), unless the wait stands inside a handler.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Protocol
+
+from rtsync.pure.history import Entry, History, Window
+from rtsync.vocabulary.deadline import Deadline
+from rtsync.vocabulary.errors import RealtimeError, ServerError, UsageError, WaitTimeout
+from rtsync.vocabulary.events import Event
+
+__all__ = ["Hub", "Settling", "Waiter"]
+
+Predicate = Callable[[Event], object]
+
+
+class Settling(Protocol):
+    """What the hub asks of the delivery: has everything up to an event been handled?"""
+
+    def in_handler(self) -> bool:
+        """Whether the calling thread is inside a handler right now."""
+
+    def check_may_wait(self, settled: bool) -> None:
+        """Raise ``UsageError`` where the calling thread would wait for itself."""
+
+    def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
+        """Call ``wake`` once the handlers of all events up to ``sequence`` have run, at once where they have."""
+
+    def stuck(self) -> str | None:
+        """The handler that is running, for a message; None where none is."""
+
+
+class Waiter:
+    """One wait: what it wants, and what came of it."""
+
+    __slots__ = ("_gate", "done", "entry", "error", "settled", "types", "where", "window")
+
+    def __init__(self, types: frozenset[str] | None, where: Predicate | None, window: Window, settled: bool) -> None:
+        self.types = types
+        self.where = where
+        self.window = window
+        self.settled = settled
+        self.done = False
+        self.entry: Entry | None = None
+        self.error: Exception | None = None
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def wants(self, event: Event) -> bool:
+        """Whether ``event`` is what it waits for. Runs the user's predicate."""
+        if self.types is not None and event.type not in self.types:
+            return False
+        return self.where is None or bool(self.where(event))
+
+    def faulted_by(self, entry: Entry) -> bool:
+        """Whether the error in ``entry`` answers something that the waiting thread sent."""
+        return entry.fault is not None and entry.owner is self.window
+
+    def wake(self) -> None:
+        """Let the waiting thread go on."""
+        self._gate.release()
+
+    def sleep(self, timeout: float | None) -> bool:
+        """Block until ``wake``, at most ``timeout`` seconds."""
+        return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+
+    def describe(self) -> str:
+        """What it waits for, for a message."""
+        if self.types is None:
+            return "an event that matches"
+        names = " or ".join(repr(name) for name in sorted(self.types))
+        return names if self.where is None else f"{names} that matches"
+
+
+class Hub:
+    """The waits of one session."""
+
+    def __init__(self, settling: Settling) -> None:
+        self._settling = settling
+        self._lock = threading.RLock()
+        self._history = History()
+        self._waiters: list[Waiter] = []
+        self._windows = threading.local()
+        self._closed: RealtimeError | None = None
+
+    # -- windows -------------------------------------------------------------------------------------------------
+
+    def window(self) -> Window:
+        """The calling thread's window."""
+        window: Window | None = getattr(self._windows, "window", None)
+        if window is None:
+            window = self._windows.window = Window()
+        return window
+
+    def open_window(self) -> None:
+        """Give the calling thread a window from the beginning: it opens the session."""
+        self.window().start = 0
+
+    def note_send(self) -> Window:
+        """The calling thread is about to send. Returns its window, which owns the errors that come of it."""
+        window = self.window()
+        with self._lock:
+            window.on_send(self._history.newest)
+        return window
+
+    def note_request(self) -> None:
+        """The calling thread is about to send and to block until it is answered: a send and a wait in one."""
+        window = self.note_send()
+        with self._lock:
+            window.on_wait(self._history.newest)
+
+    # -- arrivals: the reader thread -------------------------------------------------------------------------------
+
+    def publish(self, event: Event, size: int, fault: ServerError | None = None, owner: object = None) -> int:
+        """Number ``event``, keep it, and wake who waits for it. Returns the number."""
+        with self._lock:
+            entry = self._history.add(event, size, fault, owner)
+            waiters = tuple(self._waiters)
+        for waiter in waiters:
+            self._offer(waiter, entry)
+        return entry.sequence
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest event."""
+        return self._history.newest
+
+    def end(self, error: RealtimeError) -> None:
+        """The session is over: every wait, present and future, ends with a copy of ``error``."""
+        with self._lock:
+            self._closed = error
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            self._finish(waiter, None, error)
+
+    def _offer(self, waiter: Waiter, entry: Entry) -> None:
+        try:
+            if waiter.wants(entry.event):
+                self._finish(waiter, entry, None)
+            elif waiter.faulted_by(entry):
+                self._finish(waiter, entry, entry.fault)
+        except Exception as error:  # The user's predicate raised: its own wait raises it.
+            self._finish(waiter, None, error)
+
+    def _finish(self, waiter: Waiter, entry: Entry | None, error: Exception | None) -> None:
+        with self._lock:
+            if waiter.done:
+                return
+            waiter.done, waiter.entry, waiter.error = True, entry, error
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        if waiter.settled and entry is not None:
+            self._settling.when_settled(entry.sequence, waiter.wake)
+        else:
+            waiter.wake()
+
+    # -- waits: user threads ---------------------------------------------------------------------------------------
+
+    def wait(self, types: Iterable[str] | None, where: Predicate | None, timeout: float | None, settled: bool) -> Event:
+        """Block until an event of the calling thread's window matches; see ``RealtimeSession.wait_for``."""
+        self._settling.check_may_wait(settled)
+        deadline = Deadline(timeout)
+        settled = settled and not self._settling.in_handler()
+        waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
+        with self._lock:
+            start = waiter.window.on_wait(self._history.newest)
+            past = self._history.since(start)
+            self._join(waiter, closed=None)
+        try:
+            self._look_back(waiter, past, start)
+            return self._result(waiter, deadline, start)
+        finally:
+            self._leave(waiter)
+
+    def expect(self, types: Iterable[str] | None, where: Predicate | None, settled: bool) -> tuple[Waiter, int]:
+        """A waiter for what arrives from now on, and the number of the newest event. To be given to ``collect``."""
+        self._settling.check_may_wait(settled)
+        settled = settled and not self._settling.in_handler()
+        waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
+        with self._lock:
+            self._join(waiter, closed=self._closed)
+            return waiter, self._history.newest
+
+    def collect(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
+        """Block until the waiter of ``expect`` has its event."""
+        try:
+            return self._result(waiter, deadline, start)
+        finally:
+            self._leave(waiter)
+
+    def cancel(self, waiter: Waiter) -> None:
+        """Nobody will collect this waiter."""
+        self._leave(waiter)
+
+    def _join(self, waiter: Waiter, closed: RealtimeError | None) -> None:
+        if closed is not None:
+            raise copy.copy(closed)
+        if self._closed is None:
+            self._waiters.append(waiter)
+
+    def _leave(self, waiter: Waiter) -> None:
+        with self._lock:
+            waiter.done = True
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _look_back(self, waiter: Waiter, past: Sequence[Entry], start: int) -> None:
+        """Take the oldest match of the window; what the reader may have found meanwhile is newer."""
+        for entry in past:
+            if entry.sequence in waiter.window.returned:
+                continue
+            if waiter.wants(entry.event):
+                self._prefer(waiter, entry, None)
+                return
+            if waiter.faulted_by(entry):
+                self._prefer(waiter, entry, entry.fault)
+                return
+        with self._lock:
+            if waiter.done:
+                return
+            if self._history.dropped(waiter.types, start):
+                raise UsageError(
+                    f"so many events have arrived since this thread's last send that {waiter.describe()} may have been"
+                    " among those no longer kept; wait sooner after sending, or use expect() or events()"
+                )
+            closed = self._closed
+        if closed is not None:
+            self._finish(waiter, None, closed)
+
+    def _prefer(self, waiter: Waiter, entry: Entry, error: Exception | None) -> None:
+        """Let ``entry`` be the result, also where the reader has woken the waiter with a newer one already."""
+        with self._lock:
+            late = waiter.done
+            if late:
+                waiter.entry, waiter.error = entry, error
+        if not late:
+            self._finish(waiter, entry, error)
+
+    def _result(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
+        if not waiter.sleep(deadline.remaining()):
+            with self._lock:
+                if not waiter.done or waiter.entry is not None:
+                    raise self._too_late(waiter, deadline, start)
+        if waiter.entry is not None:
+            waiter.window.returned.add(waiter.entry.sequence)
+        if waiter.error is not None:
+            raise _own_copy(waiter.error)
+        assert waiter.entry is not None
+        return waiter.entry.event
+
+    def _too_late(self, waiter: Waiter, deadline: Deadline, start: int) -> WaitTimeout:
+        stuck = self._settling.stuck()
+        arrived = _folded(entry.event.type for entry in self._history.since(start))
+        if waiter.entry is not None:
+            return WaitTimeout(
+                f"{waiter.entry.event.type!r} arrived, but the handlers before it have not finished within"
+                f" {deadline.timeout:g} s ({stuck or 'none is running'}). settled=False returns without waiting for"
+                " handlers",
+                arrived=arrived,
+            )
+        came = ", ".join(arrived[-8:]) or "nothing"
+        busy = f"; the handler {stuck}" if stuck else ""
+        return WaitTimeout(
+            f"no {waiter.describe()} within {deadline.timeout:g} s; since this thread's send arrived: {came}{busy}",
+            arrived=arrived,
+        )
+
+
+def _own_copy(error: Exception) -> Exception:
+    """One exception object may be raised in many threads, and each raise writes into its traceback."""
+    if not isinstance(error, RealtimeError):
+        return error
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own
+
+
+def _folded(types: Iterable[str]) -> tuple[str, ...]:
+    """Runs of one type as ``type x N``."""
+    runs = [(name, sum(1 for _ in group)) for name, group in groupby(types)]
+    return tuple(name if count == 1 else f"{name} x {count}" for name, count in runs)

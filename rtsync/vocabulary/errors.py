@@ -1,0 +1,293 @@
+"""Everything rtsync raises, and why a session ends.
+
+The tree answers first *who* has to act: you, they (the service), or the line between::
+
+    RealtimeError
+    ├── ConfigurationError      you: target, options or credentials missing or malformed
+    ├── UsageError              you: a documented rule broken (waits for itself, forked)
+    ├── ServerError             they: an ``error`` event
+    ├── ResponseFailed          they: a response failed, incomplete or cut off
+    ├── ProtocolError           they: not the protocol (bad frame, bad UTF-8, too large)
+    ├── ConnectFailed           the line never opened
+    │   ├── ConnectTimeout
+    │   ├── AuthenticationFailed
+    │   ├── RateLimited
+    │   └── RedirectRefused
+    ├── SessionClosed           the line ended
+    │   ├── ConnectionLost
+    │   └── SessionExpired
+    ├── SendTimeout             the peer stopped reading; the connection is given up
+    └── WaitTimeout             a deadline passed; the session is still usable
+
+Every error can be pickled (Celery and multiprocessing move them between processes): its data are
+keyword arguments and attributes, and both travel. No message carries a credential or audio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "AuthenticationFailed",
+    "CloseCause",
+    "ConfigurationError",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "ProtocolError",
+    "RateLimited",
+    "RealtimeError",
+    "RedirectRefused",
+    "ResponseFailed",
+    "SendTimeout",
+    "ServerError",
+    "SessionClosed",
+    "SessionExpired",
+    "UsageError",
+    "WaitTimeout",
+]
+
+
+class CloseCause(StrEnum):
+    """Why a session ended. Agrees with ``SessionClosed.cause`` and the ``session_closed`` signal."""
+
+    USER = "user"
+    """``close()`` was called, or the program ended."""
+    SERVER = "server"
+    """The service closed the WebSocket with a code of its own."""
+    EXPIRED = "expired"
+    """The service's maximum session duration passed."""
+    NETWORK = "network"
+    """Reset, end of stream without a close frame, silence, or a peer that stopped reading."""
+    AUTHENTICATION = "authentication"
+    """The credential was refused."""
+    RATE_LIMIT = "rate_limit"
+    """The service said: too many, or no quota."""
+    PROTOCOL = "protocol"
+    """The peer broke the WebSocket protocol or sent invalid UTF-8."""
+    SIZE = "size"
+    """A message was larger than ``max_message_size``."""
+    ABANDONED = "abandoned"
+    """The session object was garbage-collected while open."""
+    FORKED = "forked"
+    """This process is a fork of the one that opened the session."""
+
+
+class RealtimeError(Exception):
+    """Base of everything rtsync raises: one ``except RealtimeError`` catches it all."""
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.__dict__.update(data)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), dict(self.__dict__))
+
+
+def _rebuild(cls: type[RealtimeError], message: str, data: dict[str, Any]) -> RealtimeError:
+    error = cls.__new__(cls, message)
+    Exception.__init__(error, message)
+    error.__dict__.update(data)
+    return error
+
+
+class ConfigurationError(RealtimeError, ValueError):
+    """A target, an option or a credential is missing or malformed. The message names it and the fix."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class UsageError(RealtimeError, RuntimeError):
+    """A documented rule was broken, e.g. a wait that could only wait for itself."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ServerError(RealtimeError):
+    """An ``error`` event that answers something this program sent (protocol section 5.4).
+
+    Attributes:
+        type: kind of error, e.g. ``"invalid_request_error"``.
+        code: the service's code, e.g. ``"unknown_parameter"``; None where it sends none.
+        param: dotted path of the field concerned, or None.
+        event_id: id of the client event that caused it, or None where the service left it out.
+        request: type of the client event that caused it, e.g. ``"session.update"``, where known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str | None = None,  # noqa: A002 - the wire's own name
+        code: str | None = None,
+        param: str | None = None,
+        event_id: str | None = None,
+        request: str | None = None,
+    ) -> None:
+        super().__init__(message, type=type, code=code, param=param, event_id=event_id, request=request)
+
+    type: str | None
+    code: str | None
+    param: str | None
+    event_id: str | None
+    request: str | None
+
+
+class ResponseFailed(RealtimeError):
+    """A response ended other than ``completed``: failed, incomplete, cancelled or cut off.
+
+    Attributes:
+        response: the response as last known, a plain dict in the shape of ``response.done``'s
+            ``response`` (protocol section 5.1), or None where none had begun.
+        status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
+        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None.
+        text: the text (or transcript) received before the end.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        response: Mapping[str, Any] | None = None,
+        status: str = "failed",
+        reason: str | None = None,
+        text: str = "",
+    ) -> None:
+        super().__init__(message, response=response, status=status, reason=reason, text=text)
+
+    response: Mapping[str, Any] | None
+    status: str
+    reason: str | None
+    text: str
+
+
+class ProtocolError(RealtimeError):
+    """The peer did not speak the protocol.
+
+    Attributes:
+        close_code: WebSocket close code that answers it (1002, 1007, 1009), or None where the
+            session goes on (a text frame that is not a JSON object).
+    """
+
+    def __init__(self, message: str, *, close_code: int | None = None) -> None:
+        super().__init__(message, close_code=close_code)
+
+    close_code: int | None
+
+
+class ConnectFailed(RealtimeError, ConnectionError):
+    """The line never opened.
+
+    Attributes:
+        phase: how far it came: ``"credential"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``,
+            ``"upgrade"`` or ``"session"`` (upgraded, then refused or silent).
+        status: HTTP status of a refusal, or None.
+        headers: response headers, names in lower case; cookies are left out.
+        request_id: the service's id of the request, for its support, or None.
+        retry_after: seconds the service asked to wait, or None.
+        code: the service's error code (``"invalid_model"``) or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: str,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            phase=phase,
+            status=status,
+            headers=dict(headers or {}),
+            request_id=request_id,
+            retry_after=retry_after,
+            code=code,
+        )
+
+    phase: str
+    status: int | None
+    headers: Mapping[str, str]
+    request_id: str | None
+    retry_after: float | None
+    code: str | None
+
+
+class ConnectTimeout(ConnectFailed, TimeoutError):
+    """The one deadline over credential, DNS, TCP, proxy, TLS, upgrade and ``session.created`` passed."""
+
+
+class AuthenticationFailed(ConnectFailed):
+    """The credential was refused: HTTP 401 or 403, or close code 3000 after the upgrade."""
+
+
+class RateLimited(ConnectFailed):
+    """HTTP 429, or a quota error after the upgrade. ``retry_after`` says how long to wait, where known."""
+
+
+class RedirectRefused(ConnectFailed):
+    """The server answered with a redirect. rtsync never follows one: it would carry the credential along."""
+
+
+class SessionClosed(RealtimeError, ConnectionError):
+    """The session has ended.
+
+    Attributes:
+        code: WebSocket close code (1005: none was sent, 1006: no close frame came), or None where the
+            session never opened.
+        reason: close reason text of the peer.
+        cause: a ``CloseCause``.
+        in_flight: types of client events that had been sent and not answered, oldest first.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        reason: str = "",
+        cause: CloseCause = CloseCause.SERVER,
+        in_flight: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, code=code, reason=reason, cause=cause, in_flight=tuple(in_flight))
+
+    code: int | None
+    reason: str
+    cause: CloseCause
+    in_flight: tuple[str, ...]
+
+
+class ConnectionLost(SessionClosed):
+    """The line broke: reset, end of stream, silence beyond the heartbeat, or a failed send."""
+
+
+class SessionExpired(SessionClosed):
+    """The service's maximum session duration passed (60 min on OpenAI, 30 min on Azure)."""
+
+
+class SendTimeout(RealtimeError, TimeoutError):
+    """The peer stopped reading and the frame could not be handed over in time. The connection is given up."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class WaitTimeout(RealtimeError, TimeoutError):
+    """A wait's deadline passed; the session is still usable.
+
+    Attributes:
+        arrived: types of the events that did arrive while waiting, newest last, with repeats folded.
+    """
+
+    def __init__(self, message: str, *, arrived: Sequence[str] = ()) -> None:
+        super().__init__(message, arrived=tuple(arrived))
+
+    arrived: tuple[str, ...]

@@ -1,0 +1,248 @@
+"""Server events: decoded once, kept as they came, read as mappings or by attribute.
+
+The service's own published examples break its published schema, so nothing here validates: a field
+that is new, missing, null or of another type is delivered as it came.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import msgspec
+
+from rtsync.vocabulary.errors import ProtocolError
+
+__all__ = ["Event", "Fields", "Items", "decode", "encode", "new_event_id"]
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+_LONGEST_SHOWN = 120
+# Fields whose text is audio, an image or a credential: a repr, a log or a message shows only its length.
+_NEVER_SHOWN = frozenset({"audio", "authorization", "api_key", "client_secret", "headers", "image_url", "value"})
+
+
+class Fields(Mapping[str, Any]):
+    """Read-only view of a JSON object: ``fields["name"]`` and ``fields.name`` read the same value.
+
+    Objects inside come back as ``Fields``, arrays as ``Items``. ``to_dict()`` gives plain copies. A field whose
+    name is a method of every mapping (``items``, ``keys``, ``values``, ``get``) is read with brackets only.
+    """
+
+    __slots__ = ("_data",)
+    _data: dict[str, Any]
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        object.__setattr__(self, "_data", data)
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._data[name]
+        return _view(value) if type(value) in _CONTAINERS else value
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # Not a wire field, and copy and pickle ask for many of these.
+            raise AttributeError(name)
+        try:
+            value = self._data[name]
+        except KeyError:
+            raise AttributeError(f"{self._label()} has no field {name!r}; it has: {', '.join(self._data)}") from None
+        return _view(value) if type(value) in _CONTAINERS else value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{self._label()} is read-only; change a copy: to_dict()")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{self._label()} is read-only; change a copy: to_dict()")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._data
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Fields):
+            return self._data == other._data
+        if isinstance(other, Mapping):
+            return bool(self._data == _plain(other))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # a mapping, compared by value
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self._data if name.isidentifier())]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._data,)
+
+    def __copy__(self) -> Fields:
+        return self
+
+    def __repr__(self) -> str:
+        return f"{self._label()}({_shown(self._data)})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain, independent copy: dicts and lists that may be changed, and that ``json`` can write."""
+        return copy.deepcopy(self._data)
+
+    def _label(self) -> str:
+        return type(self).__name__
+
+
+class Event(Fields):
+    """A server event: a read-only mapping over exactly what came, with attribute access.
+
+    ``event.delta``, ``event.response.output[0].content[0].transcript``, ``event["item"]["id"]``.
+
+    Attributes:
+        type: event type, in the GA vocabulary where the dialect has a counterpart; ``""`` when the wire had none.
+        wire_type: the type as it came over the wire.
+    """
+
+    __slots__ = ("type", "wire_type")
+    type: str
+    wire_type: str
+
+    def __init__(self, data: dict[str, Any], wire_type: str | None = None) -> None:
+        object.__setattr__(self, "_data", data)
+        named = data.get("type")
+        kind = named if isinstance(named, str) else ""
+        object.__setattr__(self, "type", kind)
+        object.__setattr__(self, "wire_type", kind if wire_type is None else wire_type)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Event, (self._data, self.wire_type)
+
+    def _label(self) -> str:
+        return f"Event[{self.type}]"
+
+
+class Items(Sequence[Any]):
+    """Read-only view of a JSON array; objects inside come back as ``Fields``. Equal to a list of the same values."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: list[Any]) -> None:
+        self._data = data
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Items: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return _view(self._data[index])
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Items):
+            return self._data == other._data
+        if isinstance(other, list | tuple):
+            return bool(self._data == _plain(list(other)))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Items, (self._data,)
+
+    def __repr__(self) -> str:
+        return _shown(self._data)
+
+    def to_list(self) -> list[Any]:
+        """A plain, independent copy."""
+        return copy.deepcopy(self._data)
+
+
+_CONTAINERS = frozenset({dict, list})
+
+
+def _view(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Fields(value)
+    if isinstance(value, list):
+        return Items(value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with every view replaced by the plain object under it."""
+    if isinstance(value, Fields | Items):
+        return value._data
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _shown(value: Any, field: str = "", audio: bool = False) -> str:
+    """``value`` as a repr without audio, images and secrets, and with long text cut."""
+    if isinstance(value, dict):
+        kind = value.get("type")
+        audio = isinstance(kind, str) and kind.endswith("audio.delta")
+        inner = ", ".join(f"{name!r}: {_shown(part, name, audio)}" for name, part in value.items())
+        return f"{{{inner}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(part, field, audio) for part in value)}]"
+    if isinstance(value, str):
+        if field in _NEVER_SHOWN or (audio and field == "delta"):
+            return f"<{len(value)} characters>"
+        if len(value) > _LONGEST_SHOWN:
+            return f"{value[:_LONGEST_SHOWN]!r}...<{len(value)} characters>"
+    return repr(value)
+
+
+def decode(message: bytes) -> Event:
+    """The event in one text message.
+
+    Raises:
+        UnicodeDecodeError: the message is not UTF-8; the WebSocket protocol wants close code 1007.
+        ProtocolError: it is not a JSON object; the session goes on (as the service itself does, protocol 6.4).
+    """
+    try:
+        data = _decode(message)
+    except (msgspec.MsgspecError, RecursionError):
+        data = _decode_leniently(message)
+    if type(data) is not dict:
+        raise ProtocolError(
+            f"the server sent JSON that is not an object ({type(data).__name__}, {len(message)} bytes); ignored"
+        )
+    return Event(data)
+
+
+def _decode_leniently(message: bytes) -> Any:
+    """What the fast parser refuses and the world sends: half a surrogate pair, NaN, numbers beyond a double."""
+    text = message.decode("utf-8")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise ProtocolError(
+            f"the server sent a text message that is not JSON ({why}; {len(message)} bytes); ignored"
+        ) from None
+
+
+def encode(event: Mapping[str, Any]) -> bytes:
+    """``event`` as the UTF-8 JSON of one text message. Views of received events inside it are written as they came.
+
+    Raises:
+        TypeError: something in it is not JSON; the message names its type.
+    """
+    try:
+        return _encode(event)
+    except (TypeError, ValueError, msgspec.MsgspecError):  # views of events, half surrogate pairs
+        return json.dumps(_plain(event), ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def new_event_id() -> str:
+    """A fresh id for a client event, at most 512 characters as the service demands (protocol 6.1)."""
+    return "event_" + secrets.token_hex(10)

@@ -1,0 +1,102 @@
+"""What every test gets: a clean environment, a watch on threads, and the servers of `tests.loopback`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.loopback import Certificates, RecordingProxy, ScriptedServer, blackhole, realtime_greeting
+from tests.loopback.peer import Peer, PeerClosed
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+_FOREIGN = ("OPENAI_", "AZURE_", "RTSYNC_", "IDENTITY_", "MSI_")
+_FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_GRACE = 5.0  # seconds in which the threads of a closed session have to be gone; reached only on failure
+
+
+@pytest.fixture(autouse=True)
+def no_thread_outlives_its_test() -> Iterator[None]:
+    """Fail a test that leaves a thread named `rtsync-*` behind, and show where that thread stands."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + _GRACE
+    for thread in _ours_since(before):
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if left := _ours_since(before):
+        pytest.fail("threads outlived the test:\n" + "\n".join(map(_stack, left)), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, empty_directory: Path) -> None:
+    """Keep accounts, proxies, certificates and the `.env` of whoever runs the tests out of them."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES:
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(empty_directory)
+
+
+@pytest.fixture(scope="session")
+def empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with nothing in it, where every test begins. Use `tmp_path` to write files."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The tests' own certificate authority: `server_context()`, `client_context()`, `ca_file`."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def greeting_server() -> Iterator[ScriptedServer]:
+    """A server that greets like the service and then only listens, until the client closes."""
+    with ScriptedServer(_greet_and_listen) as server:
+        yield server
+
+
+@pytest.fixture
+def tls_greeting_server(certificates: Certificates) -> Iterator[ScriptedServer]:
+    """The same over TLS 1.3; clients have to trust `certificates.ca_file`."""
+    with ScriptedServer(_greet_and_listen, tls=certificates.server_context()) as server:
+        yield server
+
+
+@pytest.fixture
+def recording_proxy() -> Iterator[RecordingProxy]:
+    """An HTTP proxy that lets everything through and remembers it."""
+    with RecordingProxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def blackhole_address() -> Iterator[tuple[str, int]]:
+    """A loopback address that never answers a connection attempt."""
+    with blackhole() as address:
+        yield address
+
+
+def _greet_and_listen(peer: Peer) -> None:
+    realtime_greeting(peer)
+    try:
+        while True:
+            peer.recv_message()
+    except PeerClosed:
+        return
+
+
+def _ours_since(before: set[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("rtsync-") and thread not in before]
+
+
+def _stack(thread: threading.Thread) -> str:
+    frame = sys._current_frames().get(thread.ident or 0)
+    where = "".join(traceback.format_stack(frame)) if frame else "  (it ended just now)\n"
+    return f"{thread.name}:\n{where}"
