@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rtsync.vocabulary.auth import Auth, asynchronous, checked_secret
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import AuthenticationFailed, ConfigurationError, ConnectTimeout, RealtimeError
-from rtsync.vocabulary.targets import Auth, Target, asynchronous, checked_secret
+from rtsync.vocabulary.targets import Target
 
 __all__ = ["authorization"]
 

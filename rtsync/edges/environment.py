@@ -6,7 +6,8 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.targets import Azure, OpenAI, Simulator, Target
@@ -31,7 +32,7 @@ _VARIABLES = (
 _TARGETS: dict[str, Callable[[], Target]] = {"openai": OpenAI, "azure": Azure, "simulator": Simulator}
 
 
-class _Choice(NamedTuple):
+class _Choice(msgspec.Struct, frozen=True):
     """A kind of target and the reason for it."""
 
     kind: str

@@ -66,6 +66,7 @@ class GuardedSocket:
         self._frames = threading.RLock()  # Rule 2. Reentrant only so that its release can tell whose it is.
         self._mid_frame = False
         self._half_record = False
+        self._owed = b""  # A whole small frame that OpenSSL holds and that goes out in front of the next one.
         self._wakeup: socket.socket | None = None
         self._dead: str | None = None
         self.send_timeout = send_timeout
@@ -197,21 +198,24 @@ class GuardedSocket:
 
     def _write(self, view: memoryview, deadline: Deadline, give_up: bool) -> None:
         self._check()
-        if not give_up and not self._ready(write=True, until=deadline.at):
-            # Asked before the first byte: a record that OpenSSL has once accepted can no longer be left unsent.
-            raise WaitTimeout("the server does not read at the moment; nothing was sent")
+        owed = self._owed
+        if owed:
+            view = memoryview(owed + view)
         sent: list[int] = []
         self._mid_frame = True
         try:
             while (done := sum(sent)) < len(view):
                 self._write_some(view[done : done + self._record], deadline, sent)
+            self._owed = b""
         except BaseException as error:
+            if isinstance(error, SendTimeout) and not give_up and not sent:
+                # A record that OpenSSL has accepted cannot be taken back, but it can wait for the next send.
+                self._owed = owed or (bytes(view) if self._half_record else b"")
+                raise WaitTimeout("the server does not read at the moment") from error
             begun = 0 < sum(sent) < len(view) or self._half_record
             if begun or (give_up and isinstance(error, SendTimeout)):
                 why = "the server stopped reading" if isinstance(error, SendTimeout) else "it was interrupted"
                 self.abort(f"a send did not finish: {why}")
-            elif isinstance(error, SendTimeout):
-                raise WaitTimeout("the server does not read at the moment; nothing was sent") from error
             raise
         finally:
             self._mid_frame = False

@@ -40,12 +40,22 @@ class Bell:
         while not deadline.passed:
             gate = threading.Lock()
             gate.acquire()
-            self._gates.append(gate)
-            if true():  # Asked again behind the append: the ring may have come just before it.
-                return True
-            left = deadline.remaining()
-            gate.acquire(timeout=-1 if left is None else left)
+            try:
+                self._gates.append(gate)
+                if true():  # Asked again behind the append: the ring may have come just before it.
+                    return True
+                left = deadline.remaining()
+                gate.acquire(timeout=-1 if left is None else left)
+            finally:
+                self._forget(gate)
         return true()
+
+    def _forget(self, gate: threading.Lock) -> None:
+        """Nobody sleeps there any more; a bell that is waited for again and again and never rings must not grow."""
+        try:
+            self._gates.remove(gate)
+        except ValueError:  # A ring has taken it.
+            pass
 
 
 class Latch:

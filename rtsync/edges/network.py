@@ -18,9 +18,11 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from rtsync.edges.guard import wait_ready
+from rtsync.vocabulary.address import stays_on_this_machine
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import ConfigurationError, ConnectFailed, ConnectTimeout
 
@@ -77,8 +79,7 @@ class Interrupt:
             end.close()
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where a URL points: host without brackets, port, whether over TLS, path with query."""
 
     host: str
@@ -121,13 +122,14 @@ def _split(url: str) -> tuple[urllib.parse.SplitResult, int | None]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` names this machine itself, by its spelling."""
-    numeric = host.startswith("127.") and _is_numeric(host)  # 127.example.com is somebody else's.
-    return host in ("localhost", "::1") or host.endswith(".localhost") or numeric
+    """Whether ``host`` names this machine itself, by its spelling: nothing that a proxy could reach better.
+
+    Wider than where a credential may travel in clear: names under ``.localhost`` (RFC 6761, 6.3) may resolve elsewhere.
+    """
+    return stays_on_this_machine(host) or host.endswith(".localhost")
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True):
     """An HTTP proxy that answers CONNECT. Its credentials are not shown."""
 
     host: str
@@ -155,8 +157,7 @@ class Proxy:
         return cls(parts.hostname, port or 80, authorization)
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """How to reach an address: directly, or through a proxy."""
 
     address: Address

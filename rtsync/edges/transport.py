@@ -24,16 +24,16 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import websocket
 from websocket import ABNF
 
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
 from rtsync.edges.network import Address, Interrupt, Interrupted, Route, open_tcp, wrap_tls
-from rtsync.edges.upgrade import connect_through, upgrade
+from rtsync.edges.upgrade import connect_through, redact, upgrade
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -55,8 +55,7 @@ _CONTROL_PATIENCE = 1.0  # seconds that a ping, pong or close frame may wait for
 _LONGEST_REASON = 123  # bytes; RFC 6455 5.5.1 leaves 125 for code and reason
 
 
-@dataclass(frozen=True, kw_only=True)
-class LineOptions:
+class LineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a line behaves. Times in seconds, sizes in bytes."""
 
     connect_timeout: float = 10.0
@@ -68,8 +67,7 @@ class LineOptions:
     proxy: str | bool | None = None
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a line ended.
 
     Attributes:
@@ -134,6 +132,7 @@ class Line(websocket.WebSocketApp):
         self._guard: GuardedSocket | None = None
         self._reader: threading.Thread | None = None
         self._open = False
+        self._secrets: tuple[str, ...] = ()
         self._partial = bytearray()
         self._in_message = False
         self._closing = threading.Lock()  # Taken once, by whoever sends the close frame, and never given back.
@@ -150,6 +149,10 @@ class Line(websocket.WebSocketApp):
         """Bytes received and sent on this connection, TLS not counted."""
         guard = self._guard
         return (0, 0) if guard is None else (guard.received_bytes, guard.sent_bytes)
+
+    def redact(self, text: str) -> str:
+        """``text``, which came from the server, without the credentials of this line."""
+        return redact(text, self._secrets)
 
     def run_forever(self, *args: Any, **kwargs: Any) -> bool:
         """Open the line, deliver messages until it ends, and return whether it failed.
@@ -250,7 +253,8 @@ class Line(websocket.WebSocketApp):
         route = Route.to(self._address, self.options.proxy)
         guard = self._socket(route, deadline)
         self.phase = "upgrade"
-        self.response_headers = upgrade(guard, self._address, headers, _secrets(headers), deadline)
+        self._secrets = _secrets(headers)
+        self.response_headers = upgrade(guard, self._address, headers, self._secrets, deadline)
         self.sock = websocket.WebSocket(skip_utf8_validation=True)
         self.sock.sock = guard  # type: ignore[assignment]
         self.sock.connected = True

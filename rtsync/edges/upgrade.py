@@ -11,7 +11,6 @@ import base64
 import binascii
 import hashlib
 import io
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -238,6 +237,8 @@ class _Exchange:
 
 
 def _explain(text: str) -> tuple[str | None, str | None]:
+    import json  # Refusals only.
+
     try:
         data = json.loads(text)
         error = data.get("error", data)

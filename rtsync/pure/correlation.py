@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 __all__ = ["Correlation", "Sent"]
 
@@ -52,8 +53,7 @@ _NOBODYS = frozenset({"session_expired"})
 _NOBODYS_TYPES = frozenset({"server_error"})
 
 
-@dataclass(frozen=True, eq=False)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, eq=False):
     """A client event on its way.
 
     Attributes:
@@ -106,6 +106,10 @@ class Correlation:
         requests, subject_of = rule
         subject = subject_of(event, self._mark)
         return self._take(requests, lambda sent: sent.subject is None or sent.subject == subject, subject)
+
+    def begun(self, mark: str) -> None:
+        """The response that was asked for with ``mark`` has begun, on a server that does not echo marks."""
+        self._take(("response.create",), lambda sent: sent.subject == mark)
 
     def blamed(self, error: Mapping[str, Any]) -> Sent | None:
         """The client event that an ``error`` event's ``error`` object answers."""

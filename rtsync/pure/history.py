@@ -13,10 +13,10 @@ stays in a bounded history, and every thread has a window on it:
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+
+import msgspec
 
 from rtsync.vocabulary.errors import ServerError
 from rtsync.vocabulary.events import Event
@@ -27,10 +27,10 @@ __all__ = ["Entry", "History", "Window"]
 _MOST_EVENTS = 2048
 _MOST_DELTAS = 512
 _MOST_DELTA_BYTES = 1 << 20
+_MOST_RETURNED = 2 * (_MOST_EVENTS + _MOST_DELTAS)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, eq=False):
     """An event that arrived.
 
     Attributes:
@@ -48,25 +48,27 @@ class Entry:
     owner: object = None
 
 
-@dataclass(eq=False, slots=True)
-class Window:
+class Window(msgspec.Struct, eq=False):
     """One thread's view: what it may still be told of.
 
     Attributes:
         start: events up to this number are out of view; None until the first send or wait.
         waited: whether the thread has waited since the window opened, so that its next send opens a new one.
         returned: numbers of the events in view that were returned already.
+        seen: by event type, the number of the last one returned; older ones of the type were looked at.
     """
 
     start: int | None = None
     waited: bool = False
-    returned: set[int] = field(default_factory=set)
+    returned: set[int] = msgspec.field(default_factory=set)
+    seen: dict[str, int] = msgspec.field(default_factory=dict)
 
     def on_send(self, now: int) -> None:
         """The thread is about to send; ``now`` is the number of the newest event."""
         if self.start is None or self.waited:
             self.start, self.waited = now, False
             self.returned.clear()
+            self.seen.clear()
 
     def on_wait(self, now: int) -> int:
         """The thread is about to wait; returns the number behind which it looks."""
@@ -74,6 +76,14 @@ class Window:
             self.start = now
         self.waited = True
         return self.start
+
+    def on_return(self, entry: Entry, oldest: int) -> None:
+        """``entry`` is handed out; numbers below ``oldest`` are no longer kept, so they need not be remembered."""
+        self.returned.add(entry.sequence)
+        if len(self.returned) > _MOST_RETURNED:
+            self.returned = {number for number in self.returned if number >= oldest}
+        kind = entry.event.type if entry.event.type in known_server_types() else ""
+        self.seen[kind] = max(entry.sequence, self.seen.get(kind, 0))
 
 
 class History:
@@ -85,7 +95,6 @@ class History:
         self._deltas: deque[Entry] = deque()
         self._delta_bytes = 0
         self._dropped: dict[str, int] = {}
-        self._dropped_unknown = 0
 
     def add(self, event: Event, size: int, fault: ServerError | None = None, owner: object = None) -> Entry:
         """Keep ``event`` under the next number."""
@@ -105,33 +114,42 @@ class History:
 
     def since(self, start: int) -> list[Entry]:
         """The kept entries behind number ``start``, oldest first."""
-        return list(heapq.merge(_tail(self._events, start), _tail(self._deltas, start), key=_number))
+        return sorted(_tail(self._events, start) + _tail(self._deltas, start), key=_number)
 
-    def dropped(self, types: frozenset[str] | None, start: int) -> bool:
-        """Whether an event of ``types`` (None: of any type) behind number ``start`` was dropped."""
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest entry kept."""
+        return min((kept[0].sequence for kept in (self._events, self._deltas) if kept), default=self.newest)
+
+    def dropped(self, types: frozenset[str] | None, start: int, seen: Mapping[str, int]) -> bool:
+        """Whether an event of ``types`` (None: of any type) was dropped that a window did not get to see.
+
+        Args:
+            types: what is waited for.
+            start: the window shows what came behind this number.
+            seen: by type, the number of the last event that the window has returned.
+        """
         if types is None:
-            return max([self._dropped_unknown, *self._dropped.values()]) > start
-        known = max((self._dropped.get(name, 0) for name in types), default=0)
-        unknown = 0 if types <= known_server_types() else self._dropped_unknown
-        return max(known, unknown) > start
+            last = max([start, *seen.values()])
+            return max([0, *self._dropped.values()]) > last
+        kinds = {name if name in known_server_types() else "" for name in types}
+        return any(self._dropped.get(kind, 0) > max(start, seen.get(kind, 0)) for kind in kinds)
 
     def _drop(self, entry: Entry) -> None:
-        name = entry.event.type
-        if name in known_server_types():  # Names from the wire may be many; only known ones get a place of their own.
-            self._dropped[name] = entry.sequence
-        else:
-            self._dropped_unknown = entry.sequence
+        # Names from the wire may be many; only known ones get a place of their own.
+        kind = entry.event.type if entry.event.type in known_server_types() else ""
+        self._dropped[kind] = entry.sequence
 
 
 def _number(entry: Entry) -> int:
     return entry.sequence
 
 
-def _tail(entries: deque[Entry], start: int) -> Iterator[Entry]:
+def _tail(entries: deque[Entry], start: int) -> list[Entry]:
     """The entries behind number ``start``, found from the new end, where they are few."""
     found: list[Entry] = []
     for entry in reversed(entries):
         if entry.sequence <= start:
             break
         found.append(entry)
-    return reversed(found)
+    return found[::-1]

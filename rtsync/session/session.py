@@ -186,15 +186,14 @@ class RealtimeSession:
 
     def _start(self) -> None:
         core = self._core
+        release: Callable[[], None] = lambda: None  # noqa: E731
         try:
             url, headers, release = reach(self.target)
             line = Line(url, headers, options=self._options, on_message=core.on_message)
             core.start(self, line, release)
-        except RealtimeError as error:
-            core.fail(error)
-            raise
-        except Exception as error:
-            core.fail(SessionClosed(f"the session could not be started: {error}", cause=CloseCause.USER))
+        except BaseException as error:
+            release()
+            core.fail(error if isinstance(error, RealtimeError) else SessionClosed(f"not started: {error}"))
             raise
 
     def _give_up(self) -> None:
@@ -466,9 +465,11 @@ class RealtimeSession:
         core.delivery.check_may_wait(settled=False)
         deadline = Deadline(limit)
         while True:
+            ended = core.responses_ended
             follower = self._request_response(params, deadline)
             if not _lost_the_race(follower):
                 return Response(core, follower)
+            core.await_news(ended, deadline.remaining())
 
     def ask(self, text: str, *, timeout: float | None = 60.0, **params: Any) -> Response:
         """Say ``text`` as the user and return the model's complete answer.
@@ -505,8 +506,8 @@ class RealtimeSession:
     def _update_event(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """GA wants the session's type in every update, preview knows no such field (protocol section 7)."""
         session = dict(fields)
-        if self.target.dialect == "ga" and self.target.purpose != "translation":
-            session.setdefault("type", "transcription" if self.target.purpose == "transcription" else "realtime")
+        if self.target.session_type is not None:
+            session.setdefault("type", self.target.session_type)
         return {"type": "session.update", "event_id": new_event_id(), "session": session}
 
     def _request_response(self, params: Mapping[str, Any], deadline: Deadline) -> Follower:
@@ -515,7 +516,7 @@ class RealtimeSession:
         mark = core.new_mark()
         follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"))
         options = {**params, "metadata": {**(params.get("metadata") or {}), MARK: mark}}
-        if not core.turns.wait_until(lambda: core.error is not None or core.claim(follower), deadline.remaining()):
+        if not core.await_turn(follower, deadline.remaining()):
             running = core.active
             raise WaitTimeout(
                 f"the response did not get its turn within {deadline.timeout:g} s; another one"

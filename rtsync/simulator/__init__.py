@@ -10,7 +10,7 @@ It is a separate program in the same house: of rtsync it imports the vocabulary 
 check each other. Text for now: audio is taken, counted and committed, but nothing listens to it and nothing is spoken.
 """
 
-from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, FunctionCall, ScriptedBrain, Turn
+from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, FunctionCall, ScriptedBrain, Turn
 from rtsync.simulator.chat_brain import ChatBrain
 from rtsync.simulator.server import SimulatorServer
 
@@ -19,6 +19,7 @@ __all__ = [
     "BrainFailed",
     "Cancellation",
     "ChatBrain",
+    "CutShort",
     "FunctionCall",
     "ScriptedBrain",
     "SimulatorServer",

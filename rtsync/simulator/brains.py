@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["Brain", "BrainFailed", "Cancellation", "FunctionCall", "ScriptedBrain", "Turn"]
+__all__ = ["Brain", "BrainFailed", "Cancellation", "CutShort", "FunctionCall", "ScriptedBrain", "Turn"]
 
 
 class Cancellation:
@@ -98,7 +98,12 @@ class Brain(Protocol):
     """Answers one turn."""
 
     def __call__(self, turn: Turn) -> Iterable[str | FunctionCall]:
-        """Yield the answer piece by piece. Raise ``BrainFailed`` to fail the response with a chosen error."""
+        """Yield the answer piece by piece.
+
+        Raises:
+            BrainFailed: the response ends as ``failed``. Any other exception does that too, and is logged.
+            CutShort: the response ends as ``incomplete``.
+        """
         ...
 
 
@@ -113,6 +118,17 @@ class BrainFailed(Exception):
     def details(self) -> dict[str, Any]:
         """``status_details.error``."""
         return {"type": self.kind, "code": self.code, "message": str(self)}
+
+
+class CutShort(Exception):
+    """The answer stops before its end: the response ends as ``incomplete`` for ``reason`` (protocol 5.1).
+
+    ``reason`` is ``max_output_tokens`` or ``content_filter``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 _HONESTY = "I am the scripted brain of the rtsync simulator: I do not think, I only follow a script."

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import json
+import os
+import selectors
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from rtsync.simulator.brains import BrainFailed, FunctionCall, Turn
+from rtsync.simulator.brains import BrainFailed, Cancellation, CutShort, FunctionCall, Turn
 from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = ["ChatBrain"]
 
+_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
+_GLANCE = 0.1  # seconds
 _LARGEST_ERROR = 64 << 10
 _LONGEST_LINE = 1 << 20
 
@@ -51,13 +57,13 @@ class ChatBrain:
                 "the chat endpoint must be an http:// or https:// URL, such as http://host:port/v1"
             )
         self._host = parts.hostname
-        self._port = parts.port
-        self._secure = parts.scheme == "https"
+        secure = parts.scheme == "https"
+        self._port = parts.port or (443 if secure else 80)
         self._path = parts.path.rstrip("/") + "/chat/completions"
         self._model = model
         self._api_key = api_key
         self._timeout = timeout
-        self._tls = tls
+        self._tls = (tls or ssl.create_default_context()) if secure else None
 
     def __call__(self, turn: Turn) -> Iterator[str | FunctionCall]:
         """Stream the endpoint's answer.
@@ -67,28 +73,23 @@ class ChatBrain:
 
         Threads: blocks the calling thread in the network; ``turn.cancelled`` wakes it at once.
         """
-        connection = self._connection()
-        turn.cancelled.then(lambda: _shut(connection))
+        endpoint = _Endpoint(turn.cancelled)
+        turn.cancelled.then(endpoint.shut)
         try:
-            yield from _answer_of(self._ask(connection, turn))
+            yield from _answer_of(self._ask(endpoint, turn))
         except (OSError, http.client.HTTPException) as error:
             raise BrainFailed(f"The chat endpoint failed: {_reason(error)}.", code="brain_unreachable") from error
         finally:
-            connection.close()
+            endpoint.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
-        if self._secure:
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-
-    def _ask(self, connection: http.client.HTTPConnection, turn: Turn) -> http.client.HTTPResponse:
+    def _ask(self, endpoint: _Endpoint, turn: Turn) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        connection.sock = endpoint.connect(self._host, self._port, self._timeout, self._tls)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
         connection.request("POST", self._path, json.dumps(self._request(turn)), headers)
-        if turn.cancelled():
-            raise ConnectionError("cancelled")
-        response = connection.getresponse()
+        response = endpoint.response = connection.getresponse()
         if response.status != http.client.OK:
             raise _refused(response)
         return response
@@ -108,11 +109,78 @@ class ChatBrain:
         return request
 
 
-def _shut(connection: http.client.HTTPConnection) -> None:
-    """Wake the thread that waits for the endpoint."""
-    if isinstance(connection.sock, socket.socket):
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+class _Endpoint:
+    """The connection to the endpoint, which a cancellation can end in every phase."""
+
+    def __init__(self, cancelled: Cancellation) -> None:
+        self._cancelled = cancelled
+        self._sock: socket.socket | None = None
+        self.response: http.client.HTTPResponse | None = None
+
+    def connect(self, host: str, port: int, timeout: float, tls: ssl.SSLContext | None) -> socket.socket:
+        """Connect to the first address that answers, within ``timeout`` seconds altogether."""
+        until = time.monotonic() + timeout
+        failure: OSError = OSError("no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            self._sock = socket.socket(family, kind, protocol)
+            try:
+                self._dial(address, until)
+                return self._secured(host, timeout, tls)
+            except OSError as error:
+                self._sock.close()
+                failure = error
+        raise failure
+
+    def _dial(self, address: Any, until: float) -> None:
+        assert self._sock is not None
+        self._sock.setblocking(False)
+        code = self._sock.connect_ex(address)
+        while code in _UNDER_WAY and time.monotonic() < until:
+            # Not every system wakes a connecting socket that is shut down: look at the cancellation now and then.
+            if self._cancelled.wait(0):
+                raise ConnectionError("cancelled")
+            if _writable(self._sock, _GLANCE):
+                code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                break
+        if code in _UNDER_WAY:
+            raise TimeoutError
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def _secured(self, host: str, timeout: float, tls: ssl.SSLContext | None) -> socket.socket:
+        assert self._sock is not None
+        self._sock.settimeout(timeout)
+        if tls is not None:
+            # The handshake comes after the new object is in its place, where a cancellation finds it.
+            secured = tls.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
+            self._sock = secured
+            self._refuse_if_cancelled()
+            secured.do_handshake()
+        self._refuse_if_cancelled()
+        return self._sock
+
+    def _refuse_if_cancelled(self) -> None:
+        if self._cancelled():
+            raise ConnectionError("cancelled")
+
+    def shut(self) -> None:
+        """Wake the thread that waits for the endpoint. Threads: any."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.response is not None:
+            self.response.close()
+        if self._sock is not None:
+            self._sock.close()
+
+
+def _writable(sock: socket.socket, timeout: float) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_WRITE)
+        return bool(selector.select(timeout))
 
 
 def _reason(error: Exception) -> str:
@@ -167,14 +235,21 @@ def _tool_choice(choice: Any) -> Any:
 def _answer_of(response: http.client.HTTPResponse) -> Iterator[str | FunctionCall]:
     """Text as it streams, then the function calls, which stream in fragments."""
     calls: dict[int, dict[str, str]] = {}
+    finish: str | None = None
     for chunk in _chunks(response):
         for choice in chunk.get("choices") or []:
             delta = choice.get("delta") or {}
             if delta.get("content"):
                 yield delta["content"]
             _collect(calls, delta.get("tool_calls") or [])
+            finish = choice.get("finish_reason") or finish
+    if finish in _CUT_SHORT:
+        raise CutShort(_CUT_SHORT[finish])
     for _, call in sorted(calls.items()):
         yield FunctionCall(call["name"], call["arguments"] or "{}")
+
+
+_CUT_SHORT = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 def _collect(calls: dict[int, dict[str, str]], fragments: Iterable[Mapping[str, Any]]) -> None:
@@ -186,14 +261,19 @@ def _collect(calls: dict[int, dict[str, str]], fragments: Iterable[Mapping[str, 
 
 
 def _chunks(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream of server-sent events, up to ``[DONE]``."""
+    """The JSON objects of a stream of server-sent events, up to ``[DONE]`` or an end that was announced."""
+    finished = False
     while line := response.readline(_LONGEST_LINE):
-        data = line.decode("utf-8", "replace").strip()
-        if data == "data: [DONE]" or data == "data:[DONE]":
+        field, _, data = line.decode("utf-8", "replace").strip().partition(":")
+        if field != "data":
+            continue
+        if data.strip() == "[DONE]":
             return
-        if data.startswith("data:"):
-            yield _chunk(data[len("data:") :])
-    raise BrainFailed("The chat endpoint broke off in the middle of its answer.", code="brain_broke_off")
+        chunk = _chunk(data)
+        finished = finished or any(choice.get("finish_reason") for choice in chunk.get("choices") or [])
+        yield chunk
+    if not finished:
+        raise BrainFailed("The chat endpoint broke off in the middle of its answer.", code="brain_broke_off")
 
 
 def _chunk(data: str) -> dict[str, Any]:

@@ -152,8 +152,12 @@ class Desk:
             return self._finish(writer, "completed")
         return self._finish(writer, "failed", {"type": "failed", "error": dict(error)})
 
-    def _cut_short(self, writer: ResponseWriter) -> list[Event]:
-        return self._finish(writer, "incomplete", {"type": "incomplete", "reason": "max_output_tokens"})
+    def cut_short(self, response_id: str, reason: str) -> list[Event]:
+        """The model stopped before its end: ``max_output_tokens`` or ``content_filter``."""
+        return self._cut_short(self._active[response_id], reason)
+
+    def _cut_short(self, writer: ResponseWriter, reason: str = "max_output_tokens") -> list[Event]:
+        return self._finish(writer, "incomplete", {"type": "incomplete", "reason": reason})
 
     def _finish(self, writer: ResponseWriter, status: str, details: dict[str, Any] | None = None) -> list[Event]:
         del self._active[writer.id]

@@ -67,8 +67,6 @@ def _value_to_ga(name: str, value: Any) -> Any:
         return ["audio"] if "audio" in value else ["text"]
     if name.endswith("_audio_format"):
         return dict(_FORMATS[value])
-    if name == "input":
-        return [item_to_ga(item) for item in value]
     return value
 
 

@@ -5,6 +5,7 @@ Pure: takes path, query and headers, returns an ``Admission`` or raises ``Turned
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,19 +14,38 @@ from urllib.parse import parse_qs, urlsplit
 
 from rtsync.simulator.dialect import Dialect
 
-__all__ = ["Admission", "Entrance", "Request", "TurnedAway", "is_realtime_path", "read_request"]
+__all__ = ["Admission", "Entrance", "Request", "TurnedAway", "is_handshake", "is_realtime_path", "read_request"]
 
 _OPENAI_GA = "/v1/realtime"
 _AZURE_GA = "/openai/v1/realtime"
 _AZURE_PREVIEW = "/openai/realtime"
 _PATHS = (_OPENAI_GA, _AZURE_GA, _AZURE_PREVIEW)
 _KEY_PROTOCOL = "openai-insecure-api-key."
+_HANDSHAKE_KEY_LENGTH = 16
 _NAMED_LIKE_REALTIME = re.compile("realtime")
 
 
 def is_realtime_path(path: str) -> bool:
     """Whether a WebSocket for a conversation or a transcription may be opened at ``path``."""
     return path in _PATHS
+
+
+def is_handshake(headers: Mapping[str, str]) -> bool:
+    """Whether these headers, names in lower case, ask for a WebSocket as RFC 6455 wants it."""
+    connection = [token.strip() for token in headers.get("connection", "").lower().split(",")]
+    return (
+        headers.get("upgrade", "").lower() == "websocket"
+        and "upgrade" in connection
+        and headers.get("sec-websocket-version") == "13"
+        and _is_handshake_key(headers.get("sec-websocket-key", ""))
+    )
+
+
+def _is_handshake_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == _HANDSHAKE_KEY_LENGTH
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

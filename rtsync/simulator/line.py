@@ -51,7 +51,7 @@ class GuardedSocket:
 
     def __init__(self, sock: socket.socket, *, send_timeout: float) -> None:
         self._sock = sock
-        self._send_timeout = send_timeout
+        self.send_timeout = send_timeout
         self._using_socket = threading.Lock()
         self._writing = threading.Lock()  # whole buffers, one after another
         self._gone = False
@@ -69,13 +69,15 @@ class GuardedSocket:
         Threads: blocks; one thread only.
         """
         while not self._gone:
-            data = self._attempt(lambda: self._sock.recv(size))
+            wait = self.next_wake()
+            # The clock comes first: a peer that floods must not outlive its session.
+            if wait is not None and wait <= 0 and not self.on_wake():
+                break
+            data = self._attempt(functools.partial(self._sock.recv, size))
             if data is not None:
                 self.heard = time.monotonic()
                 return bytes(data)
-            wait = self.next_wake()
-            if not self._ready(selectors.EVENT_READ, wait) and not self.on_wake():
-                break
+            self._ready(selectors.EVENT_READ, wait)
         return b""
 
     def send(self, data: bytes) -> int:
@@ -95,7 +97,7 @@ class GuardedSocket:
         return len(data)
 
     def _write(self, rest: memoryview) -> None:
-        until = time.monotonic() + self._send_timeout
+        until = time.monotonic() + self.send_timeout
         while rest:
             if self._gone:
                 raise ConnectionError("the connection was given up")
@@ -243,13 +245,16 @@ class Line:
     def close(self, code: int, reason: str, *, timeout: float = -1) -> bool:
         """Send a close frame; ``run`` returns once the peer has answered, or a second later.
 
-        ``timeout``: how long to wait for a sender that blocks, in seconds; -1 waits for it.
+        ``timeout``: how long to wait for a sender that blocks, and for room to write, in seconds; -1 waits as long as
+        every send does. False when the time did not suffice, or when a close frame is out already.
 
         Threads: any.
         """
         if not self._sending.acquire(timeout=timeout):
             return False
         try:
+            if timeout >= 0:
+                self._guarded.send_timeout = timeout
             if self._closing:
                 return False
             self._closing = True

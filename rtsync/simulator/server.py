@@ -32,7 +32,15 @@ from typing import Any, Literal, Self
 
 from rtsync.simulator.brains import Brain, ScriptedBrain
 from rtsync.simulator.desk import Desk
-from rtsync.simulator.entrance import Admission, Entrance, TurnedAway, is_realtime_path, read_request
+from rtsync.simulator.entrance import (
+    Admission,
+    Entrance,
+    Request,
+    TurnedAway,
+    is_handshake,
+    is_realtime_path,
+    read_request,
+)
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.line import GuardedSocket, Line
 from rtsync.simulator.session import SimulatedSession
@@ -190,8 +198,9 @@ class _Listener(ThreadingHTTPServer):
         with self._registering:
             self._stopping = True
             connections = list(self._connections)
+        patience = started + _ASK_SECONDS / 2
         for connection in connections:
-            connection.ask_to_end(timeout=0.05)
+            connection.ask_to_end(timeout=max(0.0, min(0.05, patience - time.monotonic())))
         _join(connections, started + _ASK_SECONDS)
         for connection in connections:
             connection.cut()
@@ -231,8 +240,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif headers.get("upgrade", "").lower() != "websocket":
             error = _error("This endpoint expects a WebSocket upgrade.", "invalid_request_error", None)
             self._answer(HTTPStatus.UPGRADE_REQUIRED, error, {"Upgrade": "websocket"})
+        elif not is_handshake(headers):
+            error = _error("This is not a WebSocket handshake of version 13.", "invalid_request_error", None)
+            self._answer(HTTPStatus.BAD_REQUEST, error, {"Sec-WebSocket-Version": "13"})
         else:
-            self._upgrade(headers)
+            self._upgrade(headers, request)
 
     def _answer_unknown(self) -> None:
         message = f"Invalid URL ({self.command} {self.path.partition('?')[0]})"
@@ -253,9 +265,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def _upgrade(self, headers: dict[str, str]) -> None:
+    def _upgrade(self, headers: dict[str, str], request: Request) -> None:
         self.close_connection = True
-        request = read_request(self.path, headers)
         try:
             admission = self.server.entrance.admit(request)
         except TurnedAway as refusal:

@@ -14,15 +14,15 @@ Theory
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, FunctionCall, Turn
+from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, FunctionCall, Turn
 from rtsync.simulator.desk import Desk, Event, binary_frame, broken_json
 from rtsync.simulator.dialect import to_wire
 from rtsync.simulator.ids import new_id
@@ -33,6 +33,8 @@ from rtsync.simulator.usage import pieces
 from rtsync.vocabulary.events import encode
 
 __all__ = ["Pace", "SimulatedSession"]
+
+_Step = Callable[[], list[Event]]
 
 log = logging.getLogger("rtsync.simulator")
 
@@ -174,19 +176,26 @@ class SimulatedSession:
 
     def _generate(self, writer: ResponseWriter, cancelled: Cancellation) -> None:
         """Generate one response: the body of its thread."""
-        pace = Pace(self._tokens_per_second)
-        error: dict[str, Any] | None = None
         try:
-            for piece in self._brain(self._turn_for(writer, cancelled)):
-                if not self._say(writer.id, piece, pace, cancelled):
-                    return
+            ending = self._speak(writer, cancelled)
+        except CutShort as cut:
+            ending = functools.partial(self._desk.cut_short, writer.id, cut.reason)
         except BrainFailed as failure:
-            error = failure.details()
+            ending = functools.partial(self._desk.end, writer.id, failure.details())
         except Exception:
             if not cancelled():
                 log.exception("the brain failed")
             error = {"type": "server_error", "code": None, "message": _INTERNAL}
-        self._do(cancelled, writer.id, lambda: self._desk.end(writer.id, error))
+            ending = functools.partial(self._desk.end, writer.id, error)
+        self._do(cancelled, writer.id, ending)
+
+    def _speak(self, writer: ResponseWriter, cancelled: Cancellation) -> _Step:
+        """Send what the brain says, until it ends or nobody wants it; the step that ends the response."""
+        pace = Pace(self._tokens_per_second)
+        for piece in self._brain(self._turn_for(writer, cancelled)):
+            if not self._say(writer.id, piece, pace, cancelled):
+                break
+        return functools.partial(self._desk.end, writer.id)
 
     def _turn_for(self, writer: ResponseWriter, cancelled: Cancellation) -> Turn:
         options = writer.options
@@ -205,26 +214,23 @@ class SimulatedSession:
 
     def _say(self, response_id: str, piece: str | FunctionCall, pace: Pace, cancelled: Cancellation) -> bool:
         """Send one piece of the brain's, token by token; False when the response has ended meanwhile."""
+        return all(self._paced(response_id, step, pace, cancelled) for step in self._steps(response_id, piece))
+
+    def _steps(self, response_id: str, piece: str | FunctionCall) -> Iterator[_Step]:
         if isinstance(piece, str):
-            return all(self._paced(response_id, step, pace, cancelled) for step in self._text_steps(response_id, piece))
-        steps = self._call_steps(response_id, piece)
-        return all(self._paced(response_id, step, pace, cancelled) for step in steps)
+            for token in pieces(piece):
+                yield functools.partial(self._desk.say, response_id, token)
+            return
+        yield functools.partial(self._desk.begin_call, response_id, piece.name)
+        for token in pieces(piece.arguments):
+            yield functools.partial(self._desk.call_arguments, response_id, token)
+        yield functools.partial(self._desk.end_call, response_id)
 
-    def _text_steps(self, response_id: str, text: str) -> Iterator[Any]:
-        for token in pieces(text):
-            yield lambda token=token: self._desk.say(response_id, token)
-
-    def _call_steps(self, response_id: str, call: FunctionCall) -> Iterator[Any]:
-        yield lambda: self._desk.begin_call(response_id, call.name)
-        for token in pieces(call.arguments):
-            yield lambda token=token: self._desk.call_arguments(response_id, token)
-        yield lambda: self._desk.end_call(response_id)
-
-    def _paced(self, response_id: str, step: Any, pace: Pace, cancelled: Cancellation) -> bool:
+    def _paced(self, response_id: str, step: _Step, pace: Pace, cancelled: Cancellation) -> bool:
         pace.wait(cancelled)
         return self._do(cancelled, response_id, step)
 
-    def _do(self, cancelled: Cancellation, response_id: str, step: Any) -> bool:
+    def _do(self, cancelled: Cancellation, response_id: str, step: _Step) -> bool:
         """Take one step of a response and send what follows; False when the response is over."""
         with self._turn:
             if cancelled() or not self._desk.is_active(response_id):

@@ -25,7 +25,6 @@ from typing import Any
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
-from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
 
 __all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
@@ -44,11 +43,12 @@ class Delivery:
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
         self._queue: deque[tuple[int, Job]] = deque()
         self._awaiting: list[tuple[int, Callable[[], None]]] = []
-        self._running: list[int] = []  # More than one where a handler runs a GUI's loop, which drains again.
+        self._running: list[int] = []  # Several where a handler runs a GUI's loop, which drains again.
         self._thread_id: int | None = None
         self._since = 0.0
         self._afterwards: list[Job] = []
         self.current: Callable[..., Any] | None = None
+        self.reader: int | None = None
         self.drained = Latch()
         self._ending = False
 
@@ -62,9 +62,12 @@ class Delivery:
         """No more jobs will come; ``drained`` is set once those that have come are done."""
         raise NotImplementedError
 
-    def join(self, deadline: Deadline) -> bool:
-        """Block until the last job is done, where the calling thread may. Returns whether it need not wait longer."""
-        return self.drained.wait(deadline.remaining())
+    def join(self, timeout: float | None) -> bool:
+        """Block until the last job is done, at most ``timeout`` seconds; not at all where the caller runs the jobs.
+
+        Returns whether there is nothing more to wait for.
+        """
+        return self.drained.wait(timeout)
 
     # -- the waits' side -------------------------------------------------------------------------------------------
 
@@ -73,7 +76,12 @@ class Delivery:
         return bool(self._running) and self._thread_id == threading.get_ident()
 
     def check_may_wait(self, settled: bool) -> None:
-        """Raise ``UsageError`` where the calling thread would wait for itself."""
+        """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
+        if self.reader == threading.get_ident():
+            raise UsageError(
+                "the reader thread cannot wait: it would wait for itself. Handlers run there with handlers='inline',"
+                " predicates always. Use the default handlers='thread', or hand the work to a thread of your own"
+            )
 
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the jobs of all events up to ``sequence`` are done, at once where they are."""
@@ -118,11 +126,12 @@ class Delivery:
         except Exception:
             logger.exception("delivery failed")
         finally:
+            self.current = None  # It may close over the session, which must stay collectable.
             with self._lock:
                 self._running.pop()
-        while self._afterwards and not self._running:
-            self._afterwards.pop(0)()
-        self._wake_settled()
+            self._wake_settled()
+            while self._afterwards and not self._running:
+                self._afterwards.pop(0)()
 
     def _run_here(self, job: Job) -> None:
         """Run the job taken last in a thread of rtsync's, where ``sys.exit()`` in a handler must not end the rest."""
@@ -130,7 +139,6 @@ class Delivery:
             self._run(job)
         except BaseException as error:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-            self._wake_settled()
 
     def _wake_settled(self) -> None:
         if not self._awaiting:
@@ -146,10 +154,6 @@ class Delivery:
 class Inline(Delivery):
     """Handlers run in the reader thread, as events arrive."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.reader: int | None = None
-
     def put(self, sequence: int, job: Job) -> None:
         """Run it now."""
         with self._lock:
@@ -159,14 +163,6 @@ class Inline(Delivery):
     def end(self) -> None:
         """Nothing is ever left."""
         self.drained.set()
-
-    def check_may_wait(self, settled: bool) -> None:
-        """A wait in the reader thread could only wait for itself."""
-        if self.reader == threading.get_ident():
-            raise UsageError(
-                "a handler in the reader thread (handlers='inline') cannot wait: it would wait for itself. Use the"
-                " default handlers='thread', or hand the work to a thread of your own"
-            )
 
 
 class Worker(Delivery):
@@ -205,9 +201,9 @@ class Worker(Delivery):
         elif asleep:
             self._gate.release()
 
-    def join(self, deadline: Deadline) -> bool:
+    def join(self, timeout: float | None) -> bool:
         """Block until the worker has ended."""
-        if not super().join(deadline):
+        if not super().join(timeout):
             return False
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(1.0)  # It has nothing left to do.
@@ -257,17 +253,18 @@ class Posted(Delivery):
 
     def check_may_wait(self, settled: bool) -> None:
         """The thread that runs the handlers cannot wait for them outside one."""
+        super().check_may_wait(settled)
         if settled and self._host == threading.get_ident() and not self.in_handler():
             raise UsageError(
                 "this thread runs the handlers, so waiting until they have run would wait for itself; use"
                 " wait_for(..., settled=False), or wait in another thread"
             )
 
-    def join(self, deadline: Deadline) -> bool:
+    def join(self, timeout: float | None) -> bool:
         """Block until drained, unless the loop that drains is the caller's own, or was never seen to run."""
         if self._host is None or self._host == threading.get_ident():
             return True
-        return super().join(deadline)
+        return super().join(timeout)
 
     def _post(self) -> None:
         try:
@@ -280,16 +277,17 @@ class Posted(Delivery):
     def _drain(self) -> None:
         self._host = threading.get_ident()
         until = time.monotonic() + _BATCH_SECONDS
-        for _ in range(_BATCH_JOBS):
-            with self._lock:
-                taken = self._next()
+        try:
+            for _ in range(_BATCH_JOBS):
+                with self._lock:
+                    taken = self._next()
                 if taken is None:
-                    self._posted = False
                     break
-            self._run(taken[1])
-            if time.monotonic() >= until:
-                break
-        self._after_batch()
+                self._run(taken[1])
+                if time.monotonic() >= until:
+                    break
+        finally:  # Also behind a handler that ended the loop (sys.exit(), Ctrl+C): the program may go on.
+            self._after_batch()
 
     def _after_batch(self) -> None:
         with self._lock:

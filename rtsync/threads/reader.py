@@ -20,9 +20,9 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import secrets
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -61,6 +61,9 @@ logger = logging.getLogger("rtsync.session")
 MARK = "rtsync"
 """Key in a response's metadata that carries our mark."""
 
+# A server that skips response.created still ends what was asked for.
+_BEGINNINGS = ("response.created", "response.done")
+_MOMENT = 0.2  # seconds in which a thread that is done surely ends
 _VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
 
 
@@ -76,13 +79,16 @@ class Core:
         self.error: RealtimeError | None = None
         self.process: int | None = None
         self.turns = Bell()
+        self.responses_ended = 0
+        self.responses_ended = 0
         self._books = threading.RLock()  # Rule 1.
         self._state = State.NEW
-        self._mark = secrets.token_hex(8)
+        self._mark = os.urandom(8).hex()
         self._marks = 0
         self._correlation = Correlation(MARK)
         self._ledger = Ledger(MARK)
         self._followers: dict[Record, Follower] = {}
+        self._turn_queue: deque[Follower] = deque()
         self._requests: set[Request] = set()
         self._subscriptions: list[Subscription] = []
         self._board = weakref.ref(board)
@@ -124,6 +130,8 @@ class Core:
         process.register(self)
         self._thread = threading.Thread(target=self._run, name=f"rtsync-reader-{self.number}", daemon=True)
         self._thread.start()
+        if self._state is State.CLOSING:  # close() came when there was no line yet.
+            line.close(wait=False)
 
     def fail(self, error: RealtimeError) -> None:
         """The session could not even be started."""
@@ -174,10 +182,10 @@ class Core:
             return
         if self._thread is threading.current_thread():
             return
-        if self.finished.wait(deadline.remaining()) and self._thread is not None:
-            self._thread.join(_VERDICT_PATIENCE)
-        if not self.delivery.join(deadline):
-            signals.logger.warning("close() did not wait any longer for the handlers: %s", self.delivery.stuck())
+        if self.finished.wait(_at_least(_MOMENT, deadline)) and self._thread is not None:
+            self._thread.join(_MOMENT)
+        if not self.delivery.join(_at_least(_MOMENT, deadline)) and (stuck := self.delivery.stuck()):
+            signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
 
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
@@ -200,8 +208,7 @@ class Core:
 
     def _run(self) -> None:
         assert self._line is not None
-        if isinstance(self.delivery, Inline):
-            self.delivery.reader = threading.get_ident()
+        self.delivery.reader = threading.get_ident()
         try:
             self._line.run_forever()
         finally:
@@ -225,15 +232,15 @@ class Core:
     def _take(self, event: Event, size: int) -> None:
         sequence = self.hub.newest + 1
         sent, record = self._note(event)
-        fault = _server_error(event, sent) if event.type == "error" else None
+        fault = None if self._last_error is None else _server_error(self._last_error, sent)
         self._deliver(sequence, event)
         owner = sent.owner if sent is not None else None
         self.hub.publish(event, size, fault, owner)
         for subscription in tuple(self._subscriptions):
             subscription.put(event)
         self._answer(sequence, event, fault, owner)
-        if record is not None and (follower := self._followers.get(record)) is not None:
-            self._advance(sequence, follower)
+        if record is not None:
+            self._advance(sequence, record)
         if not self._established:
             self._greet(event)
 
@@ -241,11 +248,21 @@ class Core:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
         with self._books:
             if event.type == "error":
-                details = event.get("error")
-                self._last_error = details if isinstance(details, Mapping) else {}
+                self._last_error = self._details(event)
                 return self._correlation.blamed(self._last_error), None
             self._last_error = None
-            return self._correlation.answered(event), self._ledger.apply(event)
+            sent, record = self._correlation.answered(event), self._ledger.apply(event)
+            if sent is None and record is not None and record.mark is not None and event.type in _BEGINNINGS:
+                self._correlation.begun(record.mark)
+            return sent, record
+
+    def _details(self, event: Event) -> dict[str, Any]:
+        """The ``error`` object of an error event, its message fit for an exception: some servers echo the key."""
+        found = event.get("error")
+        details = dict(found) if isinstance(found, Mapping) else {}
+        if isinstance(details.get("message"), str) and self._line is not None:
+            details["message"] = self._line.redact(details["message"])
+        return details
 
     def _deliver(self, sequence: int, event: Event) -> None:
         board = self._board()
@@ -299,20 +316,26 @@ class Core:
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
-            self._requests.discard(owner)
+            with self._books:
+                self._requests.discard(owner)
             owner.resolve(sequence, None if fault else event, fault)
         elif isinstance(owner, Follower) and fault is not None:
             with self._books:
                 self._ledger.withdraw(owner.record)
                 self._followers.pop(owner.record, None)
+            owner.ended_before = self.responses_ended
             owner.notify(sequence, fault)
             self.turns.ring()
 
-    def _advance(self, sequence: int, follower: Follower) -> None:
-        if follower.record.done:
-            self._followers.pop(follower.record, None)
-        follower.notify(sequence)
-        self.turns.ring()
+    def _advance(self, sequence: int, record: Record) -> None:
+        follower = self._followers.get(record)
+        if follower is not None:
+            follower.notify(sequence)
+        if record.done:
+            self._followers.pop(record, None)
+            self.responses_ended += 1
+        if record.done or not record.pieces:
+            self.turns.ring()
 
     def _greet(self, event: Event) -> None:
         """The first event that is no error opens the session (protocol 1.2 and 3.4)."""
@@ -415,7 +438,10 @@ class Core:
     def send(self, event: dict[str, Any], owner: object, timeout: float | None) -> None:
         """Hand ``event``, which has its id, to the kernel. Answers and errors go to ``owner``."""
         self.check_open()
-        data = encode(event)
+        try:
+            data = encode(event)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"the event {event['type']!r} cannot be written as JSON: {error}") from error
         with self._books:
             sent = self._correlation.sent(event, owner)
         try:
@@ -434,8 +460,7 @@ class Core:
 
     def _verdict(self, broken: LineBroken) -> RealtimeError:
         """Why the line ended, as the reader knows it, or will in a moment."""
-        if not isinstance(self.delivery, Inline) or not self.delivery.in_handler():
-            self.ready.wait(0)
+        if self._thread is not threading.current_thread():
             self.finished.wait(_VERDICT_PATIENCE)
         if self.error is not None:
             return copy.copy(self.error)
@@ -451,13 +476,14 @@ class Core:
         """
         self.delivery.check_may_wait(settled=False)
         request = Request()
-        with self._books:
-            self._requests.add(request)
         try:
+            with self._books:
+                self._requests.add(request)
             self.send(event, request, deadline.remaining())
             answered = request.arrived.wait(deadline.remaining())
         finally:
-            self._requests.discard(request)
+            with self._books:
+                self._requests.discard(request)
         if request.error is not None:
             raise copy.copy(request.error)
         if not answered or request.answer is None:
@@ -513,13 +539,30 @@ class Core:
             self._marks += 1
             return f"{self._mark}-{self._marks}"
 
-    def claim(self, follower: Follower) -> bool:
-        """Enter a response that is about to be asked for, unless another one has the floor.
+    def await_turn(self, follower: Follower, timeout: float | None) -> bool:
+        """Block until the response may be asked for, or the session has ended; False when time is up.
 
-        One outside the default conversation needs no floor.
+        Those who wait are served in the order of their coming. One outside the default conversation need not wait.
         """
+        if follower.record.out_of_band:
+            return self._claim(follower)
+        self._turn_queue.append(follower)
+        try:
+            return self.turns.wait_until(lambda: self.error is not None or self._claim(follower), timeout)
+        finally:
+            self._turn_queue.remove(follower)
+            self.turns.ring()
+
+    def await_news(self, ended: int, timeout: float | None) -> bool:
+        """Block until a response is known to run, or one more than ``ended`` has ended, or the session has."""
+        return self.turns.wait_until(
+            lambda: self.active is not None or self.responses_ended != ended or self.error is not None, timeout
+        )
+
+    def _claim(self, follower: Follower) -> bool:
+        """Enter a response that is about to be asked for, if the floor is free and it is its turn."""
         with self._books:
-            if not follower.record.out_of_band and self._ledger.busy:
+            if not follower.record.out_of_band and (self._ledger.busy or self._turn_queue[0] is not follower):
                 return False
             self._ledger.request(follower.record)
             self._followers[follower.record] = follower
@@ -528,9 +571,16 @@ class Core:
     def withdraw(self, follower: Follower) -> None:
         """It was not asked for after all."""
         with self._books:
-            self._ledger.withdraw(follower.record)
+            if follower.record.id is None:  # Once begun it has the floor until its end, whoever holds it.
+                self._ledger.withdraw(follower.record)
             self._followers.pop(follower.record, None)
         self.turns.ring()
+
+
+def _at_least(moment: float, deadline: Deadline) -> float | None:
+    """What is left, but never less than a thread needs that has nothing more to do than to end."""
+    left = deadline.remaining()
+    return None if left is None else max(moment, left)
 
 
 def _too_late(phase: str, deadline: Deadline, error: Mapping[str, Any] | None) -> ConnectFailed:
@@ -549,10 +599,7 @@ def _too_late(phase: str, deadline: Deadline, error: Mapping[str, Any] | None) -
     )
 
 
-def _server_error(event: Event, sent: Sent | None) -> ServerError:
-    found = event.get("error")
-    details: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-
+def _server_error(details: Mapping[str, Any], sent: Sent | None) -> ServerError:
     def text(name: str) -> str | None:
         value = details.get(name)
         return value if isinstance(value, str) else None

@@ -29,6 +29,7 @@ from rtsync.vocabulary.events import Event
 __all__ = ["Hub", "Settling", "Waiter"]
 
 Predicate = Callable[[Event], object]
+_LONGEST_NAME = 80  # characters of a type in a message; the wire sets no limit
 
 
 class Settling(Protocol):
@@ -59,7 +60,7 @@ class Waiter:
         self.settled = settled
         self.done = False
         self.entry: Entry | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -156,16 +157,23 @@ class Hub:
                 self._finish(waiter, entry, None)
             elif waiter.faulted_by(entry):
                 self._finish(waiter, entry, entry.fault)
-        except Exception as error:  # The user's predicate raised: its own wait raises it.
+        except BaseException as error:  # The user's predicate raised: its own wait raises it.
             self._finish(waiter, None, error)
 
-    def _finish(self, waiter: Waiter, entry: Entry | None, error: Exception | None) -> None:
+    def _finish(self, waiter: Waiter, entry: Entry | None, error: BaseException | None) -> None:
         with self._lock:
             if waiter.done:
                 return
-            waiter.done, waiter.entry, waiter.error = True, entry, error
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._note(waiter, entry, error)
+        self._wake(waiter, entry)
+
+    def _note(self, waiter: Waiter, entry: Entry | None, error: BaseException | None) -> None:
+        """Write down what came of the wait. Under the lock."""
+        waiter.done, waiter.entry, waiter.error = True, entry, error
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
+    def _wake(self, waiter: Waiter, entry: Entry | None) -> None:
         if waiter.settled and entry is not None:
             self._settling.when_settled(entry.sequence, waiter.wake)
         else:
@@ -179,12 +187,13 @@ class Hub:
         deadline = Deadline(timeout)
         settled = settled and not self._settling.in_handler()
         waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
-        with self._lock:
-            start = waiter.window.on_wait(self._history.newest)
-            past = self._history.since(start)
-            self._join(waiter, closed=None)
         try:
-            self._look_back(waiter, past, start)
+            with self._lock:
+                start = waiter.window.on_wait(self._history.newest)
+                past = self._history.since(start)
+                overrun = self._history.dropped(waiter.types, start, waiter.window.seen)
+                self._join(waiter, closed=None)
+            self._look_back(waiter, past, overrun)
             return self._result(waiter, deadline, start)
         finally:
             self._leave(waiter)
@@ -201,6 +210,8 @@ class Hub:
     def collect(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
         """Block until the waiter of ``expect`` has its event."""
         try:
+            with self._lock:
+                waiter.window.on_wait(self._history.newest)
             return self._result(waiter, deadline, start)
         finally:
             self._leave(waiter)
@@ -221,8 +232,10 @@ class Hub:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    def _look_back(self, waiter: Waiter, past: Sequence[Entry], start: int) -> None:
+    def _look_back(self, waiter: Waiter, past: Sequence[Entry], overrun: bool) -> None:
         """Take the oldest match of the window; what the reader may have found meanwhile is newer."""
+        if overrun and waiter.where is None:  # What is kept may match too, but would be the wrong one.
+            raise _overrun(waiter)
         for entry in past:
             if entry.sequence in waiter.window.returned:
                 continue
@@ -235,11 +248,8 @@ class Hub:
         with self._lock:
             if waiter.done:
                 return
-            if self._history.dropped(waiter.types, start):
-                raise UsageError(
-                    f"so many events have arrived since this thread's last send that {waiter.describe()} may have been"
-                    " among those no longer kept; wait sooner after sending, or use expect() or events()"
-                )
+            if overrun:
+                raise _overrun(waiter)
             closed = self._closed
         if closed is not None:
             self._finish(waiter, None, closed)
@@ -247,19 +257,19 @@ class Hub:
     def _prefer(self, waiter: Waiter, entry: Entry, error: Exception | None) -> None:
         """Let ``entry`` be the result, also where the reader has woken the waiter with a newer one already."""
         with self._lock:
-            late = waiter.done
-            if late:
-                waiter.entry, waiter.error = entry, error
-        if not late:
-            self._finish(waiter, entry, error)
+            woken = waiter.done
+            self._note(waiter, entry, error)
+        if not woken:
+            self._wake(waiter, entry)
 
     def _result(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
         if not waiter.sleep(deadline.remaining()):
             with self._lock:
-                if not waiter.done or waiter.entry is not None:
+                if not waiter.done or (waiter.entry is not None and waiter.settled):
                     raise self._too_late(waiter, deadline, start)
         if waiter.entry is not None:
-            waiter.window.returned.add(waiter.entry.sequence)
+            with self._lock:
+                waiter.window.on_return(waiter.entry, self._history.oldest)
         if waiter.error is not None:
             raise _own_copy(waiter.error)
         assert waiter.entry is not None
@@ -283,7 +293,14 @@ class Hub:
         )
 
 
-def _own_copy(error: Exception) -> Exception:
+def _overrun(waiter: Waiter) -> UsageError:
+    return UsageError(
+        f"so many events have arrived since this thread's last send that {waiter.describe()} may have been among those"
+        " no longer kept; wait sooner after sending, or use expect() or events()"
+    )
+
+
+def _own_copy(error: BaseException) -> BaseException:
     """One exception object may be raised in many threads, and each raise writes into its traceback."""
     if not isinstance(error, RealtimeError):
         return error
@@ -294,5 +311,5 @@ def _own_copy(error: Exception) -> Exception:
 
 def _folded(types: Iterable[str]) -> tuple[str, ...]:
     """Runs of one type as ``type x N``."""
-    runs = [(name, sum(1 for _ in group)) for name, group in groupby(types)]
+    runs = [(name[:_LONGEST_NAME], sum(1 for _ in group)) for name, group in groupby(types)]
     return tuple(name if count == 1 else f"{name} x {count}" for name, count in runs)

@@ -7,8 +7,7 @@ that is new, missing, null or of another type is delivered as it came.
 from __future__ import annotations
 
 import copy
-import json
-import secrets
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
@@ -221,6 +220,8 @@ def decode(message: bytes) -> Event:
 
 def _decode_leniently(message: bytes) -> Any:
     """What the fast parser refuses and the world sends: half a surrogate pair, NaN, numbers beyond a double."""
+    import json  # What follows is rare.
+
     text = message.decode("utf-8")
     try:
         return json.loads(text)
@@ -240,9 +241,11 @@ def encode(event: Mapping[str, Any]) -> bytes:
     try:
         return _encode(event)
     except (TypeError, ValueError, msgspec.MsgspecError):  # views of events, half surrogate pairs
+        import json
+
         return json.dumps(_plain(event), ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def new_event_id() -> str:
     """A fresh id for a client event, at most 512 characters as the service demands (protocol 6.1)."""
-    return "event_" + secrets.token_hex(10)
+    return "event_" + os.urandom(10).hex()

@@ -5,8 +5,6 @@ The sets hold what is documented; events of other types are delivered all the sa
 
 from __future__ import annotations
 
-import difflib
-
 __all__ = [
     "CLIENT_TYPES",
     "PREVIEW_CLIENT_TYPES",
@@ -150,5 +148,7 @@ def known_server_types() -> frozenset[str]:
 
 def closest(event_type: str) -> str | None:
     """The documented server event type that ``event_type`` looks like, for a message about a typing error."""
+    import difflib  # For typing errors only.
+
     found = difflib.get_close_matches(event_type, _KNOWN_SERVER, n=1, cutoff=0.8)
     return found[0] if found else None

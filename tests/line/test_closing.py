@@ -194,10 +194,12 @@ def test_a_peer_that_sends_on_and_on_does_not_keep_a_closed_line_alive(flood: by
         while True:
             peer.send_raw(flood[:65536] if len(flood) > 65536 else flood * 50)
 
-    with ScriptedServer(script) as server:
-        with RecordedLine(server.url, close_timeout=0.3, on_open=lambda line: line.close()) as client:
-            assert client.line.finished.wait(SOON)
-            assert client.wait_ending().cause is CloseCause.USER
+    with (
+        ScriptedServer(script) as server,
+        RecordedLine(server.url, close_timeout=0.3, on_open=lambda line: line.close()) as client,
+    ):
+        assert client.line.finished.wait(SOON)
+        assert client.wait_ending().cause is CloseCause.USER
 
 
 def test_a_line_closes_in_the_middle_of_a_frame(tls: Certificates | None) -> None:
@@ -225,17 +227,17 @@ def test_a_callback_that_blocks_the_reader_does_not_hold_up_close() -> None:
         peer.expect_close(echo=False)
         peer.wait_until_released()
 
-    with ScriptedServer(script) as server:
-        with RecordedLine(
-            server.url, close_timeout=0.2, on_message=lambda _line, _message: stuck.wait(LIMIT)
-        ) as client:
-            client.wait_messages(1)
-            began = time.monotonic()
-            client.line.close()
-            assert time.monotonic() - began < SOON
-            assert not client.line.finished
-            stuck.set()
-            assert client.wait_ending().cause is CloseCause.USER
+    with (
+        ScriptedServer(script) as server,
+        RecordedLine(server.url, close_timeout=0.2, on_message=lambda _line, _message: stuck.wait(LIMIT)) as client,
+    ):
+        client.wait_messages(1)
+        began = time.monotonic()
+        client.line.close()
+        assert time.monotonic() - began < SOON
+        assert not client.line.finished
+        stuck.set()
+        assert client.wait_ending().cause is CloseCause.USER
 
 
 def test_a_callback_that_raises_system_exit_leaves_nobody_waiting() -> None:
@@ -536,18 +538,19 @@ def test_close_ends_a_tcp_connect_that_nobody_answers(blackhole_address: tuple[s
 
 @pytest.mark.parametrize(("scheme", "phase"), [("wss", "tls"), ("ws", "upgrade")])
 def test_close_ends_a_handshake_with_a_mute_peer(scheme: str, phase: str) -> None:
-    with ScriptedServer(Peer.wait_until_released) as server:
-        with RecordedLine(f"{scheme}://{server.authority}/") as client:
-            client.wait_phase(phase)
-            server.wait_for_connections(1)
-            _closed_in_time(client)
+    with ScriptedServer(Peer.wait_until_released) as server, RecordedLine(f"{scheme}://{server.authority}/") as client:
+        client.wait_phase(phase)
+        server.wait_for_connections(1)
+        _closed_in_time(client)
 
 
 def test_close_ends_an_upgrade_over_tls_that_nobody_answers(certificates: Certificates) -> None:
-    with ScriptedServer(Peer.wait_until_released, tls=certificates.server_context()) as server:
-        with RecordedLine(server.url, tls=certificates.client_context()) as client:
-            client.wait_phase("upgrade")
-            _closed_in_time(client)
+    with (
+        ScriptedServer(Peer.wait_until_released, tls=certificates.server_context()) as server,
+        RecordedLine(server.url, tls=certificates.client_context()) as client,
+    ):
+        client.wait_phase("upgrade")
+        _closed_in_time(client)
 
 
 def test_close_ends_a_half_sent_upgrade_response(tls: Certificates | None) -> None:
@@ -563,10 +566,12 @@ def test_close_ends_a_half_sent_upgrade_response(tls: Certificates | None) -> No
 
 
 def test_close_ends_a_wait_for_a_mute_proxy(blackhole_address: tuple[str, int]) -> None:
-    with ScriptedServer(Peer.wait_until_released) as proxy:
-        with RecordedLine("wss://api.example.test/", proxy=proxy.http_url) as client:
-            client.wait_phase("proxy")
-            _closed_in_time(client)
+    with (
+        ScriptedServer(Peer.wait_until_released) as proxy,
+        RecordedLine("wss://api.example.test/", proxy=proxy.http_url) as client,
+    ):
+        client.wait_phase("proxy")
+        _closed_in_time(client)
 
 
 def test_abort_while_connecting_is_not_lost(blackhole_address: tuple[str, int]) -> None:
@@ -606,7 +611,11 @@ def test_a_latch_wakes_all_who_wait_and_all_who_will() -> None:
     for _ in range(100):
         latch = Latch()
         woken: list[bool] = []
-        waiters = [threading.Thread(target=lambda latch=latch: woken.append(latch.wait(LIMIT))) for _ in range(10)]
+
+        def wait(latch: Latch = latch, woken: list[bool] = woken) -> None:
+            woken.append(latch.wait(LIMIT))
+
+        waiters = [threading.Thread(target=wait) for _ in range(10)]
         setters = [threading.Thread(target=latch.set) for _ in range(3)]
         for thread in [*waiters[:5], *setters, *waiters[5:]]:
             thread.start()

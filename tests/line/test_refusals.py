@@ -260,10 +260,12 @@ def test_a_secret_that_the_server_echoes_is_shown_nowhere(
 
 
 def test_a_line_and_its_ending_show_no_secret() -> None:
-    with ScriptedServer(lambda peer: peer.refuse(401, "No", body=SECRET)) as server:
-        with RecordedLine(server.url, HEADERS) as client:
-            ending = client.wait_ending()
-            assert SECRET not in repr(ending) + repr(client.line) + str(ending.error)
+    with (
+        ScriptedServer(lambda peer: peer.refuse(401, "No", body=SECRET)) as server,
+        RecordedLine(server.url, HEADERS) as client,
+    ):
+        ending = client.wait_ending()
+        assert SECRET not in repr(ending) + repr(client.line) + str(ending.error)
 
 
 def test_redacting_leaves_no_rest_where_one_secret_begins_another() -> None:
@@ -402,10 +404,9 @@ def test_an_answer_that_is_not_http_is_a_failure_of_the_upgrade(answer: bytes, s
 
 
 def test_a_megabyte_of_headers_is_not_read() -> None:
-    with _answer(b"HTTP/1.1 101 X\r\n" + b"X-A: 123456789\r\n" * 70_000) as server:
-        with RecordedLine(server.url) as client:
-            assert isinstance(client.wait_ending().error, ConnectFailed)
-            assert client.line.counters[0] < 1 << 20
+    with _answer(b"HTTP/1.1 101 X\r\n" + b"X-A: 123456789\r\n" * 70_000) as server, RecordedLine(server.url) as client:
+        assert isinstance(client.wait_ending().error, ConnectFailed)
+        assert client.line.counters[0] < 1 << 20
 
 
 @pytest.mark.parametrize("key", ["", "bm90IHRoZSByaWdodCBrZXk="])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ssl
 import threading
 
@@ -22,9 +22,11 @@ def listen(peer: Peer) -> None:
 
 
 def test_a_context_of_the_users_own_is_used(certificates: Certificates) -> None:
-    with ScriptedServer(listen, tls=certificates.server_context()) as server:
-        with RecordedLine(server.url, tls=certificates.client_context()) as client:
-            client.wait_open()
+    with (
+        ScriptedServer(listen, tls=certificates.server_context()) as server,
+        RecordedLine(server.url, tls=certificates.client_context()) as client,
+    ):
+        client.wait_open()
 
 
 def test_an_authority_that_nobody_knows_is_refused(certificates: Certificates) -> None:
@@ -46,7 +48,7 @@ def test_a_certificate_for_another_name_is_refused(certificates: Certificates) -
 
 def test_an_expired_certificate_is_refused() -> None:
     authority = trustme.CA()
-    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", not_after=past).configure_cert(server_context)
     client_context = ssl.create_default_context()
@@ -121,15 +123,17 @@ def test_a_handshake_that_nobody_answers_is_given_up_at_the_deadline() -> None:
 
 def test_tls_1_2_still_works(certificates: Certificates) -> None:
     context = certificates.server_context(minimum=ssl.TLSVersion.TLSv1_2, maximum=ssl.TLSVersion.TLSv1_2)
-    with ScriptedServer(listen, tls=context) as server:
-        with RecordedLine(server.url, tls=certificates.client_context()) as client:
-            client.wait_open().line.send("x" * 100_000)
-            client.line.close()
-            assert client.wait_ending().code == 1000
+    with (
+        ScriptedServer(listen, tls=context) as server,
+        RecordedLine(server.url, tls=certificates.client_context()) as client,
+    ):
+        client.wait_open().line.send("x" * 100_000)
+        client.line.close()
+        assert client.wait_ending().code == 1000
 
 
 def test_an_abort_never_hands_ciphertext_to_the_reader(certificates: Certificates) -> None:
-    """`SSLSocket.shutdown` would drop the TLS layer under the reader, which then reads records as if they were frames."""
+    """`SSLSocket.shutdown` would drop the TLS layer under the reader, which then takes records for frames."""
     message = "plain text " * 40
 
     def script(peer: Peer) -> None:

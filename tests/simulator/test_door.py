@@ -11,10 +11,17 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from rtsync.simulator import SimulatorServer
+from rtsync.simulator.entrance import is_handshake
 from tests.simulator.documented import check_ga
 from tests.simulator.talk import GA, LIMIT, PREVIEW, Talk
 
 AZURE_GA = "/openai/v1/realtime?model=dep"
+
+
+def test_ipv6_loopback_can_be_bound() -> None:
+    with SimulatorServer(host="::1") as server, Talk(server) as talk:
+        assert server.url == f"ws://[::1]:{server.port}"
+        assert talk.receive()["type"] == "session.created"
 
 
 def test_every_documented_credential_opens_a_session() -> None:
@@ -133,6 +140,29 @@ def test_unknown_paths_get_an_error_envelope(simulator: SimulatorServer, method:
     assert status == 404
     assert isinstance(body["error"], dict)
     assert body["error"].keys() == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"Sec-WebSocket-Key": "short"},
+        {"Sec-WebSocket-Key": "not base64!"},
+        {"Sec-WebSocket-Version": "8"},
+        {"Connection": "keep-alive"},
+    ],
+)
+def test_a_broken_handshake_is_a_bad_request(simulator: SimulatorServer, fault: dict[str, str]) -> None:
+    good = {
+        "Upgrade": "websocket",
+        "Connection": "keep-alive, Upgrade",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version": "13",
+    }
+    assert is_handshake({name.lower(): value for name, value in good.items()})
+    connection = http.client.HTTPConnection(urlsplit(simulator.http_url).netloc, timeout=LIMIT)
+    connection.request("GET", GA, headers=good | fault)
+    assert connection.getresponse().status == 400
+    connection.close()
 
 
 def test_a_plain_get_of_the_realtime_path_is_told_to_upgrade(simulator: SimulatorServer) -> None:

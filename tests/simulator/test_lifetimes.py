@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -150,6 +152,28 @@ def test_a_session_expires_with_an_error_and_1001() -> None:
     assert closed == (1001, "Your session hit the maximum duration of 60 minutes.")
 
 
+def test_an_expired_session_does_not_wait_for_a_client_that_never_answers_the_close() -> None:
+    with SimulatorServer(max_session_seconds=0.1) as server, raw(server) as sock:
+        heard = b""
+        while chunk := sock.recv(4096):
+            heard += chunk
+    assert b"session_expired" in heard
+
+
+def test_a_session_expires_under_a_client_that_floods() -> None:
+    with SimulatorServer(max_session_seconds=0.3) as server, raw(server) as sock:
+        flood = frame(json.dumps({"type": "input_audio_buffer.append", "audio": "AAAA"}).encode()) * 500
+        heard = b""
+        sock.setblocking(False)
+        until = time.monotonic() + LIMIT
+        while b"session_expired" not in heard and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                sock.send(flood)
+            with contextlib.suppress(BlockingIOError):
+                heard += sock.recv(65536)
+    assert b"session_expired" in heard
+
+
 def test_stop_closes_live_sessions_with_1001() -> None:
     server = SimulatorServer(brain=Endless()).start()
     talk = Talk(server)
@@ -204,6 +228,18 @@ def test_stop_is_bounded_with_a_client_that_stopped_reading() -> None:
     with raw(server, receive_buffer=4096) as sock:
         sock.sendall(frame(json.dumps({"type": "response.create"}).encode()))
         assert flowing.wait(LIMIT)
+        assert timed_stop(server) < STOP_BOUND
+
+
+def test_stop_is_bounded_when_no_room_is_left_for_the_close_frame() -> None:
+    server = SimulatorServer(send_timeout=60).start()
+    with raw(server, receive_buffer=4096) as sock:
+        until = time.monotonic() + LIMIT
+        sock.settimeout(0.5)  # the server answers until nothing fits any more, then stops reading, then this fills up
+        unknown = frame(json.dumps({"type": "x" * 200}).encode()) * 100
+        with pytest.raises(TimeoutError):
+            while time.monotonic() < until:
+                sock.sendall(unknown)
         assert timed_stop(server) < STOP_BOUND
 
 
@@ -264,6 +300,16 @@ def test_stopping_twice_and_starting_again_work() -> None:
     assert repr(server) == "<SimulatorServer stopped>"
     with pytest.raises(RuntimeError, match="not running"):
         _ = server.url
+
+
+def test_a_port_that_is_taken_is_an_oserror_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = descriptors()
+    with SimulatorServer() as server:
+        with pytest.raises(OSError, match="in use"):
+            SimulatorServer(port=server.port, tls=True).start()
+        assert list(tmp_path.iterdir()) == []
+    assert descriptors() == before
 
 
 def test_the_server_pings_and_drops_who_does_not_answer() -> None:

@@ -26,7 +26,7 @@ def opened(server: SimulatorServer, context: ssl.SSLContext) -> connect:
 
 
 async def until(connection: ClientConnection, kind: str) -> list[dict[str, Any]]:
-    events = []
+    events: list[dict[str, Any]] = []
     async with asyncio.timeout(LIMIT):
         while not events or events[-1]["type"] != kind:
             events.append(json.loads(await connection.recv()))

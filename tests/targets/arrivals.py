@@ -1,18 +1,15 @@
-"""What arrives at a server when a target is connected to."""
+"""What arrives at a server when a session with a target is opened."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import websocket
+from rtsync import RealtimeSession, Target
+from tests.loopback import Request, ScriptedServer
 
-from rtsync.edges.credentials import authorization
-from rtsync.vocabulary.targets import Target
-from tests.loopback import LIMIT, Request, ScriptedServer
+__all__ = ["Arrival", "arrival", "request_of"]
 
-__all__ = ["Arrival", "arrival"]
-
-_OF_THE_HANDSHAKE = frozenset({"host", "upgrade", "connection", "origin", "user-agent"})
+_OF_THE_HANDSHAKE = frozenset({"host", "upgrade", "connection", "user-agent"})
 
 
 @dataclass
@@ -24,20 +21,18 @@ class Arrival:
 
 
 def arrival(target: Target, server: ScriptedServer) -> Arrival:
-    """Connect to `target`, which names `server`, and return what came there."""
-    _connect(target)
-    request = server.wait_for_connections(1)[-1].request
+    """Open a session with `target`, which names `server`, and return what came there."""
+    request = request_of(target, server)
     return Arrival(request.path, sorted(_ours(request)))
 
 
-def _connect(target: Target) -> None:
-    line = websocket.create_connection(
-        target.url, header={**target.headers, **authorization(target)}, timeout=LIMIT, suppress_origin=True
-    )
-    try:
-        line.recv()
-    finally:
-        line.close()
+def request_of(target: Target, server: ScriptedServer) -> Request:
+    """The whole request of a session with `target`, opened and closed again. No header comes twice."""
+    with RealtimeSession(target):
+        request = server.wait_for_connections(1)[-1].request
+    names = [name.lower() for name, _ in request.header_list]
+    assert len(names) == len(set(names)), names
+    return request
 
 
 def _ours(request: Request) -> list[tuple[str, str]]:

@@ -14,9 +14,10 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from rtsync.edges.credentials import authorization
+from rtsync.vocabulary.auth import AZURE_SCOPE
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import AuthenticationFailed, ConfigurationError, ConnectTimeout, UsageError
-from rtsync.vocabulary.targets import AZURE_SCOPE, Azure, OpenAI, Simulator, Target
+from rtsync.vocabulary.targets import Azure, OpenAI, Simulator, Target
 from tests.loopback import LIMIT, ScriptedServer
 from tests.targets.arrivals import arrival
 from tests.targets.conftest import RecordingCredential

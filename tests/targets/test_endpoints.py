@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from rtsync import __version__
 from rtsync.edges.credentials import authorization
-from rtsync.vocabulary.targets import AZURE_SCOPE, Azure, OpenAI, Simulator
+from rtsync.vocabulary.auth import AZURE_SCOPE
+from rtsync.vocabulary.targets import Azure, OpenAI, Simulator
 from tests.loopback import ScriptedServer
-from tests.targets.arrivals import Arrival, arrival
+from tests.targets.arrivals import Arrival, arrival, request_of
 from tests.targets.conftest import RecordingCredential
 
 _BEARER = [("Authorization", "Bearer sk-1")]
@@ -50,6 +52,32 @@ def test_openai_organization_project_and_extra_headers(greeting_server: Scripted
         ("OpenAI-Project", "proj_1"),
         ("OpenAI-Safety-Identifier", "abc"),
     ]
+
+
+def test_the_whole_request_is_the_handshake_s_headers_and_the_target_s(greeting_server: ScriptedServer) -> None:
+    target = Azure(greeting_server.http_url, "d", api_key="k1", headers={"X-Team": "a"})
+    request = request_of(target, greeting_server)
+    assert (request.method, request.path) == ("GET", "/openai/v1/realtime?model=d")
+    key = request.headers["sec-websocket-key"]
+    assert sorted(request.header_list) == [
+        ("Connection", "Upgrade"),
+        ("Host", greeting_server.authority),
+        ("Sec-WebSocket-Key", key),
+        ("Sec-WebSocket-Version", "13"),
+        ("Upgrade", "websocket"),
+        ("User-Agent", f"rtsync/{__version__}"),
+        ("X-Team", "a"),
+        ("api-key", "k1"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["Origin", "origin", "User-Agent", "Cookie", "Accept-Language", "openai-organization"])
+def test_a_header_of_the_caller_s_arrives_once_and_as_given(greeting_server: ScriptedServer, name: str) -> None:
+    target = OpenAI(
+        api_key="sk-1", base_url=greeting_server.http_url, organization="org-1", headers={name: "https://mine.example"}
+    )
+    request = request_of(target, greeting_server)
+    assert request.headers[name.lower()] == "https://mine.example"
 
 
 @pytest.mark.parametrize("region", ["us", "eu", "ae", "au", "in", "jp"])
@@ -129,10 +157,9 @@ def test_names_that_need_it_arrive_percent_encoded(greeting_server: ScriptedServ
         (Simulator(dialect="preview"), f"/openai/realtime?api-version={_PREVIEW}&deployment=gpt-realtime"),
     ],
 )
-def test_simulator_is_reached_without_a_credential(
-    greeting_server: ScriptedServer, target: Simulator, path: str
-) -> None:
-    assert arrival(target.at(greeting_server.url), greeting_server) == Arrival(path, [])
+def test_simulator_gets_a_pass_that_is_no_secret(greeting_server: ScriptedServer, target: Simulator, path: str) -> None:
+    pass_for_all = [("Authorization", "Bearer simulator")]
+    assert arrival(target.at(greeting_server.url), greeting_server) == Arrival(path, pass_for_all)
 
 
 def test_an_ipv6_address_is_reached() -> None:

@@ -1,0 +1,10 @@
+"""The ``rtsync`` command: ``demo``, ``chat`` and ``serve``.
+
+Reading order: ``program.py`` (the command group and how it ends), ``outcome.py`` (exit statuses, one line for every
+error), then one module for each command: ``demo.py``; ``chat.py`` with ``accounts.py`` (which target),
+``conversation.py`` (turns) and ``output.py`` (what is printed); ``serve.py``.
+"""
+
+from rtsync.cli.program import main
+
+__all__ = ["main"]

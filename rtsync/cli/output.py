@@ -1,0 +1,93 @@
+"""What a conversation prints on stdout: the text as it comes, or one JSON event a line."""
+
+from __future__ import annotations
+
+import sys
+from typing import Protocol
+
+from rtsync import Event, RealtimeSession
+from rtsync.vocabulary.events import encode
+
+__all__ = ["JsonLines", "Output", "PlainText"]
+
+
+class Output(Protocol):
+    """Where a conversation goes."""
+
+    def attach(self, session: RealtimeSession) -> None:
+        """Hear of the session's events; called before it opens."""
+
+    def delta(self, piece: str) -> None:
+        """A piece of an answer has come.
+
+        Raises:
+            OSError: stdout cannot be written, e.g. because its reader has gone.
+        """
+
+    def end(self) -> None:
+        """The answer is over, or given up. Raises as ``delta``."""
+
+
+class PlainText:
+    """The words of the answers, each answer ended by a line break. Threads: the main thread alone."""
+
+    def __init__(self) -> None:
+        self._to_terminal = sys.stdout.isatty()
+        self._in_line = False
+
+    def attach(self, session: RealtimeSession) -> None:
+        """Nothing: the words come by ``delta``."""
+
+    def delta(self, piece: str) -> None:
+        """Print a piece at once."""
+        sys.stdout.write(_harmless(piece) if self._to_terminal else piece)
+        sys.stdout.flush()
+        self._in_line = True
+
+    def end(self) -> None:
+        """End the line that was begun."""
+        if self._in_line:
+            self._in_line = False
+            print(flush=True)
+
+
+class JsonLines:
+    """Every server event, one a line, as it came.
+
+    Threads: events are written in the session's handler thread, so that their order is theirs. What fails there is
+    raised in the main thread, by the next ``delta`` or ``end``.
+    """
+
+    def __init__(self) -> None:
+        self._failure: OSError | None = None
+
+    def attach(self, session: RealtimeSession) -> None:
+        """Write every event from the greeting on."""
+        session.on("*", self._write)
+
+    def delta(self, piece: str) -> None:
+        """Only see whether writing still works: the event has been written."""
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self) -> None:
+        """As ``delta``."""
+        self.delta("")
+
+    def _write(self, _session: RealtimeSession, event: Event) -> None:
+        if self._failure is not None:
+            return
+        try:
+            sys.stdout.write(encode(event.to_dict()).decode() + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            self._failure = error
+
+
+def _harmless(piece: str) -> str:
+    """Without the control characters that a terminal would obey: the words are a model's, the terminal is not."""
+    return "".join(each for each in piece if each in "\n\t" or not _is_control(each))
+
+
+def _is_control(character: str) -> bool:
+    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0

@@ -1,0 +1,100 @@
+"""The command group, and the one place where every way to end becomes a line and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+import click
+
+from rtsync import RealtimeError, __version__
+from rtsync.cli.chat import chat
+from rtsync.cli.demo import demo
+from rtsync.cli.outcome import EXIT_STATUSES, Exit, complain, exit_of
+from rtsync.cli.serve import serve
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_STATUSES)
+@click.version_option(__version__, message="rtsync %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Say on stderr what goes on: the settings found, the line.")
+def program(verbose: bool) -> None:
+    """Live conversations with the OpenAI and Azure OpenAI Realtime API.
+
+    Every option can also be given as a variable: RTSYNC_CHAT_TIMEOUT=20 is `rtsync chat --timeout 20`. Keys are
+    read from variables and .env only, never from options, which other users of the machine can see.
+    """
+    _log_to_stderr(verbose)
+
+
+program.add_command(demo)
+program.add_command(chat)
+program.add_command(serve)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status.
+
+    Args:
+        arguments: what follows the program's name; ``sys.argv`` where None.
+
+    Threads: blocks until the command has ended; call it from the main thread, which Ctrl+C interrupts.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        _never_fails_to_encode(stream)
+    try:
+        return _run(arguments)
+    except BrokenPipeError:  # `| head` has seen enough
+        _give_up_stdout()
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except RealtimeError as error:
+        complain(error)
+        return exit_of(error)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        status = program.main(arguments, prog_name="rtsync", standalone_mode=False, auto_envvar_prefix="RTSYNC")
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return Exit.USAGE
+    except click.UsageError as error:
+        name = error.ctx.command_path if error.ctx else "rtsync"
+        complain(f"{error.format_message()} ({name} --help lists the options)", whom=name)
+        return Exit.USAGE
+    except click.ClickException as error:
+        complain(error.format_message())
+        return Exit.FAILED
+    except click.Abort:
+        return Exit.INTERRUPTED
+    return status if isinstance(status, int) else Exit.OK
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    """What is wrong with the settings is always said; the rest comes back as the one line of an error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("rtsync: %(message)s"))
+    logging.getLogger("rtsync").addHandler(handler if verbose else logging.NullHandler())
+    logging.getLogger("rtsync").setLevel(logging.INFO if verbose else logging.WARNING)
+    if not verbose:
+        logging.getLogger("rtsync.target").addHandler(handler)
+
+
+def _never_fails_to_encode(stream: TextIO) -> None:
+    """A terminal without a character shows an escape for it; a model's words are no reason to end."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up_stdout() -> None:
+    """Nobody reads it: what is left in its buffer must not be complained about when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

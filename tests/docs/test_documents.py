@@ -1,0 +1,59 @@
+"""Every Python block in README and docs runs as it stands, against the embedded simulator.
+
+A block says in a comment before it how it is run: ``<!-- run -->`` on its own, as a program; ``<!-- run: in a session
+-->`` with an open ``session`` in scope.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import rtsync
+from rtsync import RealtimeSession, Simulator
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
+
+
+def _blocks() -> list[tuple[str, str | None, str]]:
+    found = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append((f"{path.name}:{line}", match["how"], match["code"]))
+    return found
+
+
+BLOCKS = _blocks()
+IDS = [place for place, _, _ in BLOCKS]
+
+
+@pytest.mark.parametrize(("place", "how", "code"), BLOCKS, ids=IDS)
+def test_what_the_documents_show_runs(place: str, how: str | None, code: str) -> None:
+    assert how is not None, f"{place}: say how the block is run"
+    scope = {name: getattr(rtsync, name) for name in rtsync.__all__}
+    program = compile(code, place, "exec")
+    if how == "":
+        exec(program, {"__name__": "__main__"})
+    else:
+        assert how == ": in a session"
+        with RealtimeSession(Simulator(pace=False)) as session:
+            exec(program, {**scope, "session": session})
+
+
+def test_the_readme_opens_with_a_program_of_at_most_fifteen_lines() -> None:
+    place, _, code = BLOCKS[0]
+    assert place.startswith("README.md")
+    assert len([line for line in code.splitlines() if line.strip()]) <= 15
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))], ids=str
+)
+def test_links_between_the_documents_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"

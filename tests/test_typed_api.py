@@ -1,0 +1,71 @@
+"""What type checkers see of the public face. mypy reads this file in CI; running it proves that it also works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, assert_type
+
+import rtsync
+from rtsync import (
+    Azure,
+    Event,
+    OpenAI,
+    QueueDispatcher,
+    RealtimeSession,
+    Response,
+    Simulator,
+    State,
+    Subscription,
+    Target,
+)
+
+
+def on_event(session: RealtimeSession, event: Event) -> None:
+    assert_type(event.type, str)
+
+
+def test_a_session_is_typed_from_its_opening_to_its_end() -> None:
+    with RealtimeSession(Simulator(pace=False)) as session:
+        assert_type(session, RealtimeSession)
+        assert_type(session.state, State)
+        assert_type(session.send({"type": "response.create"}), str)
+        assert_type(session.wait_for("response.done"), Event)
+        with session.expect("session.updated") as expected:
+            assert_type(session.update(instructions="Be brief."), Event)
+        assert_type(expected.event, Event)
+        with session.events("response.done") as events:
+            assert_type(events, Subscription)
+
+
+def test_handlers_keep_their_own_type() -> None:
+    session = RealtimeSession(Simulator(), handlers=QueueDispatcher())
+
+    @session.on("response.done")
+    def decorated(session: RealtimeSession, event: Event) -> int:
+        return 1
+
+    assert_type(session.on("error", on_event)(session, Event({"type": "error"})), None)
+    assert decorated(session, Event({})) == 1
+    session.off("response.done", decorated)
+
+
+def test_a_response_is_typed() -> None:
+    with RealtimeSession(Simulator(pace=False)) as session:
+        response = session.ask("Hello")
+        assert_type(response, Response)
+        assert_type(response.text, str)
+        assert_type(response.text_deltas(), Iterator[str])
+        assert_type(response.audio_chunks(), Iterator[bytes])
+        assert_type(response.usage, dict[str, Any] | None)
+        assert_type(response.wait(1), Response)
+
+
+def test_targets_share_one_type() -> None:
+    targets: list[Target] = [OpenAI(api_key="k"), Azure("https://r.example", "d", api_key="k"), Simulator()]
+    assert_type(targets[0].url, str)
+    assert [target.dialect for target in targets] == ["ga", "ga", "ga"]
+
+
+def test_the_face_names_what_it_exports() -> None:
+    assert sorted(rtsync.__all__, key=str.casefold) == sorted(set(rtsync.__all__), key=str.casefold)
+    assert all(hasattr(rtsync, name) for name in rtsync.__all__)
