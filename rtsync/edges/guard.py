@@ -208,9 +208,10 @@ class GuardedSocket:
                 self._write_some(view[done : done + self._record], deadline, sent)
             self._owed = b""
         except BaseException as error:
-            if isinstance(error, SendTimeout) and not give_up and not sent:
+            if isinstance(error, SendTimeout) and not give_up and sum(sent) in (0, len(owed)):
                 # A record that OpenSSL has accepted cannot be taken back, but it can wait for the next send.
-                self._owed = owed or (bytes(view) if self._half_record else b"")
+                pending = bytes(view[sum(sent) :]) if sent else owed or bytes(view)
+                self._owed = pending if self._half_record else b""
                 raise WaitTimeout("the server does not read at the moment") from error
             begun = 0 < sum(sent) < len(view) or self._half_record
             if begun or (give_up and isinstance(error, SendTimeout)):

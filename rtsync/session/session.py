@@ -7,6 +7,7 @@ core holds everything that the threads need, and refers to the face weakly.
 from __future__ import annotations
 
 import base64
+import copy
 import itertools
 import os
 import ssl
@@ -516,13 +517,13 @@ class RealtimeSession:
         mark = core.new_mark()
         follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"))
         options = {**params, "metadata": {**(params.get("metadata") or {}), MARK: mark}}
-        if not core.await_turn(follower, deadline.remaining()):
-            running = core.active
-            raise WaitTimeout(
-                f"the response did not get its turn within {deadline.timeout:g} s; another one"
-                f" ({running.id if running else 'not begun'}) is still running. cancel() ends it"
-            )
         try:
+            if not core.await_turn(follower, deadline.remaining()):
+                running = core.active
+                raise WaitTimeout(
+                    f"the response did not get its turn within {deadline.timeout:g} s; another one"
+                    f" ({running.id if running else 'not begun'}) is still running. cancel() ends it"
+                )
             core.hub.note_request()
             event = {"type": "response.create", "event_id": new_event_id(), "response": options}
             core.send(event, follower, deadline.remaining())
@@ -577,7 +578,7 @@ def _lost_the_race(follower: Follower) -> bool:
         return False
     if isinstance(follower.error, ServerError) and follower.error.code == _ACTIVE_ALREADY:
         return True
-    raise follower.error
+    raise copy.copy(follower.error)
 
 
 def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:

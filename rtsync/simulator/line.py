@@ -38,7 +38,7 @@ _CLOSE_WAIT = 1.0
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _LINE_LOST = (OSError, simple_websocket.ConnectionClosed, LocalProtocolError)
-_LONGEST_SILENCE = 2.5  # ping intervals: two pings have gone unanswered
+_UNANSWERED_PINGS = 2
 
 
 class GuardedSocket:
@@ -202,7 +202,9 @@ class Line:
         self._expires: float | None = None
         self._on_expiry: Callable[[], None] = lambda: None
         self._on_message: Callable[[str | bytes], None] = lambda message: None
+        self._last_ping = 0.0
         self._next_ping = time.monotonic() + ping_interval
+        self._unanswered = 0
         self._socket = simple_websocket.Server.accept(
             _environ(guarded, headers),
             subprotocols=["realtime"],
@@ -292,9 +294,11 @@ class Line:
 
     def _ping(self, now: float) -> bool:
         """A ping with a four-byte payload, as the service sends (protocol 1.2); False when nobody answers them."""
-        if now - self._guarded.heard > _LONGEST_SILENCE * self._ping_interval:
+        # Counted in pings, not in seconds: a machine that slept must not drop a peer it has not asked.
+        self._unanswered = 0 if self._guarded.heard > self._last_ping else self._unanswered + 1
+        if self._unanswered == _UNANSWERED_PINGS:
             return False
-        self._next_ping = now + self._ping_interval
+        self._last_ping, self._next_ping = now, now + self._ping_interval
         try:
             self._guarded.send(b"\x89\x04" + secrets.token_bytes(4))
         except OSError:

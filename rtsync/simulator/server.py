@@ -366,7 +366,7 @@ class SimulatorServer:
         rate_limits_first: send ``rate_limits.updated`` after ``response.created`` instead of after ``response.done``.
         obfuscation: put the padding field on text deltas.
         strict_session_type: refuse a GA ``session.update`` without ``session.type``.
-        ping_interval: seconds between the server's pings; a peer silent for more than two of them is dropped.
+        ping_interval: seconds between the server's pings; a peer that lets two of them go unanswered is dropped.
         models: served models and deployments; None serves every name.
         max_message_size: bytes; longer messages end the connection with 1009.
         send_timeout: seconds after which a client that does not read is given up.

@@ -37,7 +37,7 @@ class Request:
 class Follower:
     """A response that somebody holds: its record, and a bell that rings when the record has grown."""
 
-    __slots__ = ("bell", "cancelled", "ended_before", "error", "record", "sequence")
+    __slots__ = ("bell", "cancelled", "error", "record", "sequence")
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -45,7 +45,6 @@ class Follower:
         self.error: RealtimeError | None = None
         self.sequence = 0
         self.cancelled = False
-        self.ended_before = 0  # How many responses of the session had ended when this one was refused.
 
     @property
     def begun(self) -> bool:

@@ -36,7 +36,7 @@ from rtsync.pure.correlation import Correlation, Sent
 from rtsync.pure.responses import Ledger, Record
 from rtsync.pure.state import State, Trigger, after
 from rtsync.threads import process
-from rtsync.threads.delivery import Delivery, Inline
+from rtsync.threads.delivery import Delivery
 from rtsync.threads.following import Follower, Request, Subscription
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
@@ -79,7 +79,6 @@ class Core:
         self.error: RealtimeError | None = None
         self.process: int | None = None
         self.turns = Bell()
-        self.responses_ended = 0
         self.responses_ended = 0
         self._books = threading.RLock()  # Rule 1.
         self._state = State.NEW
@@ -233,6 +232,10 @@ class Core:
         sequence = self.hub.newest + 1
         sent, record = self._note(event)
         fault = None if self._last_error is None else _server_error(self._last_error, sent)
+        greeted = not self._established and fault is None
+        if greeted:  # Before the handlers, which may send at once.
+            self._established = True
+            self.move(Trigger.ESTABLISHED)
         self._deliver(sequence, event)
         owner = sent.owner if sent is not None else None
         self.hub.publish(event, size, fault, owner)
@@ -241,8 +244,12 @@ class Core:
         self._answer(sequence, event, fault, owner)
         if record is not None:
             self._advance(sequence, record)
-        if not self._established:
-            self._greet(event)
+        if event.type == "response.done":  # Anybody's, also of one that we never heard of before.
+            self.responses_ended += 1
+            self.turns.ring()
+        if greeted:
+            self._announce(signals.session_opened)
+            self.ready.set()
 
     def _note(self, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
@@ -323,7 +330,6 @@ class Core:
             with self._books:
                 self._ledger.withdraw(owner.record)
                 self._followers.pop(owner.record, None)
-            owner.ended_before = self.responses_ended
             owner.notify(sequence, fault)
             self.turns.ring()
 
@@ -333,18 +339,8 @@ class Core:
             follower.notify(sequence)
         if record.done:
             self._followers.pop(record, None)
-            self.responses_ended += 1
-        if record.done or not record.pieces:
+        elif not record.pieces:
             self.turns.ring()
-
-    def _greet(self, event: Event) -> None:
-        """The first event that is no error opens the session (protocol 1.2 and 3.4)."""
-        if event.type == "error":
-            return
-        self._established = True
-        self.move(Trigger.ESTABLISHED)
-        self._announce(signals.session_opened)
-        self.ready.set()
 
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
@@ -546,11 +542,12 @@ class Core:
         """
         if follower.record.out_of_band:
             return self._claim(follower)
-        self._turn_queue.append(follower)
         try:
+            self._turn_queue.append(follower)
             return self.turns.wait_until(lambda: self.error is not None or self._claim(follower), timeout)
         finally:
-            self._turn_queue.remove(follower)
+            if follower in self._turn_queue:  # Not where Ctrl+C was faster.
+                self._turn_queue.remove(follower)
             self.turns.ring()
 
     def await_news(self, ended: int, timeout: float | None) -> bool:

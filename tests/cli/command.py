@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pty
@@ -88,7 +89,10 @@ class Running:
         self._watch.join()
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(BrokenPipeError):  # what was typed last, and never read
+                stream and stream.close()
 
     def read_until(self, last: str) -> list[str]:
         """The lines of stdout up to and with the one that holds `last`."""
@@ -105,6 +109,11 @@ class Running:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+
+    def end_of_input(self) -> None:
+        """Close its stdin, as Ctrl+D does."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def signal(self, number: signal.Signals) -> Ended:
         """Send a signal, and return how the command ended."""

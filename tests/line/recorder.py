@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+import select
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -113,6 +113,17 @@ class RecordedLine:
         assert self.errors == [self.line.ending.error] * (self.line.ending.error is not None)
         return self.line.ending
 
+    def wait_blocked(self) -> None:
+        """Block until another thread stands in the middle of a send of which the kernel takes no more."""
+        guard = self.line._guard
+        assert guard is not None
+        poll = select.poll()
+        poll.register(guard.fileno(), select.POLLOUT)
+        deadline = time.monotonic() + LIMIT
+        while not guard._mid_frame or poll.poll(50):
+            assert time.monotonic() < deadline, "no send came to stand still"
+            time.sleep(0)
+
     def wait_phase(self, phase: str) -> None:
         """Block until the connect has come as far as `phase`."""
         deadline = time.monotonic() + LIMIT
@@ -135,7 +146,7 @@ def failure_of(url: str, headers: Headers | None = None, **options: Any) -> Exce
     return ending.error
 
 
-def serve(script: Script, certificates: Certificates | None) -> tuple[ScriptedServer, dict[str, ssl.SSLContext]]:
+def serve(script: Script, certificates: Certificates | None) -> tuple[ScriptedServer, dict[str, Any]]:
     """A server over TLS where there are certificates, plain where not, and the options that a line needs for it."""
     if certificates is None:
         return ScriptedServer(script), {}

@@ -17,6 +17,7 @@ from rtsync import (
     SessionClosed,
     UsageError,
     WaitTimeout,
+    event_sent,
 )
 from tests.loopback import LIMIT
 from tests.session.service import (
@@ -60,10 +61,13 @@ def test_an_answer_that_came_before_the_wait_is_found() -> None:
 
 def test_an_answer_that_is_there_before_send_returns_is_found() -> None:
     with conversing(lambda service, _: service.say(updated())) as (session, _service):
-        came = threading.Event()
-        session.on("session.updated", lambda _session, _event: came.set())
+        answers = session.events("session.updated", timeout=LIMIT)
+
+        def hold(_session: RealtimeSession, event: Json) -> None:  # In the sending thread, before send() returns.
+            next(answers)
+
+        event_sent.connect(hold, sender=session)
         session.send(UPDATE)
-        assert came.wait(LIMIT)
         assert session.wait_for("session.updated", timeout=0)
 
 
@@ -262,12 +266,14 @@ def test_a_wait_that_runs_out_says_what_did_arrive() -> None:
         arrived(session, service, updated(), delta("a"), delta("b"), delta("c"))
         with pytest.raises(WaitTimeout, match=r"no 'response.done' within 0\.2 s.*delta x 3") as out:
             session.wait_for("response.done", timeout=SOON)
-        assert out.value.arrived[:2] == ("session.updated", "response.output_text.delta x 3")
+        assert out.value.arrived == ("session.created", "session.updated", "response.output_text.delta x 3", "marker")
         session.send(UPDATE)  # The session is still usable.
 
 
 def test_a_wait_that_runs_out_when_nothing_came_says_so() -> None:
     with conversing() as (session, _service):
+        session.send(UPDATE)
+        session.wait_for("session.created")
         session.send(CREATE)
         with pytest.raises(WaitTimeout, match="arrived: nothing"):
             session.wait_for(lambda _event: True, timeout=0)

@@ -117,6 +117,8 @@ def test_simulator_options_are_checked(options: dict[str, Any], said: str) -> No
         ("http://r.example", "would send the credential to r.example in clear: use https://"),
         ("ws://192.168.0.5:8000", "would send the credential to 192.168.0.5 in clear: use https://"),
         ("http://localhost.example", "would send the credential to localhost.example in clear"),
+        ("http://a.localhost", "would send the credential to a.localhost in clear"),
+        ("http://127.example.com", "would send the credential to 127.example.com in clear"),
         ("http://0.0.0.0:8000", "would send the credential to 0.0.0.0 in clear"),
         (_HIDDEN, "must be a URL that begins with https://"),
         ("r.openai.azure.com", "must be a URL that begins with https://"),

@@ -49,6 +49,17 @@ def test_nothing_shows_the_secret(target: Target) -> None:
     assert _SECRET in str(authorization(target))
 
 
+class _Talkative(RecordingCredential):
+    def __repr__(self) -> str:
+        return f"<key {_SECRET}>"
+
+
+def test_what_a_credential_says_of_itself_is_not_shown() -> None:
+    target = Azure(_URL, "d", credential=_Talkative())
+    assert _SECRET not in f"{target!r} {target.auth!r} {target.auth}"
+    assert "_Talkative from credential=" in repr(target.auth)
+
+
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("target", _targets_with_a_secret(), ids=lambda target: target.describe())
 def test_no_pickle_holds_the_secret(target: Target, protocol: int) -> None:

@@ -131,20 +131,23 @@ def test_an_asynchronous_answer_ends_open(greeting_server: ScriptedServer) -> No
 
 def test_a_credential_that_does_not_answer_ends_open_in_time(greeting_server: ScriptedServer) -> None:
     release = threading.Event()
+    asked_in: list[threading.Thread] = []
 
     def key() -> str:
+        asked_in.append(threading.current_thread())
         release.wait(LIMIT)
         return "k"
 
     session = RealtimeSession(OpenAI(api_key=key, base_url=greeting_server.http_url), connect_timeout=0.2)
     began = time.monotonic()
     try:
-        with pytest.raises(ConnectTimeout) as timed_out:
+        with pytest.raises(ConnectTimeout, match="the credential gave no token") as timed_out:
             session.open()
         assert time.monotonic() - began < LIMIT / 2
     finally:
         release.set()
     assert timed_out.value.phase == "credential"
+    asked_in[0].join(LIMIT)  # an answer that comes too late is not used
     assert greeting_server.connections == 0
 
 

@@ -51,6 +51,7 @@ def test_an_azure_endpoint_may_be_written_in_many_ways(endpoint: str) -> None:
         ("http://localhost:8000", "ws://localhost:8000/v1"),
         ("http://127.9.9.9:8000/v1", "ws://127.9.9.9:8000/v1"),
         ("ws://[::1]:8000/v1", "ws://[::1]:8000/v1"),
+        ("ws://[0:0:0:0:0:0:0:1]", "ws://[0:0:0:0:0:0:0:1]/v1"),
         ("http://localhost/realtime", "ws://localhost"),
         ("https://gateway.example:8443/llm/v2", "wss://gateway.example:8443/llm/v2"),
         ("https://r.openai.azure.com/openai/v1", "wss://r.openai.azure.com/openai/v1"),

@@ -1,0 +1,401 @@
+"""What the session knows of its conversation: items in order as they grow, responses, configuration, limits, usage.
+
+It is built from server events alone, in the order of their arrival, so it shows what the service has confirmed:
+
+1. Items are those of the default conversation, announced by ``conversation.item.added`` (or ``created``), each behind
+   its ``previous_item_id``. Out-of-band responses leave no items (protocol 3.4, rule 10).
+2. Content grows by deltas and is replaced by what the closing events say. One event costs the same however long the
+   conversation is: items are found by id and linked in order, pieces are joined when somebody looks.
+3. Audio is counted, not kept: parts lose their ``audio`` when they are taken in.
+4. Nothing is trusted: a field of another type is passed over, an unknown item is nobody's.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from rtsync.vocabulary.events import Event, Fields
+
+__all__ = ["Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
+
+_MOST_RESPONSES = 256
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One item of a conversation, as it was when the snapshot was taken.
+
+    Attributes:
+        id: its id.
+        type: ``"message"``, ``"function_call"``, ``"function_call_output"``, ``"mcp_call"``, ...
+        role: ``"user"``, ``"assistant"`` or ``"system"`` for a message, else None.
+        status: ``"in_progress"``, ``"completed"`` or ``"incomplete"``, or None where the service says none.
+        text: its text parts, joined.
+        transcript: the transcripts of its audio parts, joined; empty until they are known.
+        truncated_ms: milliseconds of audio that a truncation left, or None.
+        data: the item as a plain dict in the service's shape (protocol 5.3), with its content so far, without audio.
+    """
+
+    id: str
+    type: str
+    role: str | None
+    status: str | None
+    text: str
+    transcript: str
+    truncated_ms: int | None
+    data: dict[str, Any]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of all responses of the session together (protocol 5.2)."""
+
+    responses: int = 0
+    total_tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    cached_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+
+
+class ResponseSummary(msgspec.Struct, frozen=True):
+    """A response as the service last described it.
+
+    Attributes:
+        id: its id.
+        status: ``"in_progress"`` or how it ended (protocol 5.1).
+        usage: tokens used, in the service's shape, or None.
+    """
+
+    id: str
+    status: str
+    usage: dict[str, Any] | None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A conversation at one moment; it does not change any more.
+
+    Attributes:
+        items: the items in order.
+        responses: the newest responses, oldest first.
+        config: the session as last confirmed (protocol section 4), empty before ``session.created``.
+        rate_limits: as last told (protocol 5.5).
+        usage: totals.
+        speaking: whether voice detection hears somebody.
+    """
+
+    items: tuple[Item, ...]
+    responses: tuple[ResponseSummary, ...]
+    config: dict[str, Any]
+    rate_limits: list[Any]
+    usage: Usage
+    speaking: bool
+
+
+class _Growing:
+    """An item while it lives: its fields, and its parts' text in pieces."""
+
+    __slots__ = ("after", "before", "fields", "id", "parts", "pieces", "truncated_ms")
+
+    def __init__(self, item_id: str) -> None:
+        self.id = item_id
+        self.fields: dict[str, Any] = {}
+        self.parts: list[dict[str, Any]] = []
+        self.pieces: dict[tuple[int, str], list[str]] = {}
+        self.truncated_ms: int | None = None
+        self.before: _Growing | None = None
+        self.after: _Growing | None = None
+
+    def describe(self, item: Mapping[str, Any]) -> None:
+        """What the service says of the whole item."""
+        self.fields.update({name: value for name, value in item.items() if name != "content"})
+        content = item.get("content")
+        if isinstance(content, list) and (content or not self.parts):
+            for index, part in enumerate(content):
+                self.set_part(index, part)
+
+    def set_part(self, index: int, part: object) -> None:
+        """What the service says of one content part. A transcript already known is not undone by a null."""
+        if not isinstance(part, Mapping) or not 0 <= index <= len(self.parts):
+            return
+        said = {name: value for name, value in part.items() if name != "audio"}
+        if index == len(self.parts):
+            self.parts.append({})
+        known = self.parts[index]
+        for name, value in said.items():
+            if value not in (None, "") or not known.get(name):
+                known[name] = value
+        for name in ("text", "transcript"):
+            if isinstance(said.get(name), str) and said[name]:
+                self.pieces.pop((index, name), None)
+
+    def grow(self, index: int, name: str, piece: str) -> None:
+        """A delta of a part's text or transcript, or (index -1) of a call's arguments."""
+        self.pieces.setdefault((index, name), []).append(piece)
+
+    def settle(self, index: int, name: str, whole: str) -> None:
+        """The whole of what the deltas were pieces of."""
+        self.pieces[index, name] = [whole]
+
+    def content(self) -> list[dict[str, Any]]:
+        parts = [dict(part) for part in self.parts]
+        for (index, name), pieces in self.pieces.items():
+            while 0 <= index < 64 and len(parts) <= index:  # A delta for a part that was never announced.
+                parts.append({"type": "output_text" if name == "text" else "output_audio"})
+            if 0 <= index < len(parts):
+                parts[index][name] = "".join(pieces)
+        return parts
+
+    def snapshot(self) -> Item:
+        data = copy.deepcopy(self.fields)
+        parts = self.content()
+        if parts or "content" in data or data.get("type") == "message":
+            data["content"] = parts
+        arguments = self.pieces.get((-1, "arguments"))
+        if arguments is not None:
+            data["arguments"] = "".join(arguments)
+        return Item(
+            id=self.id,
+            type=str(data.get("type", "")),
+            role=_text(data.get("role")),
+            status=_text(data.get("status")),
+            text="".join(part["text"] for part in parts if isinstance(part.get("text"), str)),
+            transcript="".join(part["transcript"] for part in parts if isinstance(part.get("transcript"), str)),
+            truncated_ms=self.truncated_ms,
+            data=data,
+        )
+
+
+class Conversation:
+    """The growing whole; ``apply`` takes events in, ``snapshot`` gives an unchanging copy."""
+
+    def __init__(self) -> None:
+        self._items: dict[str, _Growing] = {}
+        self._first: _Growing | None = None
+        self._last: _Growing | None = None
+        self._responses: dict[str, ResponseSummary] = {}
+        self._config: dict[str, Any] = {}
+        self._rate_limits: list[Any] = []
+        self._usage = Usage()
+        self._speaking = False
+
+    def apply(self, event: Event) -> None:
+        """Take in one event; types that tell nothing of the conversation are passed over."""
+        rule = _RULES.get(event.type)
+        if rule is not None:
+            rule(self, event)
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it is now. Costs time in proportion to the conversation."""
+        return Snapshot(
+            items=tuple(item.snapshot() for item in self._in_order()),
+            responses=tuple(self._responses.values()),
+            config=copy.deepcopy(self._config),
+            rate_limits=copy.deepcopy(self._rate_limits),
+            usage=self._usage,
+            speaking=self._speaking,
+        )
+
+    def item(self, item_id: str) -> Item | None:
+        """One item as it is now."""
+        found = self._items.get(item_id)
+        return None if found is None else found.snapshot()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The session as last confirmed, a copy."""
+        return copy.deepcopy(self._config)
+
+    @property
+    def usage(self) -> Usage:
+        """Totals."""
+        return self._usage
+
+    # -- order -----------------------------------------------------------------------------------------------------
+
+    def _in_order(self) -> Iterator[_Growing]:
+        item = self._first
+        while item is not None:
+            yield item
+            item = item.after
+
+    def _place(self, item: _Growing, previous: _Growing | None) -> None:
+        """Link ``item`` behind ``previous``, or in front of all."""
+        item.before, item.after = previous, self._first if previous is None else previous.after
+        if item.before is None:
+            self._first = item
+        else:
+            item.before.after = item
+        if item.after is None:
+            self._last = item
+        else:
+            item.after.before = item
+
+    def _unlink(self, item: _Growing) -> None:
+        if item.before is None:
+            self._first = item.after
+        else:
+            item.before.after = item.after
+        if item.after is None:
+            self._last = item.before
+        else:
+            item.after.before = item.before
+
+    # -- rules: one for each kind of event ----------------------------------------------------------------------------
+
+    def _on_item(self, event: Event) -> None:
+        item = _object(event.get("item"))
+        item_id = _text(item.get("id"))
+        if item_id is None:
+            return
+        found = self._items.get(item_id)
+        if found is None:
+            found = self._items[item_id] = _Growing(item_id)
+            self._place(found, self._position(event))
+        found.describe(item)
+
+    def _position(self, event: Event) -> _Growing | None:
+        """The item that a new one follows; null says that it is the first (protocol 3.1)."""
+        if "previous_item_id" in event and event["previous_item_id"] is None:
+            return None
+        return self._items.get(str(event.get("previous_item_id"))) or self._last
+
+    def _on_deleted(self, event: Event) -> None:
+        item = self._items.pop(str(event.get("item_id")), None)
+        if item is not None:
+            self._unlink(item)
+
+    def _on_truncated(self, event: Event) -> None:
+        item, index = self._concerned(event)
+        end = event.get("audio_end_ms")
+        if item is None or not isinstance(end, int):
+            return
+        item.truncated_ms = end
+        item.pieces.pop((index, "transcript"), None)  # The service forgets the transcript with the audio.
+        if 0 <= index < len(item.parts):
+            item.parts[index].pop("transcript", None)
+
+    def _on_part(self, event: Event) -> None:
+        item, index = self._concerned(event)
+        if item is None:
+            return
+        part = _object(event.get("part"))
+        named = {"text": "output_text", "audio": "output_audio"}.get(str(part.get("type")))
+        item.set_part(index, {**part, "type": named} if named else part)
+
+    def _grow(self, event: Event, name: str) -> None:
+        item, index = self._concerned(event)
+        delta = event.get("delta")
+        if item is not None and isinstance(delta, str):
+            item.grow(index if name != "arguments" else -1, name, delta)
+
+    def _settle(self, event: Event, name: str, field: str) -> None:
+        item, index = self._concerned(event)
+        whole = event.get(field)
+        if item is not None and isinstance(whole, str):
+            item.settle(index if name != "arguments" else -1, name, whole)
+
+    def _concerned(self, event: Event) -> tuple[_Growing | None, int]:
+        index = event.get("content_index")
+        return self._items.get(str(event.get("item_id"))), index if isinstance(index, int) else 0
+
+    def _on_response(self, event: Event) -> None:
+        response = _object(event.get("response"))
+        response_id = _text(response.get("id"))
+        if response_id is None:
+            return
+        usage = response.get("usage")
+        status = _text(response.get("status")) or ("completed" if event.type == "response.done" else "in_progress")
+        self._responses.pop(response_id, None)
+        self._responses[response_id] = ResponseSummary(response_id, status, usage if isinstance(usage, dict) else None)
+        if len(self._responses) > _MOST_RESPONSES:
+            del self._responses[next(iter(self._responses))]
+        if event.type == "response.done":
+            self._usage = _added(self._usage, _object(usage))
+
+    def _on_session(self, event: Event) -> None:
+        session = event.get("session")
+        if isinstance(session, Fields):
+            self._config = session.to_dict()
+
+    def _on_rate_limits(self, event: Event) -> None:
+        limits = event.to_dict().get("rate_limits")
+        if isinstance(limits, list):
+            self._rate_limits = limits
+
+    def _on_speech(self, event: Event) -> None:
+        self._speaking = event.type == "input_audio_buffer.speech_started"
+
+
+def _object(value: object) -> dict[str, Any]:
+    """A received object as a plain dict, which is safe to keep; empty where it is none."""
+    if isinstance(value, Fields):
+        return value.to_dict()
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Mapping[str, Any], name: str) -> int:
+    number = value.get(name)
+    return number if isinstance(number, int) and not isinstance(number, bool) else 0
+
+
+def _added(total: Usage, usage: dict[str, Any]) -> Usage:
+    came, went = _object(usage.get("input_token_details")), _object(usage.get("output_token_details"))
+    return Usage(
+        responses=total.responses + 1,
+        total_tokens=total.total_tokens + _count(usage, "total_tokens"),
+        input_tokens=total.input_tokens + _count(usage, "input_tokens"),
+        output_tokens=total.output_tokens + _count(usage, "output_tokens"),
+        input_text_tokens=total.input_text_tokens + _count(came, "text_tokens"),
+        input_audio_tokens=total.input_audio_tokens + _count(came, "audio_tokens"),
+        cached_tokens=total.cached_tokens + _count(came, "cached_tokens"),
+        output_text_tokens=total.output_text_tokens + _count(went, "text_tokens"),
+        output_audio_tokens=total.output_audio_tokens + _count(went, "audio_tokens"),
+    )
+
+
+def _growing(name: str) -> Callable[[Conversation, Event], None]:
+    return lambda conversation, event: conversation._grow(event, name)
+
+
+def _settling(name: str, field: str) -> Callable[[Conversation, Event], None]:
+    return lambda conversation, event: conversation._settle(event, name, field)
+
+
+_RULES: dict[str, Callable[[Conversation, Event], None]] = {
+    "conversation.item.added": Conversation._on_item,
+    "conversation.item.created": Conversation._on_item,
+    "conversation.item.done": Conversation._on_item,
+    "conversation.item.retrieved": Conversation._on_item,
+    "conversation.item.deleted": Conversation._on_deleted,
+    "conversation.item.truncated": Conversation._on_truncated,
+    "conversation.item.input_audio_transcription.delta": _growing("transcript"),
+    "conversation.item.input_audio_transcription.completed": _settling("transcript", "transcript"),
+    "input_audio_buffer.speech_started": Conversation._on_speech,
+    "input_audio_buffer.speech_stopped": Conversation._on_speech,
+    "input_audio_buffer.committed": Conversation._on_speech,
+    "rate_limits.updated": Conversation._on_rate_limits,
+    "response.content_part.added": Conversation._on_part,
+    "response.content_part.done": Conversation._on_part,
+    "response.created": Conversation._on_response,
+    "response.done": Conversation._on_response,
+    "response.function_call_arguments.delta": _growing("arguments"),
+    "response.function_call_arguments.done": _settling("arguments", "arguments"),
+    "response.mcp_call_arguments.delta": _growing("arguments"),
+    "response.mcp_call_arguments.done": _settling("arguments", "arguments"),
+    "response.output_audio_transcript.delta": _growing("transcript"),
+    "response.output_audio_transcript.done": _settling("transcript", "transcript"),
+    "response.output_text.delta": _growing("text"),
+    "response.output_text.done": _settling("text", "text"),
+    "session.created": Conversation._on_session,
+    "session.updated": Conversation._on_session,
+}
