@@ -64,6 +64,8 @@ def answer_lines(conversation: Conversation, lines: Iterable[str]) -> None:
 
     Raises:
         RealtimeError, OSError: as of ``Conversation.turn``.
+
+    Threads: the main thread, which reading ``lines`` blocks.
     """
     for line in lines:
         if text := line.strip():
@@ -78,6 +80,8 @@ def talk(conversation: Conversation) -> None:
     Raises:
         RealtimeError: the conversation cannot go on.
         KeyboardInterrupt: Ctrl+C at the prompt, or while an answer was being cancelled.
+
+    Threads: the main thread, which is the one that Ctrl+C interrupts.
     """
     _edit_lines()
     while (text := _prompt()) is not None:

@@ -40,9 +40,9 @@ class PlainText:
 
     def delta(self, piece: str) -> None:
         """Print a piece at once."""
+        self._in_line = True  # first: Ctrl+C may come between any two of these lines
         sys.stdout.write(_harmless(piece) if self._to_terminal else piece)
         sys.stdout.flush()
-        self._in_line = True
 
     def end(self) -> None:
         """End the line that was begun."""

@@ -26,8 +26,8 @@ __all__ = ["main"]
 def program(verbose: bool) -> None:
     """Live conversations with the OpenAI and Azure OpenAI Realtime API.
 
-    Every option can also be given as a variable: RTSYNC_CHAT_TIMEOUT=20 is `rtsync chat --timeout 20`. Keys are
-    read from variables and .env only, never from options, which other users of the machine can see.
+    Every option can also be given as a variable: RTSYNC_CHAT_TIMEOUT=20 is `rtsync chat --timeout 20`. Keys are no
+    options, which other users of the machine could see: they come from variables, those of an account also from .env.
     """
     _log_to_stderr(verbose)
 
@@ -49,14 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _never_fails_to_encode(stream)
     try:
         return _run(arguments)
-    except BrokenPipeError:  # `| head` has seen enough
-        _give_up_stdout()
-        return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except RealtimeError as error:
         complain(error)
         return exit_of(error)
+    except OSError as error:  # stdout: a full disk, or `| head` that has seen enough
+        _give_up_stdout()
+        if not isinstance(error, BrokenPipeError):
+            complain(f"the output cannot be written: {error.strerror or error}")
+        return Exit.FAILED
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -95,6 +97,6 @@ def _never_fails_to_encode(stream: TextIO) -> None:
 
 
 def _give_up_stdout() -> None:
-    """Nobody reads it: what is left in its buffer must not be complained about when the interpreter ends."""
+    """What is left in its buffer must not be tried again, and complained about, when the interpreter ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

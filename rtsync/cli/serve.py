@@ -121,7 +121,7 @@ def _announce(server: SimulatorServer, *, thinks: bool, key: str) -> None:
     trust = f" --ca-file {server.ca_file}" if server.ca_file else ""
     lines = [
         "The simulator of the Realtime API is listening. Ctrl+C stops it.",
-        "" if thinks else "Its scripted brain does not think; --brain-url lets a model answer.",
+        *([] if thinks else ["Its scripted brain does not think; --brain-url lets a model answer."]),
         "",
         f"  OpenAI base URL    {base_url}",
         f"  Azure endpoint     {endpoint}   (GA: /openai/v1/realtime, preview: /openai/realtime)",
@@ -139,9 +139,11 @@ def _announce(server: SimulatorServer, *, thinks: bool, key: str) -> None:
 
 
 def _reachable(server: SimulatorServer, url: str) -> str:
-    return url.replace(f"//[{server.host}]", f"//{_ANYWHERE.get(server.host, f'[{server.host}]')}").replace(
-        f"//{server.host}:", f"//{_ANYWHERE.get(server.host, server.host)}:"
-    )
+    """``url``, with an address to connect to where the server listens at all of them."""
+    if server.host not in _ANYWHERE:
+        return url
+    bound = f"[{server.host}]" if ":" in server.host else server.host
+    return url.replace(f"//{bound}:", f"//{_ANYWHERE[server.host]}:")
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

@@ -31,6 +31,7 @@ __all__ = ["GuardedSocket", "LineBroken", "wait_ready"]
 _CHUNK = 65536
 # One TLS record. Longer writes would keep the reader out of the TLS layer for as long as they encrypt.
 _RECORD = 16384
+_INTERRUPTED = "a send did not finish: it was interrupted"
 
 
 class LineBroken(ConnectionError):
@@ -64,7 +65,8 @@ class GuardedSocket:
         self._record = _RECORD if isinstance(sock, ssl.SSLSocket) else 1 << 20
         self._calls = threading.Lock()  # Rule 1.
         self._frames = threading.RLock()  # Rule 2. Reentrant only so that its release can tell whose it is.
-        self._mid_frame = False
+        self._mid_frame = False  # A thread is in the middle of a frame now.
+        self._begun = False  # The last frame may have got no further than its middle.
         self._half_record = False
         self._owed = b""  # A whole small frame that OpenSSL holds and that goes out in front of the next one.
         self._wakeup: socket.socket | None = None
@@ -197,27 +199,33 @@ class GuardedSocket:
                 pass
 
     def _write(self, view: memoryview, deadline: Deadline, give_up: bool) -> None:
+        if self._begun:  # A second interrupt kept the handling of the first from its end.
+            self.abort(_INTERRUPTED)
         self._check()
         owed = self._owed
-        if owed:
-            view = memoryview(owed + view)
+        view = memoryview(owed + view) if owed else view
         sent: list[int] = []
-        self._mid_frame = True
+        self._mid_frame = self._begun = True
         try:
             while (done := sum(sent)) < len(view):
                 self._write_some(view[done : done + self._record], deadline, sent)
             self._owed = b""
-        except BaseException as error:
-            if isinstance(error, SendTimeout) and not give_up and sum(sent) in (0, len(owed)):
+        except SendTimeout as error:
+            if not give_up and sum(sent) in (0, len(owed)):
                 # A record that OpenSSL has accepted cannot be taken back, but it can wait for the next send.
                 pending = bytes(view[sum(sent) :]) if sent else owed or bytes(view)
                 self._owed = pending if self._half_record else b""
+                self._begun = False
                 raise WaitTimeout("the server does not read at the moment") from error
-            begun = 0 < sum(sent) < len(view) or self._half_record
-            if begun or (give_up and isinstance(error, SendTimeout)):
-                why = "the server stopped reading" if isinstance(error, SendTimeout) else "it was interrupted"
-                self.abort(f"a send did not finish: {why}")
+            self.abort("a send did not finish: the server stopped reading")
             raise
+        except BaseException:
+            if 0 < sum(sent) < len(view) or self._half_record:
+                self.abort(_INTERRUPTED)
+            self._begun = False
+            raise
+        else:
+            self._begun = False
         finally:
             self._mid_frame = False
             self.sent_bytes += sum(sent)

@@ -26,6 +26,7 @@ from rtsync.vocabulary.errors import ConfigurationError
 __all__ = [
     "Board",
     "SafeSignal",
+    "check_receiver",
     "event_received",
     "event_sent",
     "handler_failed",
@@ -88,7 +89,7 @@ class SafeSignal(blinker.Signal):
         Raises:
             ConfigurationError: the receiver is a coroutine function.
         """
-        _check_receiver(receiver, weak)
+        check_receiver(receiver, weak)
         with self._registry:
             if not _takes_position(receiver):
                 self._by_keyword.add(_identity(receiver))
@@ -205,7 +206,12 @@ def _identity(receiver: Callable[..., Any]) -> Any:
     return id(receiver) if function is None else (id(function), id(receiver.__self__))  # type: ignore[attr-defined]
 
 
-def _check_receiver(receiver: Callable[..., Any], weak: bool) -> None:
+def check_receiver(receiver: Callable[..., Any], weak: bool = False) -> None:
+    """Refuse what cannot be called plainly, and warn of what would vanish at once.
+
+    Raises:
+        ConfigurationError: not callable, or a coroutine function.
+    """
     if not callable(receiver):
         raise ConfigurationError(f"a handler must be callable, not {type(receiver).__name__}")
     if inspect.iscoroutinefunction(receiver) or inspect.iscoroutinefunction(getattr(receiver, "__call__", None)):  # noqa: B004

@@ -125,7 +125,9 @@ def upgrade(
         "User-Agent": f"rtsync/{VERSION}",
     }
     exchange = _Exchange(guard, "upgrade", address.netloc, deadline, secrets)
-    response = exchange.ask(f"GET {address.resource} HTTP/1.1", {**own, **headers}, "GET")
+    given = {name.lower() for name in headers}
+    request = {**{name: value for name, value in own.items() if name.lower() not in given}, **headers}
+    response = exchange.ask(f"GET {address.resource} HTTP/1.1", request, "GET")
     if response.status != 101:
         exchange.refuse(response)
     _check_accept(exchange, response, key)

@@ -101,11 +101,11 @@ class Correlation:
         rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
         if rule is None:
             return None
-        if _inner(event, "item").get("status") == "in_progress":  # The model's own item, announced before it is said.
-            return None
         requests, subject_of = rule
         subject = subject_of(event, self._mark)
-        return self._take(requests, lambda sent: sent.subject is None or sent.subject == subject, subject)
+        # The model's own items are announced before they are said, and are the answer to nobody who did not name them.
+        exactly = _inner(event, "item").get("status") == "in_progress"
+        return self._take(requests, lambda sent: sent.subject == subject or not (sent.subject or exactly), subject)
 
     def begun(self, mark: str) -> None:
         """The response that was asked for with ``mark`` has begun, on a server that does not echo marks."""

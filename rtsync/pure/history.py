@@ -27,6 +27,8 @@ __all__ = ["Entry", "History", "Window"]
 _MOST_EVENTS = 2048
 _MOST_DELTAS = 512
 _MOST_DELTA_BYTES = 1 << 20
+_MOST_NAMES = 256
+_OTHERS = ""
 _MOST_RETURNED = 2 * (_MOST_EVENTS + _MOST_DELTAS)
 
 
@@ -82,8 +84,8 @@ class Window(msgspec.Struct, eq=False):
         self.returned.add(entry.sequence)
         if len(self.returned) > _MOST_RETURNED:
             self.returned = {number for number in self.returned if number >= oldest}
-        kind = entry.event.type if entry.event.type in known_server_types() else ""
-        self.seen[kind] = max(entry.sequence, self.seen.get(kind, 0))
+        place = _place(entry.event.type, self.seen)
+        self.seen[place] = max(entry.sequence, self.seen.get(place, 0))
 
 
 class History:
@@ -103,7 +105,7 @@ class History:
         if event.type.endswith(".delta"):
             self._deltas.append(entry)
             self._delta_bytes += size
-            while len(self._deltas) > _MOST_DELTAS or self._delta_bytes > _MOST_DELTA_BYTES:
+            while self._too_many_deltas():
                 self._delta_bytes -= self._deltas[0].size
                 self._drop(self._deltas.popleft())
         else:
@@ -111,6 +113,11 @@ class History:
             if len(self._events) > _MOST_EVENTS:
                 self._drop(self._events.popleft())
         return entry
+
+    def _too_many_deltas(self) -> bool:
+        if len(self._deltas) == 1:  # However large, the newest is kept: somebody may be about to wait for it.
+            return False
+        return len(self._deltas) > _MOST_DELTAS or self._delta_bytes > _MOST_DELTA_BYTES
 
     def since(self, start: int) -> list[Entry]:
         """The kept entries behind number ``start``, oldest first."""
@@ -132,13 +139,21 @@ class History:
         if types is None:
             last = max([start, *seen.values()])
             return max([0, *self._dropped.values()]) > last
-        kinds = {name if name in known_server_types() else "" for name in types}
-        return any(self._dropped.get(kind, 0) > max(start, seen.get(kind, 0)) for kind in kinds)
+        return any(self._last_dropped(name) > max(start, seen.get(name, 0)) for name in types)
+
+    def _last_dropped(self, name: str) -> int:
+        """The number of the last event of type ``name`` that was dropped, or may have been."""
+        shared = 0 if name in known_server_types() else self._dropped.get(_OTHERS, 0)
+        return max(shared, self._dropped.get(name, 0))
 
     def _drop(self, entry: Entry) -> None:
-        # Names from the wire may be many; only known ones get a place of their own.
-        kind = entry.event.type if entry.event.type in known_server_types() else ""
-        self._dropped[kind] = entry.sequence
+        self._dropped[_place(entry.event.type, self._dropped)] = entry.sequence
+
+
+def _place(name: str, places: Mapping[str, int]) -> str:
+    """The key of type ``name``. Names from the wire may be many: unknown ones share a place once there are a lot."""
+    own = name in places or name in known_server_types() or len(places) < _MOST_NAMES
+    return name if own else _OTHERS
 
 
 def _number(entry: Entry) -> int:

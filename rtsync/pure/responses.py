@@ -200,11 +200,17 @@ class Ledger:
         response_id = response.get("id") if isinstance(response, Mapping) else None
         if not isinstance(response_id, str):
             return None
-        record = self._matched(event) or Record(out_of_band=_is_out_of_band(event))
-        if len(self._running) >= _MOST_ORPHANS:  # A server that never ends its responses must not fill the memory.
-            del self._running[next(iter(self._running))]
+        known = self._running.get(response_id)  # A server that says it twice has not begun another one.
+        record = known or self._matched(event) or Record(out_of_band=_is_out_of_band(event))
         self._running[response_id] = record
+        self._drop_orphan()
         return record
+
+    def _drop_orphan(self) -> None:
+        """A server that never ends its responses must not fill the memory; those that we asked for are kept."""
+        orphans = [response_id for response_id, record in self._running.items() if record.mark is None]
+        if len(orphans) > _MOST_ORPHANS:
+            del self._running[orphans[0]]
 
     def _matched(self, event: Event) -> Record | None:
         """The requested record that this response is, by its mark, else by order where the server echoes none."""

@@ -48,7 +48,7 @@ def refused(
     """
     details = error or {}
     error_code = details.get("code")
-    error_code = error_code if isinstance(error_code, str) else (reason.rpartition(".")[2] or None)
+    error_code = error_code if isinstance(error_code, str) else (reason.partition(".")[2] or None)
     kind = _kind(error_code, code)
     said = details.get("message")
     said = said if isinstance(said, str) and said else f"close code {code} {reason}".rstrip()

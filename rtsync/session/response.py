@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rtsync.threads.following import Follower
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import ResponseFailed, ServerError, SessionClosed, WaitTimeout
-from rtsync.vocabulary.events import new_event_id
+from rtsync.vocabulary.events import Fields, Items, new_event_id
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -73,7 +73,7 @@ class Response:
     @property
     def items(self) -> list[dict[str, Any]]:
         """The output items (protocol 5.3), plain copies."""
-        return copy.deepcopy(self._follower.record.items)
+        return Items(self._follower.record.items).to_list()
 
     @property
     def function_calls(self) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ class Response:
     def usage(self) -> dict[str, Any] | None:
         """Tokens used (protocol 5.2), once done."""
         usage = self._follower.record.response.get("usage")
-        return copy.deepcopy(usage) if isinstance(usage, dict) else None
+        return Fields(usage).to_dict() if isinstance(usage, dict) else None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Response:
 
     def to_dict(self) -> dict[str, Any]:
         """The service's response object as last received, a plain copy (protocol 5.1)."""
-        return copy.deepcopy(self._follower.record.response)
+        return Fields(self._follower.record.response).to_dict()
 
     # -- as it comes -----------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class Response:
 
     def _wait_beyond(self, seen: int, timeout: float | None) -> bool:
         """Block until there is a piece beyond ``seen``; False when there will be none."""
-        self._core.delivery.check_may_wait(settled=False)
+        self._core.check_may_wait(settled=False)
         follower = self._follower
         pieces = follower.record.pieces
         if not follower.bell.wait_until(lambda: len(pieces) > seen or follower.over, timeout):
@@ -156,7 +156,7 @@ class Response:
         Threads: any that may block. Inside a handler it does not wait for handlers.
         """
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
-        self._core.delivery.check_may_wait(settled=True)
+        self._core.check_may_wait(settled=True)
         follower = self._follower
         if not follower.bell.wait_until(lambda: follower.over, deadline.remaining()):
             stuck = self._core.delivery.stuck()
@@ -182,6 +182,7 @@ class Response:
             WaitTimeout: the service did not answer in time.
             SessionClosed: the session has ended.
         """
+        self._core.check_process()
         if self.done:
             return
         self._follower.cancelled = True

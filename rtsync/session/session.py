@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import itertools
 import os
 import ssl
@@ -16,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Self, TypeVar, overload
 
-from rtsync.edges.signals import Board, SafeSignal
+from rtsync.edges.signals import Board, SafeSignal, check_receiver
 from rtsync.edges.transport import Line, LineOptions
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
@@ -47,6 +48,7 @@ Wanted = str | Iterable[str] | Callable[[Event], object]
 Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
 
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
+_ONCE = "_rtsync_once"  # Attribute of the function that stands in for a handler of once(): the handler.
 _LONGEST_EVENT_ID = 512  # characters, protocol 6.1
 _numbers = itertools.count(1)
 
@@ -344,7 +346,11 @@ class RealtimeSession:
 
     def off(self, type: str, handler: Callable[..., Any]) -> None:  # noqa: A002
         """Call ``handler`` for ``type`` no more; nothing happens when it was not connected. Threads: any."""
-        self.signal(type).disconnect(handler)
+        signal = self.signal(type)
+        signal.disconnect(handler)
+        for receiver in signal.receivers_for(self):
+            if getattr(receiver, _ONCE, None) == handler:
+                signal.disconnect(receiver)
 
     @overload
     def once(self, type: str, handler: Handler) -> Handler: ...
@@ -355,12 +361,15 @@ class RealtimeSession:
         if handler is None:
             return lambda later: self.once(type, later)
         signal = self.signal(type)
+        check_receiver(handler)
         chosen = handler
 
-        def only(session: RealtimeSession, event: Event) -> None:
+        @functools.wraps(handler)  # Its signature, for the signal, and its name, for messages.
+        def only(*args: Any, **data: Any) -> None:
             signal.disconnect(only)
-            chosen(session, event)
+            chosen(*args, **data)
 
+        setattr(only, _ONCE, handler)
         signal.connect(only, weak=False)
         return handler
 

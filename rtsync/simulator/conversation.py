@@ -7,6 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rtsync.pure.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.simulator.dialect import Dialect, item_to_ga
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused
@@ -23,7 +24,7 @@ from rtsync.simulator.schema import (
     audio_bytes,
 )
 
-__all__ = ["Conversation", "check_item", "new_item", "without_audio"]
+__all__ = ["Conversation", "audio_part", "check_item", "new_item", "without_audio"]
 
 Item = dict[str, Any]
 
@@ -103,8 +104,8 @@ def check_item(value: Any, dialect: Dialect, path: str = "item") -> None:
             audio_bytes(part["audio"], f"{path}.content[{index}].audio")
 
 
-def new_item(value: Any, dialect: Dialect, path: str = "item") -> Item:
-    """The item a client asked for, checked, in GA terms, with id and status.
+def new_item(value: Any, dialect: Dialect, path: str = "item", *, form: AudioFormat = PCM16) -> Item:
+    """The item a client asked for, checked, in GA terms, with id and status; ``form`` is that of its audio.
 
     Raises:
         Refused: it breaks a rule of its type.
@@ -114,15 +115,29 @@ def new_item(value: Any, dialect: Dialect, path: str = "item") -> Item:
     fields = {name: inner for name, inner in item.items() if name not in ("id", "type", "object", "status")}
     if item["type"] == "function_call" and fields.get("call_id") is None:
         fields["call_id"] = new_id("call")
+    for part in fields.get("content", []):
+        if "audio" in part:
+            part["format"] = form.name
     # A client's status has no effect (protocol 5.3).
     return {"id": item.get("id") or new_id("item"), "type": item["type"], "status": "completed", **fields}
 
 
+def audio_part(kind: str, audio: bytes, form: AudioFormat, transcript: str | None = None) -> dict[str, Any]:
+    """A part with sound: ``input_audio`` or ``output_audio``. The name of its format is kept beside the bytes."""
+    return {
+        "type": kind,
+        "transcript": transcript,
+        "audio": base64.b64encode(audio).decode(),
+        "format": form.name,
+    }
+
+
 def without_audio(item: Mapping[str, Any]) -> Item:
-    """The item as events announce it: user audio shows its transcript, never its bytes."""
+    """The item as events announce it: audio shows its transcript, never its bytes."""
     shown = copy.deepcopy(dict(item))
     for part in shown.get("content", []):
         if part.pop("audio", None) is not None:
+            part.pop("format", None)
             part.setdefault("transcript", None)
     return shown
 
@@ -214,15 +229,17 @@ class Conversation:
         item = self.find(item_id)
         if item is None:
             raise _missing("truncate", "truncating", item_id)
-        part = _audio_part(item, content_index)
-        length_ms = len(base64.b64decode(part.get("audio", ""))) // 48
+        part = _spoken_part(item, content_index)
+        audio, form = base64.b64decode(part["audio"]), audio_format(part["format"])
+        length_ms = form.duration_ms(len(audio))
         if audio_end_ms > length_ms:
             message = f"Audio content of {length_ms}ms is already shorter than {audio_end_ms}ms"
             raise Refused("invalid_value", message, param="audio_end_ms")
-        part["transcript"] = None
+        kept = audio[: audio_end_ms * form.bytes_per_ms]
+        part |= {"transcript": None, "audio": base64.b64encode(kept).decode()}
 
 
-def _audio_part(item: Item, content_index: int) -> dict[str, Any]:
+def _spoken_part(item: Item, content_index: int) -> dict[str, Any]:
     content = item.get("content", [])
     part: dict[str, Any] = content[content_index] if content_index < len(content) else {}
     if item.get("role") != "assistant" or part.get("type") != "output_audio":

@@ -6,19 +6,27 @@ sends what it gets in that order; that alone makes the order of the wire exact.
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtsync.simulator.conversation import Conversation, new_item, without_audio
+from rtsync.simulator.conversation import Conversation, audio_part, new_item, without_audio
 from rtsync.simulator.dialect import Dialect
-from rtsync.simulator.input_audio import InputAudio
+from rtsync.simulator.input_audio import (
+    Commit,
+    Happening,
+    IdleTimeout,
+    InputAudio,
+    SpeechStarted,
+    SpeechStopped,
+    read_chunk,
+)
 from rtsync.simulator.refusals import Refused, error_event
 from rtsync.simulator.responses import ResponseWriter, read_options
 from rtsync.simulator.schema import Nullable, Record, Rule, Text, Whole, unsupported
 from rtsync.simulator.session_config import SessionConfig, wrong_kind
+from rtsync.simulator.transcription import Recording, failed, transcribed
 from rtsync.simulator.usage import ContextMeter, RateLimits
 
 __all__ = ["Answer", "Desk", "binary_frame", "broken_json"]
@@ -74,10 +82,23 @@ _RECORDS: dict[str, Record] = {
 
 @dataclass
 class Answer:
-    """What one client event caused: events to send, and the response that now has to be generated, if any."""
+    """What one client event caused.
+
+    Attributes:
+        events: to send, in this order.
+        started: responses that now have to be generated.
+        recorded: audio that now has to be transcribed.
+    """
 
     events: list[Event] = field(default_factory=list)
-    started: ResponseWriter | None = None
+    started: list[ResponseWriter] = field(default_factory=list)
+    recorded: list[Recording] = field(default_factory=list)
+
+    def add(self, other: Answer) -> None:
+        """Put ``other`` behind."""
+        self.events += other.events
+        self.started += other.started
+        self.recorded += other.recorded
 
 
 class Desk:
@@ -103,7 +124,8 @@ class Desk:
         self._now = now
         self._rate_limits_first = rate_limits_first
         self._obfuscation = obfuscation
-        self._input_audio = InputAudio()
+        self._input_audio = InputAudio(config.input_format)
+        self._heard_from_ms: dict[str, int] = {}  # response: where its first sound fell in the user's audio
         self._meter = ContextMeter()
         self._limits = RateLimits()
         self._active: dict[str, ResponseWriter] = {}
@@ -129,7 +151,14 @@ class Desk:
         writer = self._active[response_id]
         if not writer.has_room(delta):
             return self._cut_short(writer)
-        return self._padded(writer.text(delta))
+        events = self._padded(writer.text(delta))
+        self._note_sound(writer)
+        return events
+
+    def _note_sound(self, writer: ResponseWriter) -> None:
+        if writer.audio_ms and writer.id not in self._heard_from_ms:
+            self.config.lock_voice()
+            self._heard_from_ms[writer.id] = self._input_audio.position_ms
 
     def begin_call(self, response_id: str, name: str) -> list[Event]:
         """The model begins to call a function."""
@@ -162,8 +191,16 @@ class Desk:
     def _finish(self, writer: ResponseWriter, status: str, details: dict[str, Any] | None = None) -> list[Event]:
         del self._active[writer.id]
         events = writer.finish(status, details)
+        self._note_sound(writer)
+        self._await_user(writer, status)
         self._limits.spend(writer.tokens_spent, self._now())
         return events if self._rate_limits_first else [*events, self._rate_limits()]
+
+    def _await_user(self, writer: ResponseWriter, status: str) -> None:
+        """From the end of an answer's playback on, the user may be idle. It plays from its first sound on."""
+        since_ms = self._heard_from_ms.pop(writer.id, self._input_audio.position_ms)
+        if status in ("completed", "incomplete") and not writer.out_of_band:
+            self._input_audio.await_user(since_ms + writer.audio_ms)
 
     def _rate_limits(self) -> Event:
         names = ("tokens",) if self.config.dialect is Dialect.GA else ("requests", "tokens")
@@ -172,7 +209,7 @@ class Desk:
     def _padded(self, events: list[Event]) -> list[Event]:
         if self._obfuscation:
             for event in events:
-                if event["type"].endswith(".delta"):
+                if event["type"].endswith(".delta") and event["type"] != "response.output_audio.delta":
                     event["obfuscation"] = secrets.token_urlsafe(12)[: 1 + secrets.randbelow(16)]
         return events
 
@@ -222,28 +259,76 @@ class Desk:
 
     def _update(self, event: Event) -> list[Event]:
         self.config.update(event["session"])
+        self._input_audio.change_format(self.config.input_format)
         return [{"type": "session.updated", "session": self.config.shown()}]
 
-    def _append_audio(self, event: Event) -> list[Event]:
-        self._input_audio.append(event["audio"])
-        return []
+    def _append_audio(self, event: Event) -> Answer:
+        answer = Answer()
+        detection = self.config["audio"]["input"]["turn_detection"]
+        for happening in self._input_audio.append(read_chunk(event["audio"]), detection):
+            answer.add(self._heard(happening, detection))
+        return answer
+
+    def _heard(self, happening: Happening, detection: Event) -> Answer:
+        if isinstance(happening, SpeechStarted):
+            return Answer([_about("speech_started", happening), *self._interrupted(detection)])
+        kind = "speech_stopped" if isinstance(happening, SpeechStopped) else "timeout_triggered"
+        answer = Answer([_about(kind, happening)])
+        answer.add(self._committed(happening.commit))
+        if detection.get("create_response"):
+            answer.add(self._answer_by_itself())
+        return answer
+
+    def _interrupted(self, detection: Event) -> list[Event]:
+        """The user speaks into the answer: it ends (protocol 3.5, interruption)."""
+        writer = self._default_response()
+        if writer is None or not detection.get("interrupt_response"):
+            return []
+        return self._finish(writer, "cancelled", {"type": "cancelled", "reason": "turn_detected"})
+
+    def _answer_by_itself(self) -> Answer:
+        """The response that the end of a turn starts. It fails while another one, not interrupted, goes on."""
+        try:
+            return self._create_response({})
+        except Refused as refused:
+            return Answer([error_event(refused)])
 
     def _clear_audio(self, event: Event) -> list[Event]:
         self._input_audio.clear()
         return [{"type": "input_audio_buffer.cleared"}]
 
-    def _commit_audio(self, event: Event) -> list[Event]:
-        committed = self._input_audio.commit(self.config.bytes_per_ms)
-        audio = base64.b64encode(committed).decode()
-        part = {"type": "input_audio", "audio": audio, "transcript": None}
-        item = new_item({"type": "message", "role": "user", "content": [part]}, self.config.dialect)
+    def _commit_audio(self, event: Event) -> Answer:
+        return self._committed(self._input_audio.commit())
+
+    def _committed(self, commit: Commit) -> Answer:
+        part = audio_part("input_audio", commit.audio, self.config.input_format)
+        item = {"id": commit.item_id, "type": "message", "status": "completed", "role": "user", "content": [part]}
         previous = self.conversation.last_id
         self.conversation.append(item)
-        announced = {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": item["id"]}
-        return [announced, *self._announce(item)]
+        announced = {"type": "input_audio_buffer.committed", "previous_item_id": previous, "item_id": commit.item_id}
+        return Answer([announced, *self._announce(item)], recorded=self._recorded(commit.item_id, part))
+
+    def _recorded(self, item_id: str, part: Event) -> list[Recording]:
+        settings = self.config["audio"]["input"]["transcription"]
+        if settings is None:
+            return []
+        logprobs = "item.input_audio_transcription.logprobs" in (self.config["include"] or [])
+        return [Recording(item_id, 0, part["audio"], part["format"], settings, logprobs)]
+
+    def transcribed(self, recording: Recording, text: str) -> list[Event]:
+        """The transcriber has heard ``text``; nothing when the item has been deleted meanwhile."""
+        item = self.conversation.find(recording.item_id)
+        if item is None:
+            return []
+        item["content"][recording.content_index]["transcript"] = text
+        return self._padded(transcribed(recording, text))
+
+    def not_transcribed(self, recording: Recording, message: str) -> list[Event]:
+        """The transcriber has failed."""
+        return [] if self.conversation.find(recording.item_id) is None else failed(recording, message)
 
     def _create_item(self, event: Event) -> list[Event]:
-        item = new_item(event["item"], self.config.dialect)
+        item = new_item(event["item"], self.config.dialect, form=self.config.input_format)
         self.conversation.create(item, event.get("previous_item_id"))
         return self._announce(item)
 
@@ -270,14 +355,14 @@ class Desk:
         options = read_options(event.get("response"), self.config, self.conversation)
         if not options.out_of_band:
             self._check_idle()
-        inputs, cached = self._meter.measure(
-            options.instructions, options.tools, options.items, self.config.bytes_per_ms
-        )
+        inputs, cached = self._meter.measure(options.instructions, options.tools, options.items)
         conversation = None if options.out_of_band else self.conversation
         writer = ResponseWriter(options, conversation, inputs=inputs, cached=cached)
         self._active[writer.id] = writer
+        if not options.out_of_band:
+            self._input_audio.stop_awaiting()
         first = [self._rate_limits()] if self._rate_limits_first else []
-        return Answer([*writer.created(), *first], started=writer)
+        return Answer([*writer.created(), *first], started=[writer])
 
     def _check_idle(self) -> None:
         active = self._default_response()
@@ -297,6 +382,17 @@ class Desk:
         if writer is None:
             raise Refused("response_cancel_not_active", "Cancellation failed: no active response found")
         return self._finish(writer, "cancelled", {"type": "cancelled", "reason": "client_cancelled"})
+
+
+def _about(kind: str, happening: Happening) -> Event:
+    """The ``input_audio_buffer`` event for what was heard."""
+    event: Event = {"type": f"input_audio_buffer.{kind}"}
+    if isinstance(happening, SpeechStarted | IdleTimeout):
+        event["audio_start_ms"] = happening.audio_start_ms
+    if isinstance(happening, SpeechStopped | IdleTimeout):
+        event["audio_end_ms"] = happening.audio_end_ms
+    item_id = happening.item_id if isinstance(happening, SpeechStarted) else happening.commit.item_id
+    return {**event, "item_id": item_id}
 
 
 def broken_json(reason: str) -> Event:

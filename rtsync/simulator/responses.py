@@ -1,24 +1,27 @@
 """One response: its options, and the exact events that tell its story (protocol 3.4, 3.5, 5.1).
 
 ``ResponseWriter`` is told what the model does (text, a call, the end) and returns the events for it, without ids of
-their own. Audio will come in here beside the transcript: today a response in the ``audio`` modality
-carries its transcript and no sound.
+their own. In the ``audio`` modality it speaks the text: the transcript runs ahead, the sound follows in the
+service's chunk sizes.
 """
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtsync.simulator.conversation import Conversation, check_item, new_item
+from rtsync.pure.audio.formats import audio_format
+from rtsync.simulator.conversation import Conversation, audio_part, check_item, new_item, without_audio
 from rtsync.simulator.dialect import Dialect, options_to_ga
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused
 from rtsync.simulator.session_config import SessionConfig
 from rtsync.simulator.settings import response_rule
-from rtsync.simulator.usage import tokens, usage_object
+from rtsync.simulator.usage import spoken_tokens, tokens, usage_object
+from rtsync.simulator.voice import Speaker, Speech
 
 __all__ = ["ResponseOptions", "ResponseWriter", "read_options"]
 
@@ -36,6 +39,7 @@ class ResponseOptions:
     max_output_tokens: int | str
     temperature: float
     output_audio: dict[str, Any]
+    speed: float
     metadata: dict[str, str] | None
     out_of_band: bool
     items: list[dict[str, Any]]
@@ -49,9 +53,11 @@ def read_options(value: Any, config: SessionConfig, conversation: Conversation) 
     """
     given = {} if value is None else value
     response_rule(config.dialect)(given, "response")
-    items = _read_input(given.get("input"), config.dialect, conversation)
+    items = _read_input(given.get("input"), config, conversation)
     own = dict(given) if config.dialect is Dialect.GA else _preview_options(given)
     own_audio = own.get("audio", {}).get("output", {})
+    if "voice" in own_audio and own.get("conversation") != "none":
+        config.check_voice(own_audio["voice"], "response.audio.output.voice")
     audio = {name: config["audio"]["output"][name] for name in ("format", "voice")} | own_audio
     return ResponseOptions(
         modality=_either(own, config, "output_modalities")[0],
@@ -61,6 +67,7 @@ def read_options(value: Any, config: SessionConfig, conversation: Conversation) 
         max_output_tokens=_either(own, config, "max_output_tokens"),
         temperature=_either(own, config, "temperature"),
         output_audio=copy.deepcopy(audio),
+        speed=config["audio"]["output"]["speed"],
         metadata=own.get("metadata"),
         out_of_band=own.get("conversation") == "none",
         items=items,
@@ -75,17 +82,17 @@ def _either(own: Mapping[str, Any], config: SessionConfig, name: str) -> Any:
     return copy.deepcopy(own[name] if name in own else config[name])
 
 
-def _read_input(given: Any, dialect: Dialect, conversation: Conversation) -> list[dict[str, Any]]:
+def _read_input(given: Any, config: SessionConfig, conversation: Conversation) -> list[dict[str, Any]]:
     """The context of the response: the conversation, or what ``input`` names instead."""
     if given is None:
         return copy.deepcopy(list(conversation))
-    return [_input_item(entry, dialect, conversation, f"response.input[{i}]") for i, entry in enumerate(given)]
+    return [_input_item(entry, config, conversation, f"response.input[{i}]") for i, entry in enumerate(given)]
 
 
-def _input_item(entry: Any, dialect: Dialect, conversation: Conversation, path: str) -> dict[str, Any]:
+def _input_item(entry: Any, config: SessionConfig, conversation: Conversation, path: str) -> dict[str, Any]:
     if not isinstance(entry, dict) or entry.get("type") != "item_reference":
-        check_item(entry, dialect, path)
-        return new_item(entry, dialect, path)
+        check_item(entry, config.dialect, path)
+        return new_item(entry, config.dialect, path, form=config.input_format)
     found = conversation.find(entry.get("id", ""))
     if found is None:
         message = f"Item with id '{entry.get('id')}' not found in conversation."
@@ -100,6 +107,7 @@ class _OpenItem:
     item: dict[str, Any]
     index: int
     text: list[str] = field(default_factory=list)
+    speech: Speech | None = None
 
 
 class ResponseWriter:
@@ -127,7 +135,8 @@ class ResponseWriter:
         self._cached = cached
         self._output: list[dict[str, Any]] = []
         self._open: _OpenItem | None = None
-        self._output_tokens = 0
+        self._text_tokens = 0
+        self._audio_ms = 0
 
     @property
     def out_of_band(self) -> bool:
@@ -137,12 +146,29 @@ class ResponseWriter:
     @property
     def tokens_spent(self) -> int:
         """Input and output tokens together, for the rate limits."""
-        return sum(self._inputs.values()) + self._output_tokens
+        return sum(self._inputs.values()) + self._text_tokens + spoken_tokens(self.audio_ms)
+
+    @property
+    def audio_ms(self) -> int:
+        """How much audio has been sent."""
+        speech = self._open.speech if self._open is not None else None
+        return self._audio_ms + (0 if speech is None else speech.sent_ms)
 
     def has_room(self, text: str) -> bool:
-        """Whether ``max_output_tokens`` allows ``text`` as well."""
+        """Whether ``max_output_tokens`` allows ``text``, and its sound, as well."""
         cap = self.options.max_output_tokens
-        return not isinstance(cap, int) or self._output_tokens + tokens(text) <= cap
+        return not isinstance(cap, int) or self._text_tokens + tokens(text) + self._spoken_with(text) <= cap
+
+    def _spoken_with(self, text: str) -> int:
+        if self.options.modality == "text":
+            return 0
+        speech = self._open.speech if self._open is not None else None
+        spoken_ms = self._audio_ms + (0 if speech is None else speech.spoken_ms)
+        return spoken_tokens(spoken_ms + self._speaker().duration_ms(text))
+
+    def _speaker(self) -> Speaker:
+        audio = self.options.output_audio
+        return Speaker(audio["voice"], self.options.speed, audio_format(audio["format"]))
 
     def created(self) -> list[Event]:
         """``response.created``."""
@@ -153,13 +179,14 @@ class ResponseWriter:
         events = [] if self._writing("message") else self._begin_message()
         assert self._open is not None
         self._open.text.append(delta)
-        self._output_tokens += tokens(delta)
-        return [*events, {"type": f"response.{self._stream}.delta", **self._part_place(), "delta": delta}]
+        self._text_tokens += tokens(delta)
+        events.append({"type": f"response.{self._stream}.delta", **self._part_place(), "delta": delta})
+        return events if self._open.speech is None else events + self._sound(self._open.speech.say(delta))
 
     def call(self, name: str) -> list[Event]:
         """A function call begins; what was open is completed."""
-        events = self._close("completed")
-        self._output_tokens += tokens(name)
+        events = self._complete()
+        self._text_tokens += tokens(name)
         item = {"type": "function_call", "name": name, "call_id": new_id("call"), "arguments": ""}
         return events + self._begin(item)
 
@@ -167,17 +194,21 @@ class ResponseWriter:
         """A fragment of the open call's arguments."""
         assert self._open is not None
         self._open.text.append(delta)
-        self._output_tokens += tokens(delta)
+        self._text_tokens += tokens(delta)
         return [{"type": "response.function_call_arguments.delta", **self._call_place(), "delta": delta}]
 
     def call_done(self) -> list[Event]:
         """The open call is complete."""
-        return self._close("completed")
+        return self._complete()
 
     def finish(self, status: str, details: dict[str, Any] | None = None) -> list[Event]:
-        """Close what is open and end the response: ``response.done`` and all that comes before it."""
-        events = self._close("completed" if status == "completed" else "incomplete")
-        usage = usage_object(self._inputs, self._cached, self._output_tokens)
+        """Close what is open and end the response: ``response.done`` and all that comes before it.
+
+        Sound that was made and not sent is lost when the response is cancelled; otherwise it still goes out.
+        """
+        events = self._unsent_sound() if status != "cancelled" else []
+        events += self._close("completed" if status == "completed" else "incomplete")
+        usage = usage_object(self._inputs, self._cached, self._text_tokens, spoken_tokens(self._audio_ms))
         return [*events, {"type": "response.done", "response": self._shown(status, details, usage)}]
 
     def _writing(self, kind: str) -> bool:
@@ -188,8 +219,10 @@ class ResponseWriter:
         return "output_text" if self.options.modality == "text" else "output_audio_transcript"
 
     def _begin_message(self) -> list[Event]:
-        events = self._close("completed")
+        events = self._complete()
         events += self._begin({"type": "message", "role": "assistant", "content": []})
+        assert self._open is not None
+        self._open.speech = Speech(self._speaker()) if self.options.modality == "audio" else None
         part = {"type": "response.content_part.added", **self._part_place(), "part": self._part("")}
         return [*events, part]
 
@@ -200,6 +233,17 @@ class ResponseWriter:
         if self._conversation is not None:
             self._conversation.append(item)
         return [self._about_item("response.output_item.added"), *self._about_conversation("added")]
+
+    def _complete(self) -> list[Event]:
+        return self._unsent_sound() + self._close("completed")
+
+    def _unsent_sound(self) -> list[Event]:
+        speech = self._open.speech if self._open is not None else None
+        return [] if speech is None else self._sound(speech.rest())
+
+    def _sound(self, chunks: list[bytes]) -> list[Event]:
+        kind = "response.output_audio.delta"
+        return [{"type": kind, **self._part_place(), "delta": base64.b64encode(chunk).decode()} for chunk in chunks]
 
     def _close(self, item_status: str) -> list[Event]:
         if self._open is None:
@@ -218,11 +262,17 @@ class ResponseWriter:
         return [{**done, "arguments": text}]
 
     def _close_message(self, item: dict[str, Any], text: str) -> list[Event]:
-        spoken = self.options.modality == "audio"
-        kind, key = ("output_audio", "transcript") if spoken else ("output_text", "text")
-        item["content"] = [{"type": kind, key: text}]
-        place = self._part_place()
-        events: list[Event] = [{"type": "response.output_audio.done", **place}] if spoken else []
+        assert self._open is not None
+        speech, place = self._open.speech, self._part_place()
+        events: list[Event] = []
+        if speech is None:
+            item["content"] = [{"type": "output_text", "text": text}]
+        else:
+            item["content"] = [audio_part("output_audio", speech.sent, speech.form, text)]
+            self._audio_ms += speech.sent_ms
+            self._open.speech = None
+            events.append({"type": "response.output_audio.done", **place})
+        key = "text" if speech is None else "transcript"
         events.append({"type": f"response.{self._stream}.done", **place, key: text})
         return [*events, {"type": "response.content_part.done", **place, "part": self._part(text)}]
 
@@ -244,7 +294,7 @@ class ResponseWriter:
 
     def _about_item(self, kind: str) -> Event:
         assert self._open is not None
-        item = copy.deepcopy(self._open.item)
+        item = without_audio(self._open.item)
         return {"type": kind, "response_id": self.id, "output_index": self._open.index, "item": item}
 
     def _about_conversation(self, step: str) -> list[Event]:
@@ -254,7 +304,7 @@ class ResponseWriter:
         if self._conversation is None or self._conversation.find(item["id"]) is None:
             return []
         previous = self._conversation.previous_of(item["id"])
-        return [{"type": f"conversation.item.{step}", "previous_item_id": previous, "item": copy.deepcopy(item)}]
+        return [{"type": f"conversation.item.{step}", "previous_item_id": previous, "item": without_audio(item)}]
 
     def _shown(self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None) -> dict[str, Any]:
         return {
@@ -262,7 +312,7 @@ class ResponseWriter:
             "id": self.id,
             "status": status,
             "status_details": details,
-            "output": copy.deepcopy(self._output),
+            "output": [without_audio(item) for item in self._output],
             "conversation_id": None if self._conversation is None else self._conversation.id,
             "output_modalities": [self.options.modality],
             "max_output_tokens": self.options.max_output_tokens,

@@ -45,6 +45,7 @@ from rtsync.simulator.ids import new_id
 from rtsync.simulator.line import GuardedSocket, Line
 from rtsync.simulator.session import SimulatedSession
 from rtsync.simulator.session_config import SessionConfig
+from rtsync.simulator.transcription import Transcriber, measure
 from rtsync.vocabulary.events import encode
 
 __all__ = ["SimulatorServer"]
@@ -65,6 +66,7 @@ class _Options:
     """What sessions are made with."""
 
     brain: Brain
+    transcriber: Transcriber
     pace: bool
     max_session_seconds: float | None
     rate_limits_first: bool
@@ -306,6 +308,7 @@ class _Handler(BaseHTTPRequestHandler):
             line,
             desk,
             options.brain,
+            transcriber=options.transcriber,
             pace=options.pace,
             max_session_seconds=options.max_session_seconds,
             documented_minutes=_MINUTES[admission.azure],
@@ -357,6 +360,9 @@ class SimulatorServer:
         port: 0 lets the system choose.
         tls: True makes a certificate authority of its own (``ca_file``); a context is used as it is.
         brain: what answers; ``ScriptedBrain()`` unless given.
+        transcriber: ``transcriber(pcm, sample_rate) -> str`` gives the words of the user's audio (16-bit little-endian
+            mono), for transcripts and for the brain; the built-in one measures the audio and says that it does not
+            listen. It runs on a thread of its own; what it raises becomes the event of a failed transcription.
         pace: spread deltas over time like a model's speech (40 tokens a second); False sends them at once.
         dialect: ``auto`` chooses by path: ``/openai/realtime`` is preview, ``/v1/realtime`` and
             ``/openai/v1/realtime`` are GA (protocol 6.5).
@@ -381,6 +387,7 @@ class SimulatorServer:
         port: int = 0,
         tls: bool | ssl.SSLContext = False,
         brain: Brain | None = None,
+        transcriber: Transcriber | None = None,
         pace: bool = True,
         dialect: Literal["auto", "ga", "preview"] = "auto",
         api_keys: Collection[str] | None = None,
@@ -399,6 +406,7 @@ class SimulatorServer:
         self._entrance = Entrance(dialect=dialect, refuse_like=refuse_like, api_keys=api_keys, models=models)
         self._options = _Options(
             brain=ScriptedBrain() if brain is None else brain,
+            transcriber=measure if transcriber is None else transcriber,
             pace=pace,
             max_session_seconds=max_session_seconds,
             rate_limits_first=rate_limits_first,

@@ -1,4 +1,4 @@
-"""One simulated session: a desk behind a line, and a thread for each response.
+"""One simulated session: a desk behind a line, and a thread for each response and for each transcription.
 
 Theory
 ------
@@ -21,14 +21,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, FunctionCall, Turn
-from rtsync.simulator.desk import Desk, Event, binary_frame, broken_json
+from rtsync.simulator.desk import Answer, Desk, Event, binary_frame, broken_json
 from rtsync.simulator.dialect import to_wire
+from rtsync.simulator.hearing import Hearing
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.line import Line
 from rtsync.simulator.refusals import Refused, error_event
 from rtsync.simulator.responses import ResponseWriter
+from rtsync.simulator.transcription import Recording, Transcriber
 from rtsync.simulator.usage import pieces
 from rtsync.vocabulary.events import encode
 
@@ -67,6 +71,15 @@ class Pace:
             self._due = max(self._due, now) + self._step
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A thread at work for the session; ``response_id`` is None for a transcription."""
+
+    response_id: str | None
+    cancelled: Cancellation
+    thread: threading.Thread
+
+
 class SimulatedSession:
     """Runs one session over one line.
 
@@ -74,6 +87,7 @@ class SimulatedSession:
         line: the accepted WebSocket.
         desk: the state of the session.
         brain: what answers.
+        transcriber: what turns the user's audio into words, for transcripts and for the brain.
         pace: whether deltas are spread over time.
         max_session_seconds: after this the session expires; None: never.
         documented_minutes: the duration that the message of expiry names, as the real service does.
@@ -85,6 +99,7 @@ class SimulatedSession:
         desk: Desk,
         brain: Brain,
         *,
+        transcriber: Transcriber,
         pace: bool,
         max_session_seconds: float | None,
         documented_minutes: int,
@@ -92,11 +107,12 @@ class SimulatedSession:
         self._line = line
         self._desk = desk
         self._brain = brain
+        self._hearing = Hearing(transcriber)
         self._tokens_per_second = _TOKENS_PER_SECOND if pace else 0.0
         self._max_session_seconds = max_session_seconds
         self._expired = _EXPIRED.format(minutes=documented_minutes)
         self._turn = threading.Lock()  # the desk, and the order of what is sent
-        self._running: dict[str, tuple[Cancellation, threading.Thread]] = {}  # used by the reading thread only
+        self._running: list[_Running] = []  # used by the reading thread only
 
     def run(self) -> None:
         """Hold the session until the line ends.
@@ -110,31 +126,32 @@ class SimulatedSession:
         try:
             self._line.run(self._receive)
         finally:
-            self._end_responses()
+            self._end_threads()
 
     def _receive(self, message: str | bytes) -> None:
         """Answer one message of the client."""
-        started: ResponseWriter | None = None
         with self._turn:
             try:
-                events, started = self._answers(message)
+                answer = self._answer(message)
             except Exception:
                 log.exception("the simulator failed on a client event")
-                events = [error_event(Refused(None, _INTERNAL, kind="server_error"))]
-            self._send(events)
+                answer = Answer([error_event(Refused(None, _INTERNAL, kind="server_error"))])
+            self._send(answer.events)
         self._stop_ended()
-        if started is not None:
-            self._start(started)
+        for recording in answer.recorded:
+            self._start("transcription", self._transcribe, recording)
+        for writer in answer.started:
+            if self._desk.is_active(writer.id):  # A later turn in the same audio may have interrupted it.
+                self._start("response", self._generate, writer)
 
-    def _answers(self, message: str | bytes) -> tuple[list[Event], ResponseWriter | None]:
+    def _answer(self, message: str | bytes) -> Answer:
         if isinstance(message, bytes | bytearray):
-            return [binary_frame()], None
+            return Answer([binary_frame()])
         try:
             event = json.loads(message)
         except (ValueError, RecursionError) as error:
-            return [broken_json(str(error))], None
-        answer = self._desk.answer(event)
-        return answer.events, answer.started
+            return Answer([broken_json(str(error))])
+        return self._desk.answer(event)
 
     def _send(self, events: list[Event]) -> None:
         """Stamp, translate and send, in order. Under ``_turn``."""
@@ -148,31 +165,44 @@ class SimulatedSession:
             self._send([error_event(Refused("session_expired", self._expired))])
         self._line.close(1001, self._expired)
 
-    def _start(self, writer: ResponseWriter) -> None:
+    def _start(self, kind: str, work: Callable[[Any, Cancellation], None], subject: ResponseWriter | Recording) -> None:
         cancelled = Cancellation()
         thread = threading.Thread(
-            target=self._generate,
-            args=(writer, cancelled),
-            name=f"rtsync-simulator-response-{next(_numbers)}",
+            target=work,
+            args=(subject, cancelled),
+            name=f"rtsync-simulator-{kind}-{next(_numbers)}",
             daemon=True,
         )
-        self._running[writer.id] = (cancelled, thread)
+        response_id = subject.id if isinstance(subject, ResponseWriter) else None
+        self._running.append(_Running(response_id, cancelled, thread))
         thread.start()
 
     def _stop_ended(self) -> None:
         """Cancel the brains of responses that the desk has ended, and forget threads that are done."""
-        for response_id, (cancelled, thread) in list(self._running.items()):
-            if not self._desk.is_active(response_id):
-                cancelled.set()
-            if not thread.is_alive():
-                del self._running[response_id]
+        for running in self._running:
+            if running.response_id is not None and not self._desk.is_active(running.response_id):
+                running.cancelled.set()
+        self._running = [running for running in self._running if running.thread.is_alive()]
 
-    def _end_responses(self) -> None:
-        for cancelled, _ in self._running.values():
-            cancelled.set()
+    def _end_threads(self) -> None:
+        for running in self._running:
+            running.cancelled.set()
         until = time.monotonic() + _JOIN_SECONDS
-        for _, thread in self._running.values():
-            thread.join(max(0.0, until - time.monotonic()))
+        for running in self._running:
+            running.thread.join(max(0.0, until - time.monotonic()))
+
+    def _transcribe(self, recording: Recording, cancelled: Cancellation) -> None:
+        """Transcribe one item: the body of its thread."""
+        try:
+            text = self._hearing.words(recording)
+        except Exception as error:
+            log.exception("the transcriber failed")
+            step = functools.partial(self._desk.not_transcribed, recording, f"The transcriber failed: {error}")
+        else:
+            step = functools.partial(self._desk.transcribed, recording, text)
+        with self._turn:
+            if not cancelled():
+                self._send(step())
 
     def _generate(self, writer: ResponseWriter, cancelled: Cancellation) -> None:
         """Generate one response: the body of its thread."""
@@ -201,7 +231,7 @@ class SimulatedSession:
         options = writer.options
         return Turn(
             instructions=options.instructions,
-            items=tuple(options.items),
+            items=tuple(self._hearing.with_words(item) for item in options.items),
             tools=tuple(options.tools),
             tool_choice=options.tool_choice,
             modality=options.modality,

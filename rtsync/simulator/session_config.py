@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rtsync.pure.audio.formats import AudioFormat, audio_format
 from rtsync.simulator.dialect import Dialect, options_to_ga
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused
@@ -27,7 +28,6 @@ _VAD_DEFAULTS: dict[str, dict[str, Any]] = {
     "server_vad": {**_VAD, "idle_timeout_ms": None, **_ANSWERING},
     "semantic_vad": {"type": "semantic_vad", "eagerness": "auto", **_ANSWERING},
 }
-_BYTES_PER_MS = {"audio/pcm": 48, "audio/pcmu": 8, "audio/pcma": 8}
 # Fields the service knows only once they are set; they are not part of the default object.
 _MERGED = ("audio", "input", "output")
 # Families known not to reason. Azure deployment names say nothing, so every other name may.
@@ -81,6 +81,7 @@ class SessionConfig:
         self.dialect = dialect
         self.kind = kind
         self._strict_type = strict_type
+        self._voice_locked = False
         self._values = _defaults(kind, model, expires_at)
 
     def shown(self) -> dict[str, Any]:
@@ -96,9 +97,19 @@ class SessionConfig:
         return str(self._values.get("model", ""))
 
     @property
-    def bytes_per_ms(self) -> int:
-        """How much input audio makes a millisecond (protocol 4.5)."""
-        return _BYTES_PER_MS[self._values["audio"]["input"]["format"]["type"]]
+    def input_format(self) -> AudioFormat:
+        """The format of the user's audio (protocol 4.5)."""
+        return audio_format(self._values["audio"]["input"]["format"])
+
+    def lock_voice(self) -> None:
+        """Assistant audio has been sent: from now on the voice cannot change."""
+        self._voice_locked = True
+
+    def check_voice(self, voice: Any, path: str) -> None:
+        """Refuse a voice that differs after the first assistant audio (protocol 4.3)."""
+        if self._voice_locked and voice != self._values["audio"]["output"]["voice"]:
+            message = "Cannot update a conversation's voice if assistant audio is present."
+            raise Refused("cannot_update_voice", message, param=path)
 
     def update(self, fields: Any) -> None:
         """Apply the ``session`` of an update: all of it, or nothing and ``Refused``."""
@@ -106,6 +117,7 @@ class SessionConfig:
         session_rule(self.dialect, self.kind)(fields, "session")
         ga = dict(fields) if self.dialect is Dialect.GA else options_to_ga(fields)
         self._check_reasoning(ga)
+        self._check_new_voice(ga)
         ga.pop("model", None)  # Not updatable; the SDKs and the samples send it all the same.
         ga.pop("type", None)
         merged = copy.deepcopy(self._values)
@@ -122,6 +134,12 @@ class SessionConfig:
             raise Refused("missing_required_parameter", message, param="session.type")
         if named in ("realtime", "transcription") and named != self.kind:
             raise wrong_kind(named, self.kind)
+
+    def _check_new_voice(self, fields: Mapping[str, Any]) -> None:
+        output = fields.get("audio", {}).get("output", {})
+        if "voice" in output:
+            path = "session.audio.output.voice" if self.dialect is Dialect.GA else "session.voice"
+            self.check_voice(output["voice"], path)
 
     def _check_reasoning(self, fields: Mapping[str, Any]) -> None:
         if fields.get("reasoning") is not None and _NOT_REASONING.match(self.model):

@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["ContextMeter", "RateLimits", "pieces", "tokens", "usage_object"]
+from rtsync.pure.audio.formats import audio_format
+
+__all__ = ["ContextMeter", "RateLimits", "heard_tokens", "pieces", "spoken_tokens", "tokens", "usage_object"]
 
 # Close to how language models cut text: a word of up to twelve letters with its leading space, or one sign.
 _TOKEN = re.compile(r"\s*\w{1,12}|\s*[^\w\s]|\s+\Z")
-_AUDIO_TOKENS_PER_SECOND = 10  # as seen in captures (protocol 5.2)
+_HEARD_TOKENS_PER_SECOND = 10  # as seen in captures (protocol 5.2)
+_SPOKEN_TOKENS_PER_SECOND = 20
 _IMAGE_TOKENS = 85
 
 
@@ -29,21 +32,35 @@ _Counts = dict[str, int]
 _KINDS = ("text_tokens", "audio_tokens", "image_tokens")
 
 
-def _count_item(item: Mapping[str, Any], bytes_per_ms: int) -> _Counts:
+def heard_tokens(duration_ms: float) -> int:
+    """How many tokens this much of the user's audio counts as."""
+    return round(duration_ms * _HEARD_TOKENS_PER_SECOND / 1000)
+
+
+def spoken_tokens(duration_ms: float) -> int:
+    """How many tokens this much of the model's audio counts as."""
+    return round(duration_ms * _SPOKEN_TOKENS_PER_SECOND / 1000)
+
+
+def _count_item(item: Mapping[str, Any]) -> _Counts:
     counts = dict.fromkeys(_KINDS, 0)
     for part in item.get("content", []):
         if part["type"] == "input_image":
             counts["image_tokens"] += _IMAGE_TOKENS
-        counts["audio_tokens"] += _audio_tokens(part.get("audio", ""), bytes_per_ms)
-        counts["text_tokens"] += tokens(part.get("text") or part.get("transcript") or "")
+        counts["audio_tokens"] += _audio_tokens(part)
+        if not (part["type"] == "input_audio" and part.get("audio")):  # The model hears it, it does not read it.
+            counts["text_tokens"] += tokens(part.get("text") or part.get("transcript") or "")
     for name in ("name", "arguments", "output"):
         counts["text_tokens"] += tokens(item.get(name) or "")
     return counts
 
 
-def _audio_tokens(audio: str, bytes_per_ms: int) -> int:
-    duration_ms = len(audio) * 3 / 4 / bytes_per_ms
-    return round(duration_ms / 1000 * _AUDIO_TOKENS_PER_SECOND)
+def _audio_tokens(part: Mapping[str, Any]) -> int:
+    audio = part.get("audio")
+    if not audio:
+        return 0
+    duration_ms = len(audio) * 3 / 4 / audio_format(part["format"]).bytes_per_ms
+    return heard_tokens(duration_ms) if part["type"] == "input_audio" else spoken_tokens(duration_ms)
 
 
 class ContextMeter:
@@ -57,14 +74,10 @@ class ContextMeter:
         instructions: str,
         tools: Sequence[Mapping[str, Any]],
         items: Sequence[Mapping[str, Any]],
-        bytes_per_ms: int = 48,
     ) -> tuple[_Counts, _Counts]:
-        """Counts of the whole input, and of its beginning shared with the input measured before.
-
-        ``bytes_per_ms`` is the input audio format's.
-        """
+        """Counts of the whole input, and of its beginning shared with the input measured before."""
         entries = [(instructions, _text_counts(instructions)), (_tools_text(tools), _text_counts(_tools_text(tools)))]
-        entries += [(item["id"], _count_item(item, bytes_per_ms)) for item in items]
+        entries += [(item["id"], _count_item(item)) for item in items]
         shared = _shared_length(self._previous, entries)
         self._previous = entries
         return _sum(entries), _sum(entries[:shared])
@@ -91,15 +104,16 @@ def _sum(entries: list[tuple[str, _Counts]]) -> _Counts:
     return {kind: sum(counts[kind] for _, counts in entries) for kind in _KINDS}
 
 
-def usage_object(inputs: _Counts, cached: _Counts, output_tokens: int) -> dict[str, Any]:
+def usage_object(inputs: _Counts, cached: _Counts, text_tokens: int, audio_tokens: int = 0) -> dict[str, Any]:
     """The ``usage`` of a response, GA shape. Every total is the sum of its parts."""
     input_tokens = sum(inputs.values())
+    output_tokens = text_tokens + audio_tokens
     return {
         "total_tokens": input_tokens + output_tokens,
         "input_tokens": input_tokens,
         "output_tokens": output_tokens,
         "input_token_details": {**inputs, "cached_tokens": sum(cached.values()), "cached_tokens_details": dict(cached)},
-        "output_token_details": {"text_tokens": output_tokens, "audio_tokens": 0},
+        "output_token_details": {"text_tokens": text_tokens, "audio_tokens": audio_tokens},
     }
 
 

@@ -155,6 +155,8 @@ class Core:
             in_time = self.ready.wait(_VERDICT_PATIENCE)  # The line watches over these phases itself and knows more.
         if self.error is not None:
             raise self.error
+        if not self._established and self._state is State.CLOSING:
+            raise SessionClosed("close() was called before the session was open", cause=CloseCause.USER)
         if not in_time:
             phase = line.phase
             raise _too_late(phase, deadline, self._last_error)
@@ -175,15 +177,19 @@ class Core:
         From inside a handler it returns when the close frame is out; the rest follows when the handler has returned.
         """
         inside = self.delivery.in_handler()
-        self.close_line(timeout=deadline.remaining(), wait=not inside)
+        established = self._established
+        self.close_line(timeout=deadline.remaining(), wait=established and not inside)
+        if not established:
+            self.ready.set()  # open() need not wait for a credential that does not come.
         if inside:
             self.delivery.afterwards(self.close_line)
             return
         if self._thread is threading.current_thread():
             return
-        if self.finished.wait(_at_least(_MOMENT, deadline)) and self._thread is not None:
+        ended = self.finished.wait(_at_least(_MOMENT, deadline))
+        if ended and self._thread is not None:
             self._thread.join(_MOMENT)
-        if not self.delivery.join(_at_least(_MOMENT, deadline)) and (stuck := self.delivery.stuck()):
+        if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
 
     def abandon(self, number: int) -> None:
@@ -419,6 +425,11 @@ class Core:
                 " the task or view itself"
             )
 
+    def check_may_wait(self, settled: bool) -> None:
+        """Raise ``UsageError`` where the calling thread would wait for itself, or for another process."""
+        self.check_process()
+        self.delivery.check_may_wait(settled)
+
     def check_open(self) -> None:
         """Raise what stands in the way of sending."""
         if self._state is State.OPEN:
@@ -505,7 +516,7 @@ class Core:
     def subscribe(self, types: frozenset[str] | None, timeout: float | None) -> Subscription:
         """A live iterator over events of ``types``, or of all."""
         subscription = Subscription(
-            types, timeout, lambda: self.delivery.check_may_wait(settled=False), self.unsubscribe
+            types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe
         )
         with self._books:
             ended = self.error

@@ -9,6 +9,8 @@ from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = ["Deadline", "seconds"]
 
+_LONGEST = 2_000_000.0  # seconds, 23 days: poll() counts milliseconds in 31 bits, and locks have limits of their own
+
 
 class Deadline:
     """A moment on the monotonic clock by which several steps together must be done.
@@ -48,15 +50,22 @@ def seconds(value: object, name: str, *, none: str | None = None, zero: bool = F
         none: what None means for this option; None is refused where this is not given.
         zero: whether 0 is allowed.
 
+    Returns:
+        The number; one that is longer than operating systems can sleep becomes the longest that they can, 23 days.
+
     Raises:
         ConfigurationError: not a finite positive number.
     """
     if value is None and none is not None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
         hint = f", or None ({none})" if none else ""
         raise ConfigurationError(f"{name} must be a number of seconds{hint}, not {value!r}")
     if value < 0 or (value == 0 and not zero):
         least = "0 or more" if zero else "more than 0"
         raise ConfigurationError(f"{name} must be {least} seconds, not {value!r}")
-    return float(value)
+    return float(min(value, _LONGEST))
+
+
+def _is_finite(value: int | float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)  # An int beyond every float is finite too.

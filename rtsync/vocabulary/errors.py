@@ -17,6 +17,7 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     │   ├── ConnectionLost
     │   └── SessionExpired
     ├── SendTimeout             the peer stopped reading; the connection is given up
+    ├── WebhookRefused          somebody: a webhook that is forged, stale or malformed
     └── WaitTimeout             a deadline passed; the session is still usable
 
 Every error can be pickled (Celery and multiprocessing move them between processes): its data are
@@ -47,6 +48,7 @@ __all__ = [
     "SessionExpired",
     "UsageError",
     "WaitTimeout",
+    "WebhookRefused",
 ]
 
 
@@ -291,3 +293,17 @@ class WaitTimeout(RealtimeError, TimeoutError):
         super().__init__(message, arrived=tuple(arrived))
 
     arrived: tuple[str, ...]
+
+
+class WebhookRefused(RealtimeError):
+    """A webhook that is not to be acted on (protocol section 1.7): answer it with HTTP 400.
+
+    Attributes:
+        reason: ``"missing header"``; ``"stale"``, sent too long ago or in the future; ``"forged"``, the signature does
+            not fit; ``"malformed"``, a header or the body is not what it must be.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, reason=reason)
+
+    reason: str

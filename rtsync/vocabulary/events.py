@@ -6,9 +6,10 @@ that is new, missing, null or of another type is delivered as it came.
 
 from __future__ import annotations
 
-import copy
+import base64
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, overload
 
 import msgspec
@@ -18,11 +19,15 @@ from rtsync.vocabulary.errors import ProtocolError
 __all__ = ["Event", "Fields", "Items", "decode", "encode", "new_event_id"]
 
 _decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
 
 _LONGEST_SHOWN = 120
+_DEEPEST_SHOWN = 20
+_LONGEST_REPR = 4000
+_MOST_NAMES = 30
 # Fields whose text is audio, an image or a credential: a repr, a log or a message shows only its length.
 _NEVER_SHOWN = frozenset({"audio", "authorization", "api_key", "client_secret", "headers", "image_url", "value"})
+# Of these also objects and lists: headers that an MCP tool is called with have names of their own.
+_WHOLLY_HIDDEN = frozenset({"authorization", "api_key", "client_secret", "headers", "image_url"})
 
 
 class Fields(Mapping[str, Any]):
@@ -48,7 +53,7 @@ class Fields(Mapping[str, Any]):
         try:
             value = self._data[name]
         except KeyError:
-            raise AttributeError(f"{self._label()} has no field {name!r}; it has: {', '.join(self._data)}") from None
+            raise AttributeError(f"{self._label()} has no field {name!r}; it has: {_listed(self._data)}") from None
         return _view(value) if type(value) in _CONTAINERS else value
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -85,11 +90,11 @@ class Fields(Mapping[str, Any]):
         return self
 
     def __repr__(self) -> str:
-        return f"{self._label()}({_shown(self._data)})"
+        return f"{self._label()}({_bounded(_shown(self._data))})"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain, independent copy: dicts and lists that may be changed, and that ``json`` can write."""
-        return copy.deepcopy(self._data)
+        return _copied(self._data)  # type: ignore[no-any-return]
 
     def _label(self) -> str:
         return type(self).__name__
@@ -154,11 +159,11 @@ class Items(Sequence[Any]):
         return Items, (self._data,)
 
     def __repr__(self) -> str:
-        return _shown(self._data)
+        return _bounded(_shown(self._data))
 
     def to_list(self) -> list[Any]:
         """A plain, independent copy."""
-        return copy.deepcopy(self._data)
+        return _copied(self._data)  # type: ignore[no-any-return]
 
 
 _CONTAINERS = frozenset({dict, list})
@@ -172,6 +177,19 @@ def _view(value: Any) -> Any:
     return value
 
 
+def _copied(value: Any) -> Any:
+    """A deep copy without recursion: what came over the wire may be nested deeper than Python's stack bears."""
+    top = [value]
+    todo: list[Any] = [top]
+    while todo:
+        container = todo.pop()
+        for key, inner in container.items() if type(container) is dict else enumerate(container):
+            if type(inner) in _CONTAINERS:
+                container[key] = inner.copy()
+                todo.append(container[key])
+    return top[0]
+
+
 def _plain(value: Any) -> Any:
     """``value`` with every view replaced by the plain object under it."""
     if isinstance(value, Fields | Items):
@@ -183,21 +201,34 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _shown(value: Any, field: str = "", audio: bool = False) -> str:
-    """``value`` as a repr without audio, images and secrets, and with long text cut."""
+def _shown(value: Any, field: str = "", audio: bool = False, depth: int = 0) -> str:
+    """``value`` as a repr without audio, images and secrets, and with long text and deep nesting cut."""
+    if depth > _DEEPEST_SHOWN:
+        return "..."
+    if field in _WHOLLY_HIDDEN and isinstance(value, dict | list):
+        return f"<{len(value)} entries>"
     if isinstance(value, dict):
         kind = value.get("type")
         audio = isinstance(kind, str) and kind.endswith("audio.delta")
-        inner = ", ".join(f"{name!r}: {_shown(part, name, audio)}" for name, part in value.items())
+        inner = ", ".join(f"{name!r}: {_shown(part, name, audio, depth + 1)}" for name, part in value.items())
         return f"{{{inner}}}"
     if isinstance(value, list):
-        return f"[{', '.join(_shown(part, field, audio) for part in value)}]"
+        return f"[{', '.join(_shown(part, field, audio, depth + 1) for part in value)}]"
     if isinstance(value, str):
         if field in _NEVER_SHOWN or (audio and field == "delta"):
             return f"<{len(value)} characters>"
         if len(value) > _LONGEST_SHOWN:
             return f"{value[:_LONGEST_SHOWN]!r}...<{len(value)} characters>"
     return repr(value)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}...<{len(text)} characters>"
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    listed = ", ".join(name[:_LONGEST_SHOWN] for name in islice(names, _MOST_NAMES))
+    return f"{listed}, ..." if len(names) > _MOST_NAMES else listed
 
 
 def decode(message: bytes) -> Event:
@@ -226,7 +257,7 @@ def _decode_leniently(message: bytes) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        why = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", "a number too long")
         raise ProtocolError(
             f"the server sent a text message that is not JSON ({why}; {len(message)} bytes); ignored"
         ) from None
@@ -236,14 +267,30 @@ def encode(event: Mapping[str, Any]) -> bytes:
     """``event`` as the UTF-8 JSON of one text message. Views of received events inside it are written as they came.
 
     Raises:
-        TypeError: something in it is not JSON; the message names its type.
+        TypeError: something in it is not JSON; the message names its type, or says that it contains itself.
     """
     try:
         return _encode(event)
-    except (TypeError, ValueError, msgspec.MsgspecError):  # views of events, half surrogate pairs
+    except RecursionError:
+        raise TypeError(f"the {type(event).__name__} to send contains itself, or is nested too deeply") from None
+    except (ValueError, msgspec.MsgspecError):  # half surrogate pairs
         import json
 
-        return json.dumps(_plain(event), ensure_ascii=True, separators=(",", ":")).encode()
+        return json.dumps(event, default=_writable, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _writable(value: Any) -> Any:
+    """What to write in place of ``value``, which is no JSON."""
+    if isinstance(value, Fields | Items):
+        return value._data
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode("ascii")
+    raise TypeError(f"an object of type {type(value).__name__} is not JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_writable).encode
 
 
 def new_event_id() -> str:

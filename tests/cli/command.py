@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -124,18 +125,25 @@ class Running:
 
 
 class Terminal:
-    """A command at a terminal: what is typed comes as from a keyboard, `ctrl_c` as from its keys."""
+    """A command at a terminal: what is typed comes as from a keyboard, `ctrl_c` as from its keys.
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    Args:
+        arguments: of the command.
+        stdout: path of a file that its output goes to, as with `> path`; else the terminal.
+        variables: for its environment.
+    """
+
+    def __init__(self, *arguments: str, stdout: str = "", **variables: str) -> None:
         self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _AT_TERMINAL, *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            env=environment({"TERM": "dumb", **variables}),
-        )
+        with open(stdout, "wb") if stdout else contextlib.nullcontext(slave) as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _AT_TERMINAL, *arguments],
+                stdin=slave,
+                stdout=output,
+                stderr=slave,
+                start_new_session=True,
+                env=environment({"TERM": "dumb", **variables}),
+            )
         os.close(slave)
         self._seen = ""
         self._unread = ""
@@ -169,7 +177,15 @@ class Terminal:
         os.write(self._master, line.encode() + b"\r")
 
     def ctrl_c(self) -> None:
-        """Press Ctrl+C."""
+        """Press Ctrl+C, once the command waits for something.
+
+        Python's own `input()` misses one that comes in the microseconds between showing the prompt and waiting for a
+        key, which is faster than fingers and slower than a test.
+        """
+        deadline = time.monotonic() + LIMIT
+        while not self._sleeps():
+            assert time.monotonic() < deadline, "the command never waits"
+            os.sched_yield()
         os.write(self._master, b"\x03")
 
     def ctrl_d(self) -> None:
@@ -182,6 +198,11 @@ class Terminal:
         while self._read(deadline):
             pass
         return self.process.wait(LIMIT)
+
+    def _sleeps(self) -> bool:
+        """Whether its main thread is blocked in the kernel."""
+        stat = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
 
     def _read(self, deadline: float) -> bool:
         """Read what is there or comes next; False at the end."""

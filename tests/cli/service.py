@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.loopback import Peer, PeerClosed, realtime_greeting
 
-__all__ = ["PIECE", "cancelled", "interrupted_answer"]
+__all__ = ["PIECE", "cancelled", "hear_the_close", "interrupted_answer", "take_the_words"]
 
 PIECE = "Once upon a time"
 Json = dict[str, Any]
@@ -17,15 +17,20 @@ def interrupted_answer(then: Callable[[Peer], object]) -> Callable[[Peer], None]
     """A script: greet, take the session and the words, send one piece of the answer, and `then`."""
 
     def script(peer: Peer) -> None:
-        realtime_greeting(peer)
-        while True:
-            event = peer.recv_json()
-            peer.send_json(*_answers(event))
-            if event["type"] == "response.create":
-                then(peer)
-                return
+        peer.send_json(*_answers(take_the_words(peer)))
+        then(peer)
 
     return script
+
+
+def take_the_words(peer: Peer) -> Json:
+    """Greet, and answer all but the `response.create`, which is returned."""
+    realtime_greeting(peer)
+    event: Json = peer.recv_json()
+    while event["type"] != "response.create":
+        peer.send_json(*_answers(event))
+        event = peer.recv_json()
+    return event
 
 
 def cancelled(peer: Peer, event_id: str) -> None:

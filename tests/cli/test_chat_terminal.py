@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import signal
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from rtsync.simulator import SimulatorServer
+from rtsync.simulator import BrainFailed, SimulatorServer, Turn
 from tests.cli.command import KEY, Running, Terminal
-from tests.cli.service import PIECE, cancelled, hear_the_close, interrupted_answer
-from tests.cli.test_chat import openai
+from tests.cli.service import PIECE, cancelled, hear_the_close, interrupted_answer, take_the_words
+from tests.cli.test_chat import HONEST, openai
 from tests.loopback import LIMIT, Peer, PeerClosed, ScriptedServer
 
 INTERRUPTED = 130
@@ -71,6 +73,28 @@ def test_the_first_ctrl_c_cancels_the_answer_and_the_second_leaves() -> None:
         assert "Traceback" not in screen.seen
 
 
+def test_ctrl_c_before_the_answer_has_begun_comes_back_to_the_prompt() -> None:
+    asked = threading.Event()
+
+    def hesitate(peer: Peer) -> None:
+        take_the_words(peer)
+        asked.set()
+        cancel = peer.recv_json()
+        assert cancel["type"] == "response.cancel"
+        error = {"type": "invalid_request_error", "code": "response_cancel_not_active", "message": "None is active."}
+        peer.send_json({"type": "error", "event_id": "event_7", "error": {**error, "event_id": cancel["event_id"]}})
+        assert hear_the_close(peer).code == 1000
+
+    with ScriptedServer(hesitate) as server, terminal(server) as screen:
+        screen.read_until("> ")
+        screen.type("hello")
+        assert asked.wait(LIMIT)
+        screen.ctrl_c()
+        assert "cancelled" in screen.read_until("> ")
+        screen.ctrl_d()
+        assert screen.wait() == 0
+
+
 def test_a_second_ctrl_c_leaves_a_service_that_does_not_obey_the_first() -> None:
     asked = threading.Event()
 
@@ -101,6 +125,52 @@ def test_the_conversation_goes_on_after_a_cancelled_answer() -> None:
         assert "You said: “hello”." in screen.read_until("> ")
         screen.ctrl_d()
         assert screen.wait() == 0
+
+
+def test_the_conversation_goes_on_after_an_answer_that_failed() -> None:
+    def fail_once(turn: Turn) -> Iterator[str]:
+        if len(turn.items) == 1:
+            raise BrainFailed("The model is asleep.")
+        yield "Awake."
+
+    with SimulatorServer(pace=False, brain=fail_once) as server, Terminal("chat", **openai(server)) as screen:
+        screen.read_until("> ")
+        screen.type("hello")
+        assert "The model is asleep." in screen.read_until("> ")
+        screen.type("hello")
+        assert "Awake." in screen.read_until("> ")
+        screen.ctrl_d()
+        assert screen.wait() == 0
+
+
+def test_a_models_words_do_not_command_the_terminal() -> None:
+    words = ["a\x1b[2Jb\x9bc\n\td"]
+    with SimulatorServer(pace=False, brain=lambda turn: words) as server, Terminal("chat", **openai(server)) as screen:
+        screen.read_until("> ")
+        screen.type("hello")
+        screen.read_until("a[2Jbc\r\n")
+        screen.read_until("d\r\n> ")
+        screen.ctrl_d()
+        assert screen.wait() == 0
+
+
+def test_with_its_output_in_a_file_the_prompt_stays_on_the_terminal(simulator: SimulatorServer, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.txt"
+    with Terminal("chat", stdout=str(answers), **openai(simulator)) as screen:
+        screen.read_until("> ")
+        screen.type("hello")
+        assert "You said" not in screen.read_until("> ")
+        screen.ctrl_d()
+        assert screen.wait() == 0
+    assert answers.read_text(encoding="utf-8") == f"You said: “hello”. {HONEST}\n"
+
+
+def test_ctrl_c_while_connecting_leaves() -> None:
+    with ScriptedServer(Peer.wait_until_released) as server, terminal(server, "--connect-timeout", "60") as screen:
+        server.wait_for_connections(1)
+        screen.ctrl_c()
+        assert screen.wait() == INTERRUPTED
+        assert "Traceback" not in screen.seen
 
 
 def test_a_line_that_is_lost_ends_it() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 
-from tests.cli.command import Ended, run
+from tests.cli.command import LIMIT, Ended, Running, run
 
 ARROW = re.compile(r"^  ([←→]) (\S+)", re.MULTILINE)
 
@@ -76,3 +77,22 @@ def test_a_terminal_without_arrows_shows_it_all_the_same() -> None:
     ended = run("demo", PYTHONIOENCODING="ascii")
     assert ended.status == 0
     assert "response.done" in ended.out
+
+
+def test_ctrl_c_ends_it() -> None:
+    with Running("demo") as demo:
+        demo.read_until("response.created")
+        ended = demo.signal(signal.SIGINT)
+    assert ended.status == 130
+    assert ended.err.strip() == ""
+    assert ended.seconds < 10
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
+    with Running("demo") as demo:
+        demo.read_until("response.created")
+        assert demo.process.stdout is not None
+        assert demo.process.stderr is not None
+        demo.process.stdout.close()
+        demo.process.wait(LIMIT)
+        assert demo.process.stderr.read() == ""

@@ -11,7 +11,7 @@ import pytest
 
 import rtsync
 from rtsync.cli.outcome import Exit, complain, exit_of
-from tests.cli.command import LIMIT, environment, run
+from tests.cli.command import COMMAND, LIMIT, environment, run
 
 
 def test_it_says_its_version() -> None:
@@ -109,3 +109,18 @@ def test_every_error_has_its_exit_status(error: rtsync.RealtimeError, status: Ex
 def test_a_services_words_cannot_break_the_line_or_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     complain("first\nsecond\x1b[2J\tthird\u2028fourth\x9b")
     assert capsys.readouterr().err == "rtsync: first second [2J third fourth\n"
+
+
+@pytest.mark.parametrize("arguments", [["demo"], ["chat", "--target", "simulator"], ["chat", "--json"], ["--version"]])
+def test_output_that_cannot_be_written_is_one_line(arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [*COMMAND, *arguments],
+            input=b"hello\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=LIMIT,
+            env=environment({"RTSYNC_TARGET": "simulator"}),
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.decode() == "rtsync: the output cannot be written: No space left on device\n"

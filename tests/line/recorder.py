@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import select
 import threading
 import time
@@ -111,6 +112,7 @@ class RecordedLine:
         assert self.line.ending is not None
         assert self.closes == [(self.line.ending.code, self.line.ending.reason)]
         assert self.errors == [self.line.ending.error] * (self.line.ending.error is not None)
+        _assert_travels(self.line.ending.error)
         return self.line.ending
 
     def wait_blocked(self) -> None:
@@ -130,6 +132,16 @@ class RecordedLine:
         while self.line.phase != phase:
             assert time.monotonic() < deadline, f"still in phase {self.line.phase}"
             self.line.finished.wait(0.001)
+
+
+def _assert_travels(error: Exception | None) -> None:
+    """Every failure can go to another process and say the same there."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), getattr(copy, "__dict__", {})) == (
+        type(error),
+        str(error),
+        getattr(error, "__dict__", {}),
+    )
 
 
 def ending_of(url: str, headers: Headers | None = None, **options: Any) -> Ending:

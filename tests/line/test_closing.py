@@ -187,16 +187,26 @@ def test_a_close_that_does_not_wait_still_ends_the_line_in_time(where: str, hear
             assert client.wait_ending().cause is CloseCause.USER
 
 
-@pytest.mark.parametrize("flood", [frame(TEXT, "{}" * 50), frame(PING, "x"), frame(TEXT, "x" * (60 << 20))])
-def test_a_peer_that_sends_on_and_on_does_not_keep_a_closed_line_alive(flood: bytes) -> None:
+@pytest.mark.parametrize(
+    ("first", "flood"),
+    [
+        (b"", frame(TEXT, "{}" * 50) * 50),
+        (b"", frame(PING, "x") * 50),
+        (b"\x82\x7f" + struct.pack("!Q", 1 << 40), b"x" * 4096),  # one frame without end
+    ],
+    ids=["messages", "pings", "a frame"],
+)
+def test_a_peer_that_sends_on_and_on_does_not_keep_a_closed_line_alive(first: bytes, flood: bytes) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
+        peer.send_raw(first)
         while True:
-            peer.send_raw(flood[:65536] if len(flood) > 65536 else flood * 50)
+            peer.send_raw(flood)
 
+    options: dict[str, Any] = {"close_timeout": 0.3, "max_message_size": 1 << 41}
     with (
         ScriptedServer(script) as server,
-        RecordedLine(server.url, close_timeout=0.3, on_open=lambda line: line.close()) as client,
+        RecordedLine(server.url, on_open=lambda line: line.close(), **options) as client,
     ):
         assert client.line.finished.wait(SOON)
         assert client.wait_ending().cause is CloseCause.USER

@@ -14,7 +14,7 @@ from websocket import ABNF
 from rtsync.edges.guard import LineBroken
 from rtsync.vocabulary.errors import CloseCause, SendTimeout, WaitTimeout
 from tests.line.recorder import RecordedLine, serve
-from tests.loopback import BINARY, CLOSE, LIMIT, PING, TEXT, Certificates, Peer, PeerGone, ScriptedServer
+from tests.loopback import BINARY, CLOSE, LIMIT, PING, TEXT, Certificates, Peer, PeerGone, ScriptedServer, frame
 
 SOON = 6.0
 """Seconds within which something bounded by a second or so is over on a busy machine."""
@@ -126,7 +126,7 @@ def test_both_directions_at_once_under_load(tls: Certificates | None) -> None:
 
     def script(peer: Peer) -> None:
         peer.accept()
-        echo = threading.Thread(target=lambda: [peer.send_text(message) for _ in range(count)])
+        echo = threading.Thread(target=peer.send_raw, args=(frame(TEXT, message) * count,))
         echo.start()
         for _ in range(count):
             assert peer.recv_frame() == (TEXT, b"x" * 3000)
@@ -275,7 +275,11 @@ def test_a_control_frame_that_finds_no_room_costs_neither_the_line_nor_a_message
 
 
 def test_send_fails_at_once_when_the_peer_is_gone(tls: Certificates | None) -> None:
-    server, options = serve(lambda peer: peer.accept() and peer.reset(), tls)
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.reset()
+
+    server, options = serve(script, tls)
     with server, RecordedLine(server.url, **options) as client:
         client.wait_until(lambda: client.closes)
         began = time.monotonic()

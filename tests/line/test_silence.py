@@ -13,7 +13,7 @@ from rtsync.vocabulary.errors import CloseCause
 from tests.line.recorder import RecordedLine, serve
 from tests.loopback import CLOSE, LIMIT, PING, TEXT, Certificates, Peer, PeerGone, ScriptedServer, frame
 
-BEAT = 0.3
+BEAT = 0.2
 """Heartbeat of these tests, in seconds."""
 
 
@@ -40,7 +40,7 @@ def test_a_silent_peer_is_pinged_and_then_given_up(tls: Certificates | None) -> 
     assert heard == [(PING, b"")]
 
 
-@pytest.mark.parametrize("cut", [1, 2, 3, 500])
+@pytest.mark.parametrize("cut", [1, 500])
 def test_a_peer_that_stalls_in_the_middle_of_a_frame_is_given_up(cut: int, tls: Certificates | None) -> None:
     def script(peer: Peer) -> None:
         peer.accept()

@@ -13,7 +13,7 @@ from tests.loopback import Certificates
 from tests.loopback.tls_tickets import TicketServer
 
 
-@pytest.mark.parametrize(("what", "connections", "seconds"), [("ticket", 8, 0.8), ("key-update", 3, 0.8)])
+@pytest.mark.parametrize(("what", "connections", "seconds"), [("ticket", 7, 0.7), ("key-update", 2, 0.7)])
 def test_no_line_is_lost_to_tickets_in_the_middle_of_its_traffic(
     certificates: Certificates, what: str, connections: int, seconds: float
 ) -> None:

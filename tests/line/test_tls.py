@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ssl
 import threading
+from typing import Any
 
 import pytest
 import trustme
@@ -141,7 +142,7 @@ def test_an_abort_never_hands_ciphertext_to_the_reader(certificates: Certificate
         while True:
             peer.send_raw(frame(TEXT, message) * 20)
 
-    options = {"tls": certificates.client_context()}
+    options: dict[str, Any] = {"tls": certificates.client_context()}
     with ScriptedServer(script, tls=certificates.server_context()) as server:
         for number in range(50):
             with RecordedLine(server.url, **options) as client:

@@ -34,6 +34,7 @@ FIELDS: dict[str, set[str]] = {
     "response.content_part.done": _IN_A_PART | {"part"},
     "response.output_text.delta": _IN_A_PART | {"delta"},
     "response.output_text.done": _IN_A_PART | {"text"},
+    "response.output_audio.delta": _IN_A_PART | {"delta"},
     "response.output_audio.done": _IN_A_PART,
     "response.output_audio_transcript.delta": _IN_A_PART | {"delta"},
     "response.output_audio_transcript.done": _IN_A_PART | {"transcript"},

@@ -317,7 +317,7 @@ def test_the_server_pings_and_drops_who_does_not_answer() -> None:
         heard = b""
         while chunk := sock.recv(4096):
             heard += chunk
-    assert heard.count(b"\x89\x04") == 2
+    assert heard.count(b"\x89\x04") >= 2
 
 
 def test_a_session_outlives_pings_that_are_answered() -> None:

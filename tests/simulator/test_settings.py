@@ -123,7 +123,7 @@ def test_partial_objects_are_completed() -> None:
     }
     assert shown["input"]["transcription"] == {"model": "whisper-1", "language": None, "prompt": None}
     assert shown["output"]["format"] == {"type": "audio/pcm", "rate": 24000}
-    assert config.bytes_per_ms == 8
+    assert config.input_format.bytes_per_ms == 8
 
 
 def test_the_model_stays_whatever_an_update_says() -> None:
@@ -215,7 +215,7 @@ def test_preview_settings_arrive_and_are_shown_in_preview_words() -> None:
         "model": "ignored",
     }
     config.update(update)
-    assert config.bytes_per_ms == 8
+    assert config.input_format.bytes_per_ms == 8
     shown = session_to_preview(config.shown())
     assert shown["input_audio_transcription"]["model"] == "whisper-1"
     for name in update.keys() - {"input_audio_transcription", "model"}:

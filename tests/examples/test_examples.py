@@ -1,0 +1,195 @@
+"""Every example runs as its docstring says, and with the one line changed that it says to change."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rtsync.simulator import SimulatorServer
+from tests.conftest import PROJECT
+from tests.loopback import Peer, PeerClosed, ScriptedServer, realtime_greeting
+
+EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
+TARGET = "target = rtsync.Simulator()"
+LIMIT = 30.0  # seconds; reached only on failure
+
+every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+those_with_one_line_to_change = pytest.mark.parametrize(
+    "path", [path for path in EXAMPLES if path.stem != "azure_entra"], ids=lambda path: path.stem
+)
+
+
+def run(*command: str | Path, **variables: str) -> str:
+    """Run a program with warnings as errors; its output, once it has ended well and without complaint."""
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **variables}
+    ended = subprocess.run(
+        [sys.executable, "-W", "error::ResourceWarning", *command],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT,
+        env=environment,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+@functools.cache
+def output_of(name: str) -> str:
+    """What an example prints as it stands."""
+    return run(PROJECT / "examples" / f"{name}.py")
+
+
+def test_the_examples_are_there() -> None:
+    assert {path.stem for path in EXAMPLES} >= {"text_input", "blocking", "azure_entra", "streaming_generator"}
+
+
+@every_example
+def test_an_example_is_short_and_says_what_it_needs(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 60
+    said = ast.get_docstring(ast.parse(source)) or ""
+    for word in ("What:", "Needs:", f"Run:   python examples/{path.name}"):
+        assert word in said
+
+
+@every_example
+def test_an_example_runs_without_an_account(path: Path) -> None:
+    assert "scripted brain of the rtsync simulator" in _words(output_of(path.stem))
+
+
+@those_with_one_line_to_change
+@pytest.mark.parametrize("real", ["rtsync.OpenAI()", "rtsync.Azure()"])
+def test_an_example_reaches_a_service_by_changing_one_line(path: Path, real: str, tmp_path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert source.count(TARGET) == 1
+    changed = tmp_path / path.name
+    changed.write_text(source.replace(TARGET, f"target = {real}"), encoding="utf-8")
+    with SimulatorServer(pace=False, api_keys=["k"]) as server:
+        variables = {
+            "rtsync.OpenAI()": {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.openai_url},
+            "rtsync.Azure()": {
+                "AZURE_OPENAI_ENDPOINT": server.azure_endpoint,
+                "AZURE_OPENAI_DEPLOYMENT": "mine",
+                "AZURE_OPENAI_API_KEY": "k",
+            },
+        }[real]
+        assert "scripted brain of the rtsync simulator" in _words(run(changed, **variables))
+
+
+def test_text_input_prints_by_its_handlers() -> None:
+    out = output_of("text_input")
+    assert out.startswith("[gpt-realtime is listening]\n")
+    assert "\n\nThis is the second paragraph." in out
+    assert out.rstrip().endswith("tokens]")
+
+
+def test_blocking_answers_four_times() -> None:
+    out = output_of("blocking")
+    for begin in ("1: You said: “What is a socket?”", "2: You said:", "3: I am the scripted brain", "title: "):
+        assert f"\n{begin}" in f"\n{out}"
+
+
+def test_streaming_generator_yields_server_sent_events() -> None:
+    events = run(PROJECT / "examples" / "streaming_generator.py", "Hello").split("\n\n")
+    assert events[-2:] == ["event: done\ndata: {}", ""]
+    pieces = [json.loads(event.removeprefix("data: "))["delta"] for event in events[:-2]]
+    assert len(pieces) > 3
+    assert "".join(pieces).startswith("You said: “Hello”.")
+
+
+def test_a_reader_who_leaves_early_ends_the_session() -> None:
+    program = """
+import threading
+from streaming_generator import answer, server_sent_events
+events = server_sent_events(answer("Say a couple paragraphs!"))
+print(next(events))
+events.close()
+print([thread.name for thread in threading.enumerate() if thread.name.startswith("rtsync-")])
+"""
+    out = run("-c", program, PYTHONPATH=str(PROJECT / "examples"))
+    assert out.startswith("data: ")
+    assert out.endswith("[]\n")
+
+
+def test_a_stream_that_fails_says_so_in_the_stream() -> None:
+    program = """
+import rtsync, streaming_generator
+streaming_generator.target = rtsync.OpenAI(api_key="k", base_url="http://127.0.0.1:1/v1")
+print("".join(streaming_generator.server_sent_events(streaming_generator.answer("Hello"))))
+"""
+    out = run("-c", program, PYTHONPATH=str(PROJECT / "examples"))
+    assert out.startswith("event: failed\n")
+
+
+# -- Entra ID ----------------------------------------------------------------------------------------------------
+
+SIGNED_IN = """
+import azure_entra
+from azure.core.credentials import AccessToken
+
+class Signed:
+    def get_token(self, *scopes, **options):
+        print("asked for", *scopes)
+        return AccessToken("entra-token", 4102444800)
+
+azure_entra.main(Signed())
+"""
+
+
+@pytest.fixture
+def entra_variables() -> Iterator[dict[str, str]]:
+    """A resource that accepts the token above and nothing else."""
+    with SimulatorServer(pace=False, api_keys=["entra-token"]) as server:
+        yield {
+            "AZURE_OPENAI_ENDPOINT": server.azure_endpoint,
+            "AZURE_OPENAI_DEPLOYMENT": "mine",
+            "PYTHONPATH": str(PROJECT / "examples"),
+        }
+
+
+def test_azure_entra_signs_in_with_the_credentials_token(entra_variables: dict[str, str]) -> None:
+    out = run("-c", SIGNED_IN, **entra_variables)
+    assert "asked for https://cognitiveservices.azure.com/.default\n" in out
+    assert "This is the second paragraph." in out
+    assert out.endswith("[completed]\n")
+    assert "entra-token" not in out
+
+
+def test_azure_entra_sends_the_token_as_a_bearer_to_the_ga_endpoint() -> None:
+    with ScriptedServer(_greet_and_close) as server:
+        variables = {"AZURE_OPENAI_ENDPOINT": server.http_url, "AZURE_OPENAI_DEPLOYMENT": "mine"}
+        subprocess.run(
+            [sys.executable, "-c", SIGNED_IN],
+            capture_output=True,
+            timeout=LIMIT,
+            env={**os.environ, **variables, "PYTHONPATH": str(PROJECT / "examples")},
+        )
+        request = server.wait_for_connections(1)[0].request
+    assert request.path == "/openai/v1/realtime?model=mine"
+    assert request.headers["authorization"] == "Bearer entra-token"
+    assert "api-key" not in request.headers
+
+
+def _greet_and_close(peer: Peer) -> None:
+    realtime_greeting(peer)
+    try:
+        peer.recv_json()
+        peer.close(1000)
+        peer.expect_close(echo=False)
+    except PeerClosed:
+        return
+
+
+def _words(out: str) -> str:
+    """What was printed, with server-sent events put together."""
+    lines = out.splitlines()
+    pieces = [json.loads(line[6:]).get("delta", "") for line in lines if line.startswith("data: ")]
+    return "".join(pieces) or out
