@@ -13,6 +13,8 @@ The rooms, and an order to read them in. Imports point down this list, never up:
 Everything public is named here; ``azure``, ``click``, ``dotenv`` and the simulator are loaded on first use.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from rtsync.edges.environment import target_from_env
 from rtsync.edges.signals import (
     event_received,
@@ -24,6 +26,7 @@ from rtsync.edges.signals import (
     session_closed,
     session_opened,
 )
+from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.state import State
 from rtsync.session import Expectation, RealtimeSession, Response
 from rtsync.threads.delivery import QueueDispatcher
@@ -46,14 +49,31 @@ from rtsync.vocabulary.errors import (
     SessionExpired,
     UsageError,
     WaitTimeout,
+    WebhookRefused,
 )
 from rtsync.vocabulary.events import Event
 from rtsync.vocabulary.targets import Azure, OpenAI, Simulator, Target
 from rtsync.vocabulary.version import VERSION as __version__
 
+if TYPE_CHECKING:
+    from rtsync.pure.webhook import IncomingCall, verify_webhook
+    from rtsync.session.calls import Call
+    from rtsync.session.client_secret import ClientSecret, create_client_secret
+
+# What stands beside a session is loaded when it is first asked for.
+_LATER = {
+    "Call": "rtsync.session.calls",
+    "ClientSecret": "rtsync.session.client_secret",
+    "IncomingCall": "rtsync.pure.webhook",
+    "create_client_secret": "rtsync.session.client_secret",
+    "verify_webhook": "rtsync.pure.webhook",
+}
+
 __all__ = [
     "AuthenticationFailed",
     "Azure",
+    "Call",
+    "ClientSecret",
     "CloseCause",
     "ConfigurationError",
     "ConnectFailed",
@@ -61,6 +81,8 @@ __all__ = [
     "ConnectionLost",
     "Event",
     "Expectation",
+    "IncomingCall",
+    "Item",
     "OpenAI",
     "ProtocolError",
     "QueueDispatcher",
@@ -70,17 +92,22 @@ __all__ = [
     "RedirectRefused",
     "Response",
     "ResponseFailed",
+    "ResponseSummary",
     "SendTimeout",
     "ServerError",
     "SessionClosed",
     "SessionExpired",
     "Simulator",
+    "Snapshot",
     "State",
     "Subscription",
     "Target",
+    "Usage",
     "UsageError",
     "WaitTimeout",
+    "WebhookRefused",
     "__version__",
+    "create_client_secret",
     "event_received",
     "event_sent",
     "handler_failed",
@@ -90,4 +117,14 @@ __all__ = [
     "session_closed",
     "session_opened",
     "target_from_env",
+    "verify_webhook",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'rtsync' has no attribute {name!r}")
+    import importlib
+
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value

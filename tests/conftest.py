@@ -11,11 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.loopback import Certificates, RecordingProxy, ScriptedServer, blackhole, realtime_greeting
 from tests.loopback.peer import Peer, PeerClosed
 
 PROJECT = Path(__file__).resolve().parent.parent
+
+# Properties are checked without a clock: the machine may be busy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 _FOREIGN = ("OPENAI_", "AZURE_", "RTSYNC_", "IDENTITY_", "MSI_")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")

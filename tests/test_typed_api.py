@@ -18,6 +18,7 @@ from rtsync import (
     Subscription,
     Target,
 )
+from rtsync.vocabulary.server_events import ErrorEvent, ResponseDone, SessionUpdated
 
 
 def on_event(session: RealtimeSession, event: Event) -> None:
@@ -29,23 +30,23 @@ def test_a_session_is_typed_from_its_opening_to_its_end() -> None:
         assert_type(session, RealtimeSession)
         assert_type(session.state, State)
         assert_type(session.send({"type": "response.create"}), str)
-        assert_type(session.wait_for("response.done"), Event)
+        assert_type(session.wait_for("response.done"), ResponseDone)
         with session.expect("session.updated") as expected:
             assert_type(session.update(instructions="Be brief."), Event)
-        assert_type(expected.event, Event)
-        with session.events("response.done") as events:
-            assert_type(events, Subscription)
+        assert_type(expected.event, SessionUpdated)
+        with session.events("response.done", "error") as events:
+            assert isinstance(events, Subscription)
 
 
 def test_handlers_keep_their_own_type() -> None:
     session = RealtimeSession(Simulator(), handlers=QueueDispatcher())
 
     @session.on("response.done")
-    def decorated(session: RealtimeSession, event: Event) -> int:
+    def decorated(session: RealtimeSession, event: ResponseDone) -> int:
         return 1
 
-    assert_type(session.on("error", on_event)(session, Event({"type": "error"})), None)
-    assert decorated(session, Event({})) == 1
+    assert_type(session.on("error", on_event)(session, ErrorEvent({"type": "error"})), None)
+    assert decorated(session, ResponseDone({})) == 1
     session.off("response.done", decorated)
 
 

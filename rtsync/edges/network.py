@@ -16,6 +16,7 @@ import ssl
 import string
 import threading
 import time
+import traceback
 import urllib.parse
 from collections.abc import Callable, Sequence
 
@@ -394,6 +395,7 @@ def wrap_tls(
     try:
         secure = chosen.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     except (OSError, ValueError) as error:  # Reset before the first byte, or a name that no certificate can have.
+        _close_half_made(error)
         raise ConnectFailed(f"TLS with {host} failed: {error}", phase="tls") from error
     try:
         _shake_hands(secure, host, deadline, interrupt)
@@ -401,6 +403,14 @@ def wrap_tls(
         secure.close()
         raise
     return secure
+
+
+def _close_half_made(error: Exception) -> None:
+    """Close what ``wrap_socket`` left open: it forgets the descriptor when it finds the connection reset."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        made = frame.f_locals.get("self")
+        if isinstance(made, ssl.SSLSocket):
+            made.close()
 
 
 def _shake_hands(secure: ssl.SSLSocket, host: str, deadline: Deadline, interrupt: Interrupt) -> None:

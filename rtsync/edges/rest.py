@@ -41,7 +41,7 @@ from azure.core.utils import case_insensitive_dict
 from rtsync.edges.credentials import authorization
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.network import Address, Interrupt, Route, open_tcp, wrap_tls
-from rtsync.edges.upgrade import check_headers, connect_through, redact
+from rtsync.edges.upgrade import connect_through, redact
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
@@ -73,10 +73,10 @@ _ANONYMOUS = {"Authorization": "Bearer simulator"}  # The simulator wants a cred
 _CREDENTIALS = ("authorization", "api-key")
 _REQUEST_IDS = ("x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray")
 _HINTS = {
-    401: "check the key or token, and that it belongs to this endpoint",
-    403: "the credential is known but may not do this; on Azure the role is 'Cognitive Services OpenAI User'",
-    404: "check the host and path; a call is known only until it has ended",
-    429: "too many requests or no quota; wait, or raise the quota",
+    401: "Check the key or token, and that it belongs to this endpoint",
+    403: "The credential is known but may not do this; on Azure the role is 'Cognitive Services OpenAI User'",
+    404: "Check the host and path; a call is known only until it has ended",
+    429: "Too many requests or no quota; wait, or raise the quota",
 }
 
 
@@ -212,7 +212,6 @@ class _Authentication(SansIOHTTPPolicy[HttpRequest, Reply]):
         for name in _CREDENTIALS:
             headers.pop(name, None)
         headers.update(authorization(self._target, deadline=self._deadline) or _ANONYMOUS)
-        check_headers(headers)
         if self._deadline.passed:
             raise ConnectTimeout(
                 f"the credential took longer than the timeout of {self._deadline.timeout:g} s", phase="credential"
@@ -377,7 +376,7 @@ class _Incoming(io.RawIOBase):
             ready = self._guard.available or self._guard.fill(self.deadline.at)
         except LineBroken:  # The end: http.client knows whether it comes too early.
             return 0
-        # A peer that sends a byte now and then must not put the deadline off.
+        # A peer that never pauses (100 Continue, over and over) must not put the deadline off.
         if not ready or self.deadline.passed:
             raise TimeoutError
         data = self._guard.take(min(len(buffer), self._guard.available))

@@ -8,7 +8,7 @@ message say what kind of event it can answer, and the oldest one of that kind th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -90,7 +90,11 @@ class Correlation:
 
     def forget(self, record: Sent) -> None:
         """The event did not go out, or nobody wants its answer any more."""
-        self._pending.pop(record.event_id, None)
+        self.withdraw(record.event_id)
+
+    def withdraw(self, event_id: str) -> None:
+        """The same by id, for one whose record never came into anybody's hands (Ctrl+C)."""
+        self._pending.pop(event_id, None)
 
     def in_flight(self) -> tuple[str, ...]:
         """Types of the unanswered events, oldest first."""
@@ -105,7 +109,10 @@ class Correlation:
         subject = subject_of(event, self._mark)
         # The model's own items are announced before they are said, and are the answer to nobody who did not name them.
         exactly = _inner(event, "item").get("status") == "in_progress"
-        return self._take(requests, lambda sent: sent.subject == subject or not (sent.subject or exactly), subject)
+        renamed = not exactly and _may_be_renamed(event)
+        return self._take(
+            requests, lambda sent: sent.subject == subject or renamed or not (sent.subject or exactly), subject
+        )
 
     def begun(self, mark: str) -> None:
         """The response that was asked for with ``mark`` has begun, on a server that does not echo marks."""
@@ -116,7 +123,7 @@ class Correlation:
         event_id = error.get("event_id")
         if isinstance(event_id, str):
             return self._by_id(event_id)
-        if error.get("code") in _NOBODYS or error.get("type") in _NOBODYS_TYPES:
+        if _text(error.get("code")) in _NOBODYS or _text(error.get("type")) in _NOBODYS_TYPES:
             return None
         candidates = _candidates(error)
         found = self._take(candidates, lambda _: True) if candidates else self._oldest()
@@ -158,6 +165,18 @@ def _candidates(error: Mapping[str, Any]) -> tuple[str, ...] | None:
     if isinstance(message, str):
         return next((types for text, types in _BY_MESSAGE.items() if text in message), None)
     return None
+
+
+def _may_be_renamed(event: Mapping[str, Any]) -> bool:
+    """Whether this may be an item that a client created under another id: compatible servers mint their own.
+
+    What voice detection made of speech is not.
+    """
+    if event["type"] not in ("conversation.item.added", "conversation.item.created"):
+        return False
+    content = _inner(event, "item").get("content")
+    first = content[0] if isinstance(content, Sequence) and content else None
+    return not (isinstance(first, Mapping) and first.get("type") == "input_audio")
 
 
 def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from rtsync.pure.dialect_shapes import item_to_ga, item_to_preview, response_to_ga, session_to_ga, settings_to_preview
 
-__all__ = ["Arrival", "Memory", "Preview", "canonical", "from_preview", "to_preview"]
+__all__ = ["PREVIEW_NAMES", "Arrival", "Memory", "Preview", "canonical", "from_preview", "to_preview"]
 
 _MOST_REMEMBERED = 256  # items; a server that never finishes them must not fill the memory
 
@@ -35,6 +35,10 @@ _GA_NAMES = {
     "transcription_session.created": "session.created",
     "transcription_session.updated": "session.updated",
 }
+
+
+PREVIEW_NAMES = frozenset(_GA_NAMES)
+"""Server event types that only the preview knows."""
 
 
 def canonical(event_type: str) -> str:

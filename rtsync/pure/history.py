@@ -26,6 +26,7 @@ __all__ = ["Entry", "History", "Window"]
 
 _MOST_EVENTS = 2048
 _MOST_DELTAS = 512
+_MOST_EVENT_BYTES = 8 << 20
 _MOST_DELTA_BYTES = 1 << 20
 _MOST_NAMES = 256
 _OTHERS = ""
@@ -87,6 +88,12 @@ class Window(msgspec.Struct, eq=False):
         place = _place(entry.event.type, self.seen)
         self.seen[place] = max(entry.sequence, self.seen.get(place, 0))
 
+    def on_timeout(self, types: frozenset[str] | None, newest: int) -> None:
+        """A wait has looked at everything up to number ``newest`` in vain, also at what is dropped later."""
+        for name in types or ("",):
+            place = _place(name, self.seen)
+            self.seen[place] = max(newest, self.seen.get(place, 0))
+
 
 class History:
     """The newest events, in the order of their numbers."""
@@ -95,6 +102,7 @@ class History:
         self.newest = 0
         self._events: deque[Entry] = deque()
         self._deltas: deque[Entry] = deque()
+        self._event_bytes = 0
         self._delta_bytes = 0
         self._dropped: dict[str, int] = {}
 
@@ -110,12 +118,19 @@ class History:
                 self._drop(self._deltas.popleft())
         else:
             self._events.append(entry)
-            if len(self._events) > _MOST_EVENTS:
+            self._event_bytes += size
+            while self._too_many_events():
+                self._event_bytes -= self._events[0].size
                 self._drop(self._events.popleft())
         return entry
 
+    def _too_many_events(self) -> bool:
+        if len(self._events) == 1:  # However large, the newest is kept: somebody may be about to wait for it.
+            return False
+        return len(self._events) > _MOST_EVENTS or self._event_bytes > _MOST_EVENT_BYTES
+
     def _too_many_deltas(self) -> bool:
-        if len(self._deltas) == 1:  # However large, the newest is kept: somebody may be about to wait for it.
+        if len(self._deltas) == 1:
             return False
         return len(self._deltas) > _MOST_DELTAS or self._delta_bytes > _MOST_DELTA_BYTES
 

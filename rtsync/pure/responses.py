@@ -134,11 +134,11 @@ class Record:
 class Ledger:
     """The responses of one connection."""
 
-    def __init__(self, mark: str) -> None:
+    def __init__(self, mark: str, *, echoes: bool = False) -> None:
         self._mark = mark
         self._requested: dict[str, Record] = {}
         self._running: dict[str, Record] = {}
-        self._echoes = False
+        self._echoes = echoes
 
     @property
     def busy(self) -> bool:

@@ -48,7 +48,7 @@ def refused(
     """
     details = error or {}
     error_code = details.get("code")
-    error_code = error_code if isinstance(error_code, str) else (reason.partition(".")[2] or None)
+    error_code = error_code if isinstance(error_code, str) else _code_in(reason)
     kind = _kind(error_code, code)
     said = details.get("message")
     said = said if isinstance(said, str) and said else f"close code {code} {reason}".rstrip()
@@ -62,6 +62,11 @@ def refused(
         request_id=found.get("x-request-id") or found.get("apim-request-id") or found.get("cf-ray"),
         code=error_code,
     )
+
+
+def _code_in(reason: str) -> str | None:
+    """The code in ``<type>.<code>``; the type alone, prose and nothing have none."""
+    return None if " " in reason else reason.partition(".")[2] or None
 
 
 def _kind(error_code: str | None, close_code: int | None) -> type[ConnectFailed]:
@@ -105,7 +110,7 @@ def _cause(cause: CloseCause, code: int | None, reason: str, error_code: object)
         return CloseCause.EXPIRED
     if code == 3000:
         return CloseCause.AUTHENTICATION
-    return CloseCause.RATE_LIMIT if error_code in _QUOTA_CODES else cause
+    return CloseCause.RATE_LIMIT if isinstance(error_code, str) and error_code in _QUOTA_CODES else cause
 
 
 _CLASSES: dict[CloseCause, type[SessionClosed]] = {

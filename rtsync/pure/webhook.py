@@ -10,11 +10,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError, ProtocolError, WebhookRefused
 from rtsync.vocabulary.events import Event, decode
 from rtsync.vocabulary.settings import setting
@@ -116,10 +116,10 @@ def verify_webhook(
     Threads: any; never blocks.
     """
     key = _key(secret)
-    allowed = seconds(tolerance, "tolerance", zero=True) or 0.0
+    _check_tolerance(tolerance)
     raw = _raw(body)
     found = _signing_headers(headers)
-    _check_time(found["webhook-timestamp"], time.time() if now is None else now, allowed)
+    _check_time(found["webhook-timestamp"], time.time() if now is None else now, tolerance)
     _check_signature(found, raw, key)
     return _event(raw)
 
@@ -139,6 +139,12 @@ def _key(secret: str | None) -> bytes:
     if not key:
         raise ConfigurationError(f"{found.named} begins with whsec_ and goes on as no base64 does: copy it again")
     return key
+
+
+def _check_tolerance(tolerance: object) -> None:
+    # Not a timeout: years are fine, for webhooks that were kept.
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
+        raise ConfigurationError(f"tolerance must be a number of seconds, 0 or more, not {tolerance!r}")
 
 
 def _raw(body: object) -> bytes:

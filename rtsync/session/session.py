@@ -15,14 +15,18 @@ import ssl
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar
 
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
 from rtsync.edges.transport import Line, LineOptions
+from rtsync.pure.conversation import Item, Snapshot
+from rtsync.pure.dialect import canonical
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
+from rtsync.session import typed_face
 from rtsync.session.embedding import reach
 from rtsync.session.response import Response
+from rtsync.session.typed_face import typed_as
 from rtsync.threads.delivery import Delivery, delivery_for
 from rtsync.threads.following import Follower, Subscription
 from rtsync.threads.reader import MARK, Core
@@ -39,7 +43,7 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, new_event_id
 from rtsync.vocabulary.names import closest, known_server_types
-from rtsync.vocabulary.targets import Target
+from rtsync.vocabulary.targets import Simulator, Target
 
 __all__ = ["Expectation", "RealtimeSession"]
 
@@ -192,6 +196,7 @@ class RealtimeSession:
         release: Callable[[], None] = lambda: None  # noqa: E731
         try:
             url, headers, release = reach(self.target)
+            core.speak(self.target.dialect, self.target.session_type or "realtime", _echoes_metadata(self.target))
             line = Line(url, headers, options=self._options, on_message=core.on_message)
             core.start(self, line, release)
         except BaseException as error:
@@ -206,6 +211,21 @@ class RealtimeSession:
         core.close_line(timeout=0.0, wait=False)
         core.abort_line("the session could not be opened")
         core.close(Deadline(0.5))
+
+    # -- what it knows -----------------------------------------------------------------------------------------------
+
+    @property
+    def conversation(self) -> Snapshot:
+        """The conversation at this moment, as the service has confirmed it: items in order with what they say,
+        responses, configuration, rate limits, usage. A copy that does not change; audio is not in it.
+
+        Threads: any, also after the session has ended.
+        """
+        return self._core.snapshot()
+
+    def item(self, item_id: str) -> Item | None:
+        """One item of the conversation at this moment, or None where there is none of that id. Threads: any."""
+        return self._core.item(item_id)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -240,6 +260,7 @@ class RealtimeSession:
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
+    @typed_as(typed_face.wait_for)
     def wait_for(
         self,
         type: Wanted,  # noqa: A002 - the wire's own name
@@ -274,6 +295,7 @@ class RealtimeSession:
         self._check_opened()
         return self._core.hub.wait(types, predicate, limit, settled)
 
+    @typed_as(typed_face.expect)
     def expect(
         self,
         type: Wanted,  # noqa: A002
@@ -298,6 +320,7 @@ class RealtimeSession:
         self._check_opened()
         return Expectation(self._core, types, predicate, limit, settled)
 
+    @typed_as(typed_face.events)
     def events(self, *types: str, timeout: float | None = None) -> Subscription:
         """A live iterator over the events that arrive from now on, of ``types`` or all.
 
@@ -313,9 +336,7 @@ class RealtimeSession:
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         self._check_opened()
-        for name in types:
-            _check_type(name)
-        return self._core.subscribe(frozenset(types) or None, limit)
+        return self._core.subscribe(frozenset(map(_checked_type, types)) or None, limit)
 
     def _check_opened(self) -> None:
         if self.state is State.NEW:
@@ -323,10 +344,7 @@ class RealtimeSession:
 
     # -- handlers ----------------------------------------------------------------------------------------------------
 
-    @overload
-    def on(self, type: str, handler: Handler) -> Handler: ...
-    @overload
-    def on(self, type: str) -> Callable[[Handler], Handler]: ...
+    @typed_as(typed_face.on)
     def on(self, type: str, handler: Handler | None = None) -> Any:  # noqa: A002
         """Call ``handler(session, event)`` for every event of ``type``, or of any type for ``"*"``.
 
@@ -352,10 +370,7 @@ class RealtimeSession:
             if getattr(receiver, _ONCE, None) == handler:
                 signal.disconnect(receiver)
 
-    @overload
-    def once(self, type: str, handler: Handler) -> Handler: ...
-    @overload
-    def once(self, type: str) -> Callable[[Handler], Handler]: ...
+    @typed_as(typed_face.once)
     def once(self, type: str, handler: Handler | None = None) -> Any:  # noqa: A002
         """As ``on``, for the next event only."""
         if handler is None:
@@ -379,7 +394,7 @@ class RealtimeSession:
         ``connect`` is weak by default, as blinker users know it: the receiver vanishes with its last other reference.
         """
         if type != Board.ALL:
-            _check_type(type)
+            type = _checked_type(type)  # noqa: A001
         return self._board.signal(type)
 
     # -- sentences ---------------------------------------------------------------------------------------------------
@@ -407,7 +422,8 @@ class RealtimeSession:
 
         Raises and Threads: as of ``update``.
         """
-        event: dict[str, Any] = {"type": "conversation.item.create", "item": dict(item)}
+        named = {"id": "item_" + os.urandom(10).hex(), **item}  # Its answer is told from others' by the id.
+        event: dict[str, Any] = {"type": "conversation.item.create", "item": named}
         if after is not None:
             event["previous_item_id"] = after
         return self._ask(event, timeout)
@@ -608,25 +624,33 @@ def _wanted(
     if where is not None and not callable(where):
         raise UsageError("where must be a callable that takes the event")
     if isinstance(wanted, str):
-        _check_type(wanted)
-        return frozenset({wanted}), where
+        return frozenset({_checked_type(wanted)}), where
     if callable(wanted):
         first = wanted
         return None, first if where is None else lambda event: first(event) and where(event)
-    types = frozenset(wanted)
-    for name in types:
-        _check_type(name)
+    types = frozenset(map(_checked_type, wanted))
     if not types:
         raise UsageError("wait_for() needs at least one event type")
     return types, where
 
 
-def _check_type(name: object) -> None:
-    """A type that is not documented is allowed, for servers ahead of us, but a typing error deserves a word."""
+def _echoes_metadata(target: Target) -> bool:
+    """Whether the endpoint is known to return a response's metadata, as the services do; compatible servers differ."""
+    host = target.url.partition("://")[2].partition("/")[0].partition(":")[0]
+    services = (".openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
+    return isinstance(target, Simulator) or (target.dialect == "ga" and host.endswith(services))
+
+
+def _checked_type(name: object) -> str:
+    """The GA name of an event type, which may be given under its preview name.
+
+    One that is not documented is allowed, for servers ahead of us, but a typing error deserves a word.
+    """
     if not isinstance(name, str):
         raise UsageError(f"an event type is a str, not {type(name).__name__}")
     if name not in known_server_types() and (like := closest(name)):
         warnings.warn(f"no event type {name!r} is documented; did you mean {like!r}?", UserWarning, stacklevel=4)
+    return canonical(name)
 
 
 def _required(value: object, name: str) -> float:

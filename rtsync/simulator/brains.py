@@ -1,18 +1,32 @@
 """What answers: the face of a brain, and the scripted one.
 
-A brain is any callable that takes a ``Turn`` and yields pieces of text and ``FunctionCall`` objects. It runs on a
-thread of its own for each response, may block, and should come back soon after ``turn.cancelled`` is set.
+A brain is any callable that takes a ``Turn`` and yields pieces of text, ``FunctionCall`` and ``McpCall`` objects. It
+runs on a thread of its own for each response, may block, and should come back soon after ``turn.cancelled`` is set.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-__all__ = ["Brain", "BrainFailed", "Cancellation", "CutShort", "FunctionCall", "ScriptedBrain", "Turn"]
+from rtsync.simulator.tool_calls import FunctionCall, McpCall
+
+__all__ = [
+    "Brain",
+    "BrainFailed",
+    "Cancellation",
+    "CutShort",
+    "FunctionCall",
+    "McpCall",
+    "Piece",
+    "ScriptedBrain",
+    "Turn",
+    "last_user_text",
+]
 
 
 class Cancellation:
@@ -71,6 +85,7 @@ class Turn:
         temperature: as set in a preview session; 0.8 otherwise.
         model: model or deployment of the URL.
         metadata: the response's own, or None.
+        parallel_tool_calls: whether several tools may be called in one answer.
         cancelled: set when the answer is no longer wanted.
     """
 
@@ -83,21 +98,17 @@ class Turn:
     temperature: float = 0.8
     model: str = ""
     metadata: Mapping[str, str] | None = None
+    parallel_tool_calls: bool = True
     cancelled: Cancellation = field(default_factory=Cancellation)
 
 
-@dataclass(frozen=True)
-class FunctionCall:
-    """A brain's wish to have a function called. ``arguments`` is JSON text, as on the wire."""
-
-    name: str
-    arguments: str
+Piece = str | FunctionCall | McpCall
 
 
 class Brain(Protocol):
     """Answers one turn."""
 
-    def __call__(self, turn: Turn) -> Iterable[str | FunctionCall]:
+    def __call__(self, turn: Turn) -> Iterable[Piece]:
         """Yield the answer piece by piece.
 
         Raises:
@@ -147,18 +158,23 @@ _LONGEST_QUOTE = 200
 class ScriptedBrain:
     """Deterministic and thoughtless, and it says so: the same turn gets the same answer.
 
-    Asked for paragraphs it gives two; otherwise it quotes the user's words. It calls a function when the choice is
-    ``required`` or names one, or when the user's words contain a function's name, with arguments made from the
-    function's schema; after a function's output it quotes that.
+    Asked for paragraphs it gives two; otherwise it quotes the user's words. It calls a tool, a function or one that an
+    MCP server lists, when the choice is ``required`` or names one, and every tool that the user's words name
+    (``get_weather`` or "get weather"). Arguments are made from the tool's schema and the words; after a tool's output
+    it quotes that.
     """
 
-    def __call__(self, turn: Turn) -> Iterator[str | FunctionCall]:
+    def __call__(self, turn: Turn) -> Iterator[Piece]:
         """Yield the scripted answer."""
-        function = _chosen_function(turn)
-        if function is None:
-            yield _answer(turn)
+        approved = _approved_call(turn)
+        tools = [] if approved is not None else _chosen_tools(turn)[: None if turn.parallel_tool_calls else 1]
+        if approved is not None:
+            yield approved
+        elif tools:
+            said = last_user_text(turn)
+            yield from (tool.called(json.dumps(arguments_for(tool.schema, said))) for tool in tools)
         else:
-            yield FunctionCall(function["name"], json.dumps(_arguments(function, last_user_text(turn))))
+            yield _answer(turn)
 
 
 def last_user_text(turn: Turn) -> str:
@@ -170,9 +186,9 @@ def last_user_text(turn: Turn) -> str:
 
 
 def _answer(turn: Turn) -> str:
-    newest = turn.items[-1] if turn.items else None
-    if newest is not None and newest["type"] == "function_call_output":
-        return f"The function answered: {_quote(newest['output'])}. {_HONESTY}"
+    answered = _tool_answers(turn)
+    if answered:
+        return f"{' '.join(answered)} {_HONESTY}"
     said = last_user_text(turn)
     if "paragraph" in said.lower():
         return _PARAGRAPHS
@@ -186,36 +202,137 @@ def _quote(text: str) -> str:
     return f"“{shown}”"
 
 
-def _chosen_function(turn: Turn) -> Mapping[str, Any] | None:
-    functions = [tool for tool in turn.tools if tool.get("type", "function") == "function"]
-    if not functions or turn.tool_choice == "none":
-        return None
+def _tool_answers(turn: Turn) -> list[str]:
+    """What tools have answered since anybody spoke, oldest first, as sentences."""
+    answers: list[str] = []
+    for item in reversed(turn.items):
+        if item["type"] not in _ANSWERS:
+            break
+        answers.append(_ANSWERS[item["type"]](item))
+    return answers[::-1]
+
+
+def _mcp_answer(call: Mapping[str, Any]) -> str:
+    if call.get("error"):
+        return f"The tool failed: {_quote(str(call['error'].get('message', '')))}."
+    return f"The tool answered: {_quote(call.get('output') or '')}."
+
+
+def _refusal(response: Mapping[str, Any]) -> str:
+    return "I may not call that tool." if not response["approve"] else "I know of no such request."
+
+
+_ANSWERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "function_call_output": lambda item: f"The function answered: {_quote(item['output'])}.",
+    "mcp_call": _mcp_answer,
+    "mcp_approval_response": _refusal,
+}
+
+
+@dataclass(frozen=True)
+class _Tool:
+    """A function of the client's, or a tool that an MCP server lists."""
+
+    name: str
+    schema: Mapping[str, Any]
+    server_label: str | None = None
+
+    def called(self, arguments: str) -> Piece:
+        if self.server_label is None:
+            return FunctionCall(self.name, arguments)
+        return McpCall(self.server_label, self.name, arguments)
+
+    def is_chosen_by(self, choice: Mapping[str, Any]) -> bool:
+        # Azure's preview documents nest the name (protocol 4.8).
+        name = choice.get("name") or choice.get("function", {}).get("name")
+        if choice.get("type") == "mcp":
+            return choice.get("server_label") == self.server_label and name in (None, self.name)
+        return self.server_label is None and name == self.name
+
+    def is_named_in(self, said: str) -> bool:
+        spoken = re.sub(r"[_\-.]+", " ", self.name)
+        return self.name in said or re.search(rf"\b{re.escape(spoken)}\b", said, re.IGNORECASE) is not None
+
+
+def _tools(turn: Turn) -> list[_Tool]:
+    functions = [
+        _Tool(tool["name"], tool.get("parameters") or {})
+        for tool in turn.tools
+        if tool.get("type", "function") == "function"
+    ]
+    labels = {tool["server_label"] for tool in turn.tools if tool.get("type") == "mcp"}
+    listings = [item for item in turn.items if item["type"] == "mcp_list_tools" and item["server_label"] in labels]
+    return functions + [
+        _Tool(tool["name"], tool.get("input_schema") or {}, item["server_label"])
+        for item in listings
+        for tool in item["tools"]
+    ]
+
+
+def _chosen_tools(turn: Turn) -> list[_Tool]:
+    tools = _tools(turn)
+    if turn.tool_choice == "none":
+        return []
     if isinstance(turn.tool_choice, Mapping):
-        return _named(functions, turn.tool_choice)
-    if turn.items and turn.items[-1]["type"] == "function_call_output":
-        return None
+        return [tool for tool in tools if tool.is_chosen_by(turn.tool_choice)][:1]
+    if turn.items and turn.items[-1]["type"] in _ANSWERS:
+        return []
     if turn.tool_choice == "required":
-        return functions[0]
+        return tools[:1]
     said = last_user_text(turn)
-    return next((function for function in functions if function["name"] in said), None)
+    return [tool for tool in tools if tool.is_named_in(said)]
 
 
-def _named(functions: list[Mapping[str, Any]], choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    # Azure's preview documents nest the name (protocol 4.8).
-    name = choice.get("name") or choice.get("function", {}).get("name")
-    return next((function for function in functions if function["name"] == name), None)
+def _approved_call(turn: Turn) -> McpCall | None:
+    """The call that the user has just approved."""
+    newest = turn.items[-1] if turn.items else {}
+    if newest.get("type") != "mcp_approval_response" or not newest["approve"]:
+        return None
+    for item in turn.items:
+        if item["type"] == "mcp_approval_request" and item["id"] == newest["approval_request_id"]:
+            return McpCall(item["server_label"], item["name"], item["arguments"], item["id"])
+    return None
 
 
-def _arguments(function: Mapping[str, Any], said: str) -> dict[str, Any]:
-    schema = function.get("parameters") or {}
+def arguments_for(schema: Mapping[str, Any], said: str) -> dict[str, Any]:
+    """Arguments that fit ``schema``: every required one (every one when none is), from the words where they offer any.
+
+    A choice or a number that was said is taken; a text is what was quoted, what follows the argument's name, a name
+    (a word with a capital inside of the sentence), or all the words.
+    """
     properties = schema.get("properties", {})
     names = schema.get("required", list(properties))
-    return {name: _argument(properties.get(name, {}), said) for name in names}
+    return {name: _argument(name, properties.get(name, {}), said) for name in names}
 
 
-def _argument(schema: Mapping[str, Any], said: str) -> Any:
+def _argument(name: str, schema: Mapping[str, Any], said: str) -> Any:
     if schema.get("enum"):
-        return schema["enum"][0]
-    values: dict[str, Any] = {"integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}, "null": None}
+        spoken = said.lower()
+        return next((value for value in schema["enum"] if str(value).lower() in spoken), schema["enum"][0])
     kind = schema.get("type")
-    return values.get(kind, said) if isinstance(kind, str) else said
+    kind = next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind
+    if kind in _NUMBERS:
+        return _number(schema, said, _NUMBERS[kind])
+    if kind == "object":
+        return arguments_for(schema, said)
+    if kind == "array":
+        return [_argument(name, schema["items"], said)] if schema.get("minItems") and "items" in schema else []
+    plain: dict[Any, Any] = {"boolean": True, "null": None}
+    return plain[kind] if kind in plain else _words_for(name, said)
+
+
+_NUMBERS: dict[Any, Callable[[str], int | float]] = {"integer": lambda text: int(float(text)), "number": float}
+
+
+def _number(schema: Mapping[str, Any], said: str, read: Callable[[str], int | float]) -> int | float:
+    found = re.search(r"-?\d+(?:\.\d+)?", said)
+    return read(found.group() if found else str(schema.get("minimum", 1)))
+
+
+def _words_for(name: str, said: str) -> str:
+    spoken = re.escape(name.replace("_", " "))
+    for pattern in (r"[\"“]([^\"”]+)[\"”]", rf"(?i:\b{spoken}(?: is)?)[ :=]+([\w-]+)", r"(?<=[\w,] )([A-Z][\w-]+)"):
+        found = re.search(pattern, said)
+        if found:
+            return found.group(1)
+    return said

@@ -13,6 +13,7 @@ from typing import Any
 
 from rtsync.simulator.conversation import Conversation, audio_part, new_item, without_audio
 from rtsync.simulator.dialect import Dialect
+from rtsync.simulator.ids import new_id
 from rtsync.simulator.input_audio import (
     Commit,
     Happening,
@@ -22,10 +23,12 @@ from rtsync.simulator.input_audio import (
     SpeechStopped,
     read_chunk,
 )
-from rtsync.simulator.refusals import Refused, error_event
+from rtsync.simulator.mcp import McpOutcome, McpServers
+from rtsync.simulator.refusals import INTERNAL, Refused, error_event
 from rtsync.simulator.responses import ResponseWriter, read_options
 from rtsync.simulator.schema import Nullable, Record, Rule, Text, Whole, unsupported
 from rtsync.simulator.session_config import SessionConfig, wrong_kind
+from rtsync.simulator.tool_calls import McpCall
 from rtsync.simulator.transcription import Recording, failed, transcribed
 from rtsync.simulator.usage import ContextMeter, RateLimits
 
@@ -51,6 +54,10 @@ _GA_TYPES = [
 _PREVIEW_TYPES = ["session.update", "transcription_session.update", *_GA_TYPES[2:3], *_GA_TYPES[4:]]
 _TRANSLATION_ONLY = frozenset({"session.close", "session.input_audio_buffer.append"})
 _TYPES = {Dialect.GA: _GA_TYPES, Dialect.PREVIEW: _PREVIEW_TYPES}
+
+_UNPADDED = frozenset({"response.output_audio.delta", "response.function_call_arguments.delta"})
+
+_WISH = "rtsync-simulator"  # a key of metadata
 
 _HEAD: dict[str, Rule] = {"type": Text(), "event_id": Nullable(Text(512))}
 
@@ -88,11 +95,13 @@ class Answer:
         events: to send, in this order.
         started: responses that now have to be generated.
         recorded: audio that now has to be transcribed.
+        close: code and reason, when the session ends with this answer.
     """
 
     events: list[Event] = field(default_factory=list)
     started: list[ResponseWriter] = field(default_factory=list)
     recorded: list[Recording] = field(default_factory=list)
+    close: tuple[int, str] | None = None
 
     def add(self, other: Answer) -> None:
         """Put ``other`` behind."""
@@ -104,11 +113,15 @@ class Answer:
 class Desk:
     """One session's state and its answers.
 
+    A ``response.create`` with ``metadata`` ``{"rtsync-simulator": "server_error"}`` is answered by the error of an
+    internal failure.
+
     Args:
         config: the session's configuration; says dialect and kind.
         now: monotonic seconds, for the rate limits.
         rate_limits_first: send ``rate_limits.updated`` after ``response.created`` instead of after ``response.done``.
         obfuscation: put the padding field on text deltas, as the service does.
+        mcp: the MCP servers that can be named; the built-in one unless given.
     """
 
     def __init__(
@@ -118,6 +131,7 @@ class Desk:
         now: Callable[[], float],
         rate_limits_first: bool = False,
         obfuscation: bool = True,
+        mcp: McpServers | None = None,
     ) -> None:
         self.config = config
         self.conversation = Conversation()
@@ -126,13 +140,18 @@ class Desk:
         self._obfuscation = obfuscation
         self._input_audio = InputAudio(config.input_format)
         self._heard_from_ms: dict[str, int] = {}  # response: where its first sound fell in the user's audio
+        self._mcp = McpServers() if mcp is None else mcp
+        self._listed: set[str] = set()  # labels of MCP servers
         self._meter = ContextMeter()
         self._limits = RateLimits()
         self._active: dict[str, ResponseWriter] = {}
 
     def greeting(self) -> list[Event]:
-        """``session.created``: the first frame, and the only one until the client speaks."""
-        return [{"type": "session.created", "session": self.config.shown()}]
+        """``session.created``: the first frame, and the only one until the client speaks.
+
+        Unless the session came with MCP servers, from a client secret: then they are listed.
+        """
+        return [{"type": "session.created", "session": self.config.shown()}, *self._list_tools(self._tools())]
 
     def answer(self, event: Any) -> Answer:
         """The answer to one decoded client event. A refusal is an ``error`` event, never an exception."""
@@ -165,10 +184,29 @@ class Desk:
         writer = self._active[response_id]
         return writer.call(name) if writer.has_room(name) else self._cut_short(writer)
 
+    def begin_mcp_call(self, response_id: str, call: McpCall) -> list[Event]:
+        """The model begins to call a tool of an MCP server."""
+        writer = self._active[response_id]
+        if not writer.has_room(call.name):
+            return self._cut_short(writer)
+        return writer.mcp_call(call.server_label, call.name, call.approval_request_id)
+
+    def run_mcp_call(self, response_id: str) -> list[Event]:
+        """The arguments are written; the server is asked now."""
+        return self._active[response_id].mcp_running()
+
+    def end_mcp_call(self, response_id: str, outcome: McpOutcome) -> list[Event]:
+        """The server has answered."""
+        return self._active[response_id].mcp_done(outcome.output, outcome.error)
+
+    def ask_approval(self, response_id: str, call: McpCall) -> list[Event]:
+        """The model asks the user to approve a call."""
+        return self._active[response_id].mcp_approval(call.server_label, call.name, call.arguments)
+
     def call_arguments(self, response_id: str, delta: str) -> list[Event]:
         """The model writes on at the arguments of its call."""
         writer = self._active[response_id]
-        return writer.arguments(delta) if writer.has_room(delta) else self._cut_short(writer)
+        return self._padded(writer.arguments(delta)) if writer.has_room(delta) else self._cut_short(writer)
 
     def end_call(self, response_id: str) -> list[Event]:
         """The call is written."""
@@ -209,7 +247,7 @@ class Desk:
     def _padded(self, events: list[Event]) -> list[Event]:
         if self._obfuscation:
             for event in events:
-                if event["type"].endswith(".delta") and event["type"] != "response.output_audio.delta":
+                if event["type"].endswith(".delta") and event["type"] not in _UNPADDED:
                     event["obfuscation"] = secrets.token_urlsafe(12)[: 1 + secrets.randbelow(16)]
         return events
 
@@ -260,7 +298,30 @@ class Desk:
     def _update(self, event: Event) -> list[Event]:
         self.config.update(event["session"])
         self._input_audio.change_format(self.config.input_format)
-        return [{"type": "session.updated", "session": self.config.shown()}]
+        return [{"type": "session.updated", "session": self.config.shown()}, *self._list_tools(self._tools())]
+
+    def _tools(self) -> list[Event]:
+        return [] if self.config.kind == "transcription" else list(self.config["tools"])
+
+    def _list_tools(self, tools: list[Event]) -> list[Event]:
+        """List the MCP servers among ``tools`` that were not listed before (protocol 3.5, MCP call)."""
+        events: list[Event] = []
+        for tool in tools:
+            if tool.get("type") == "mcp" and tool["server_label"] not in self._listed:
+                self._listed.add(tool["server_label"])
+                events += self._list_server(tool)
+        return events
+
+    def _list_server(self, tool: Event) -> list[Event]:
+        item: Event = {"id": new_id("item"), "type": "mcp_list_tools", "server_label": tool["server_label"]}
+        item["tools"] = []
+        self.conversation.append(item)
+        added, _ = self._announce(item)
+        found = self._mcp.listing(tool)
+        item["tools"] = found or []
+        _, done = self._announce(item)
+        steps = ("in_progress", "failed" if found is None else "completed")
+        return [added, *({"type": f"mcp_list_tools.{step}", "item_id": item["id"]} for step in steps), done]
 
     def _append_audio(self, event: Event) -> Answer:
         answer = Answer()
@@ -352,9 +413,13 @@ class Desk:
     def _create_response(self, event: Event) -> Answer:
         if self.config.kind == "transcription":
             raise Refused("invalid_value", "Responses cannot be created in a transcription session.", param="type")
+        _fail_on_request(event.get("response"))
         options = read_options(event.get("response"), self.config, self.conversation)
         if not options.out_of_band:
             self._check_idle()
+        listed = [] if options.out_of_band else self._list_tools(options.tools)
+        if listed:  # The listings belong to the context.
+            options = read_options(event.get("response"), self.config, self.conversation)
         inputs, cached = self._meter.measure(options.instructions, options.tools, options.items)
         conversation = None if options.out_of_band else self.conversation
         writer = ResponseWriter(options, conversation, inputs=inputs, cached=cached)
@@ -362,7 +427,7 @@ class Desk:
         if not options.out_of_band:
             self._input_audio.stop_awaiting()
         first = [self._rate_limits()] if self._rate_limits_first else []
-        return Answer([*writer.created(), *first], started=[writer])
+        return Answer([*listed, *writer.created(), *first], started=[writer])
 
     def _check_idle(self) -> None:
         active = self._default_response()
@@ -382,6 +447,13 @@ class Desk:
         if writer is None:
             raise Refused("response_cancel_not_active", "Cancellation failed: no active response found")
         return self._finish(writer, "cancelled", {"type": "cancelled", "reason": "client_cancelled"})
+
+
+def _fail_on_request(options: Any) -> None:
+    """An internal failure, for clients that want to see one: nothing else of theirs provokes it."""
+    metadata = options.get("metadata") if isinstance(options, dict) else None
+    if isinstance(metadata, dict) and metadata.get(_WISH) == "server_error":
+        raise Refused(None, INTERNAL, kind="server_error")
 
 
 def _about(kind: str, happening: Happening) -> Event:

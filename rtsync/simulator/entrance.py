@@ -13,20 +13,23 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from rtsync.simulator.dialect import Dialect
+from rtsync.simulator.ledger import Ledger, Terms
 
 __all__ = ["Admission", "Entrance", "Request", "TurnedAway", "is_handshake", "is_realtime_path", "read_request"]
 
 _OPENAI_GA = "/v1/realtime"
 _AZURE_GA = "/openai/v1/realtime"
 _AZURE_PREVIEW = "/openai/realtime"
-_PATHS = (_OPENAI_GA, _AZURE_GA, _AZURE_PREVIEW)
+_TRANSLATIONS = "/v1/realtime/translations"
+_PATHS = (_OPENAI_GA, _AZURE_GA, _AZURE_PREVIEW, _TRANSLATIONS)
+_EPHEMERAL = "ek_"
 _KEY_PROTOCOL = "openai-insecure-api-key."
 _HANDSHAKE_KEY_LENGTH = 16
 _NAMED_LIKE_REALTIME = re.compile("realtime")
 
 
 def is_realtime_path(path: str) -> bool:
-    """Whether a WebSocket for a conversation or a transcription may be opened at ``path``."""
+    """Whether a WebSocket for a session may be opened at ``path``."""
     return path in _PATHS
 
 
@@ -72,12 +75,14 @@ def read_request(target: str, headers: Mapping[str, str]) -> Request:
 
 @dataclass(frozen=True)
 class Admission:
-    """What session the request gets."""
+    """What session the request gets; ``terms`` are what a client secret or an accepted call has settled."""
 
     dialect: Dialect
     kind: str
     model: str
     azure: bool
+    terms: Terms | None = None
+    call_id: str | None = None
 
 
 class TurnedAway(Exception):
@@ -115,6 +120,11 @@ class TurnedAway(Exception):
     def close_reason(self) -> str:
         """``<error.type>.<error.code>``, or the type alone when the code is null."""
         return "invalid_request_error" + (f".{self.code}" if self.code else "")
+
+    def envelope(self) -> dict[str, Any]:
+        """The JSON body of an HTTP response, OpenAI's way."""
+        error = {"message": self._message, "type": "invalid_request_error", "param": None, "code": self.code}
+        return {"error": error}
 
     def event(self) -> dict[str, Any]:
         """The first and only event, OpenAI's way."""
@@ -182,6 +192,7 @@ class Entrance:
         refuse_like: ``auto`` (by path), ``openai`` or ``azure``.
         api_keys: accepted credentials; None accepts every one that is not empty.
         models: served models and deployments; None serves every one.
+        ledger: the client secrets and calls that there are.
     """
 
     def __init__(
@@ -191,11 +202,13 @@ class Entrance:
         refuse_like: str = "auto",
         api_keys: Collection[str] | None = None,
         models: Collection[str] | None = None,
+        ledger: Ledger,
     ) -> None:
         self._dialect = dialect
         self._refuse_like = refuse_like
         self._api_keys = None if api_keys is None else frozenset(api_keys)
         self._models = None if models is None else frozenset(models)
+        self._ledger = ledger
 
     def admit(self, request: Request) -> Admission:
         """The session for this request.
@@ -203,21 +216,38 @@ class Entrance:
         Raises:
             TurnedAway: the credential, the path's rules or the model say no.
         """
-        azure = request.path != _OPENAI_GA
+        azure = _is_azure(request.path)
         try:
-            self._check_credential(request)
+            terms = self._check_credential(request)
             dialect = self._choose_dialect(request)
-            return self._choose_session(request, dialect, azure=azure)
+            return self._choose_session(request, dialect, terms, azure=azure)
         except TurnedAway as refusal:
             refusal.azure = azure if self._refuse_like == "auto" else self._refuse_like == "azure"
             raise
 
-    def _check_credential(self, request: Request) -> None:
+    def check_key(self, request: Request) -> None:
+        """Whether the request carries a key, ephemeral ones excepted.
+
+        Raises:
+            TurnedAway: it does not; its ``azure`` says in which envelope.
+        """
+        try:
+            if self._check_credential(request) is not None:
+                raise _wrong_key(_EPHEMERAL)
+        except TurnedAway as refusal:
+            refusal.azure = _is_azure(request.path) if self._refuse_like == "auto" else self._refuse_like == "azure"
+            raise
+
+    def _check_credential(self, request: Request) -> Terms | None:
+        """The terms of a client secret; None for every other key."""
         key = _credential(request)
         if not key:
             raise _no_credential()
-        if self._api_keys is not None and key not in self._api_keys:
+        if key.startswith(_EPHEMERAL) and (secret := self._ledger.secret(key)) is not None:
+            return secret.terms
+        if key.startswith(_EPHEMERAL) or (self._api_keys is not None and key not in self._api_keys):
             raise _wrong_key(key)
+        return None
 
     def _choose_dialect(self, request: Request) -> Dialect:
         if self._dialect != "auto":
@@ -232,15 +262,27 @@ class Entrance:
             raise _beta_disabled()
         return Dialect.GA
 
-    def _choose_session(self, request: Request, dialect: Dialect, *, azure: bool) -> Admission:
-        if request.query.get("intent") == "transcription":
-            return Admission(dialect, "transcription", "", azure)
-        model = request.query.get("model") or request.query.get("deployment") or ""
-        if model:
-            self._check_model(model)
-        elif not request.query.get("call_id"):
+    def _choose_session(self, request: Request, dialect: Dialect, terms: Terms | None, *, azure: bool) -> Admission:
+        kind = _kind(request, terms)
+        if terms is not None and terms.kind != kind:
+            raise _wrong_secret(terms.kind)
+        if kind == "transcription":
+            return Admission(dialect, kind, "", azure, terms)
+        call_id = request.query.get("call_id") if kind == "realtime" else None
+        if call_id:
+            return self._beside_call(call_id, dialect, azure=azure)
+        model = request.query.get("model") or request.query.get("deployment") or ("" if terms is None else terms.model)
+        if not model:
             raise _missing_model()
-        return Admission(dialect, "realtime", model or _MODEL_OF_A_CALL, azure)
+        self._check_model(model)
+        return Admission(dialect, kind, model, azure, terms)
+
+    def _beside_call(self, call_id: str, dialect: Dialect, *, azure: bool) -> Admission:
+        call = self._ledger.call(call_id)
+        if call.over:
+            raise _no_call(call_id)
+        model = _MODEL_OF_A_CALL if call.terms is None else call.terms.model
+        return Admission(dialect, "realtime", model, azure, call.terms, call_id)
 
     def _check_model(self, model: str) -> None:
         if self._models is None or model in self._models:
@@ -253,6 +295,28 @@ class Entrance:
 
 # A sideband connection names no model; the call was accepted with one.
 _MODEL_OF_A_CALL = "gpt-realtime"
+
+
+def _is_azure(path: str) -> bool:
+    return path.startswith("/openai/")
+
+
+def _kind(request: Request, terms: Terms | None) -> str:
+    intent = request.query.get("intent")
+    if request.path == _TRANSLATIONS:
+        if intent is not None:
+            raise _bad_request("invalid_intent", "A translation session takes no intent.")
+        return "translation"
+    promised = terms is not None and terms.kind == "transcription" and "model" not in request.query
+    return "transcription" if intent == "transcription" or promised else "realtime"
+
+
+def _wrong_secret(kind: str) -> TurnedAway:
+    return _bad_request("invalid_session_type", f"This client secret is for a {kind} session.")
+
+
+def _no_call(call_id: str) -> TurnedAway:
+    return _bad_request("call_id_not_found", f"No call with id '{call_id}' is in progress.")
 
 
 def _missing_model() -> TurnedAway:

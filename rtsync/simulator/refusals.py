@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Refused", "error_event"]
+__all__ = ["INTERNAL", "Refused", "error_event"]
+
+INTERNAL = "The server had an error while processing your request. Sorry about that!"
+"""What the service says when the fault is its own."""
 
 
 class Refused(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,7 @@ class ResponseOptions:
     instructions: str
     tools: list[dict[str, Any]]
     tool_choice: Any
+    parallel_tool_calls: bool
     max_output_tokens: int | str
     temperature: float
     output_audio: dict[str, Any]
@@ -64,6 +65,7 @@ def read_options(value: Any, config: SessionConfig, conversation: Conversation) 
         instructions=_either(own, config, "instructions"),
         tools=_either(own, config, "tools"),
         tool_choice=_either(own, config, "tool_choice"),
+        parallel_tool_calls=_either(own, config, "parallel_tool_calls") is not False,
         max_output_tokens=_either(own, config, "max_output_tokens"),
         temperature=_either(own, config, "temperature"),
         output_audio=copy.deepcopy(audio),
@@ -79,7 +81,7 @@ def _preview_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _either(own: Mapping[str, Any], config: SessionConfig, name: str) -> Any:
-    return copy.deepcopy(own[name] if name in own else config[name])
+    return copy.deepcopy(own[name] if name in own else config.get(name))
 
 
 def _read_input(given: Any, config: SessionConfig, conversation: Conversation) -> list[dict[str, Any]]:
@@ -195,7 +197,36 @@ class ResponseWriter:
         assert self._open is not None
         self._open.text.append(delta)
         self._text_tokens += tokens(delta)
+        if self._writing("mcp_call"):
+            return [{"type": "response.mcp_call_arguments.delta", **self._item_place(), "delta": delta}]
         return [{"type": "response.function_call_arguments.delta", **self._call_place(), "delta": delta}]
+
+    def mcp_call(self, server_label: str, name: str, approval_request_id: str | None) -> list[Event]:
+        """A call of an MCP server's tool begins."""
+        events = self._complete()
+        self._text_tokens += tokens(name)
+        place = {"type": "mcp_call", "server_label": server_label, "name": name, "arguments": ""}
+        return events + self._begin(
+            {**place, "approval_request_id": approval_request_id, "output": None, "error": None}
+        )
+
+    def mcp_running(self) -> list[Event]:
+        """Its arguments are written; the server is called."""
+        assert self._open is not None
+        return [*self._mcp_arguments_done(), self._mcp_step("in_progress")]
+
+    def mcp_done(self, output: str | None, error: Mapping[str, Any] | None) -> list[Event]:
+        """The server has answered."""
+        assert self._open is not None
+        self._open.item |= {"output": output, "error": None if error is None else dict(error)}
+        return [self._mcp_step("completed" if error is None else "failed"), *self._complete()]
+
+    def mcp_approval(self, server_label: str, name: str, arguments: str) -> list[Event]:
+        """Ask the user to approve a call, instead of calling."""
+        events = self._complete()
+        self._text_tokens += tokens(name) + tokens(arguments)
+        request = {"type": "mcp_approval_request", "server_label": server_label, "name": name, "arguments": arguments}
+        return [*events, *self._begin(request), *self._complete()]
 
     def call_done(self) -> list[Event]:
         """The open call is complete."""
@@ -227,7 +258,9 @@ class ResponseWriter:
         return [*events, part]
 
     def _begin(self, fields: dict[str, Any]) -> list[Event]:
-        item = {"id": new_id("item"), "type": fields["type"], "status": "in_progress", **fields}
+        # Items of MCP carry no status (protocol 3.5).
+        status = {} if fields["type"].startswith("mcp_") else {"status": "in_progress"}
+        item = {"id": new_id("item"), "type": fields["type"], **status, **fields}
         self._open = _OpenItem(item, index=len(self._output))
         self._output.append(item)
         if self._conversation is not None:
@@ -250,11 +283,34 @@ class ResponseWriter:
             return []
         text = "".join(self._open.text)
         item = self._open.item
-        item["status"] = item_status
-        events = self._close_call(item, text) if item["type"] == "function_call" else self._close_message(item, text)
+        if "status" in item:
+            item["status"] = item_status
+        events = self._closing[item["type"]](item, text)
         events += [*self._about_conversation("done"), self._about_item("response.output_item.done")]
         self._open = None
         return events
+
+    @property
+    def _closing(self) -> dict[str, Callable[[dict[str, Any], str], list[Event]]]:
+        return {
+            "message": self._close_message,
+            "function_call": self._close_call,
+            "mcp_call": lambda item, text: [] if item["arguments"] else self._mcp_arguments_done(),
+            "mcp_approval_request": lambda item, text: [],
+        }
+
+    def _mcp_arguments_done(self) -> list[Event]:
+        assert self._open is not None
+        text = self._open.item["arguments"] = "".join(self._open.text)
+        return [{"type": "response.mcp_call_arguments.done", **self._item_place(), "arguments": text}]
+
+    def _mcp_step(self, step: str) -> Event:
+        assert self._open is not None
+        return {
+            "type": f"response.mcp_call.{step}",
+            "item_id": self._open.item["id"],
+            "output_index": self._open.index,
+        }
 
     def _close_call(self, item: dict[str, Any], text: str) -> list[Event]:
         item["arguments"] = text

@@ -22,7 +22,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,10 +42,14 @@ from rtsync.simulator.entrance import (
     read_request,
 )
 from rtsync.simulator.ids import new_id
+from rtsync.simulator.ledger import Ledger
 from rtsync.simulator.line import GuardedSocket, Line
-from rtsync.simulator.session import SimulatedSession
+from rtsync.simulator.mcp import McpServer, McpServers
+from rtsync.simulator.rest import Rest, is_rest_path
+from rtsync.simulator.session import HeldSession, SimulatedSession
 from rtsync.simulator.session_config import SessionConfig
 from rtsync.simulator.transcription import Transcriber, measure
+from rtsync.simulator.translation import TranslationConfig, TranslationDesk
 from rtsync.vocabulary.events import encode
 
 __all__ = ["SimulatorServer"]
@@ -59,6 +63,7 @@ _STOP_SECONDS = 2.5
 _LINGER_SECONDS = 1.0
 _MINUTES = {False: 60, True: 30}  # the service's maximum session, Azure or not (protocol 6.1)
 _REGION = "local"
+_LARGEST_BODY = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class _Options:
 
     brain: Brain
     transcriber: Transcriber
+    mcp: McpServers
     pace: bool
     max_session_seconds: float | None
     rate_limits_first: bool
@@ -122,7 +128,12 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 256
 
     def __init__(
-        self, address: tuple[str, int], entrance: Entrance, options: _Options, context: ssl.SSLContext | None
+        self,
+        address: tuple[str, int],
+        entrance: Entrance,
+        ledger: Ledger,
+        options: _Options,
+        context: ssl.SSLContext | None,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.entrance = entrance
@@ -130,6 +141,8 @@ class _Listener(ThreadingHTTPServer):
         self._context = context
         self._registering = threading.Lock()  # the set of connections, and whether new ones are still taken
         self._connections: set[_Connection] = set()
+        self.rest = Rest(ledger)
+        self.ledger = ledger
         self._stopping = False
         self._wake_reader, self._wake_writer = socket.socketpair()
         super().__init__(address, BaseHTTPRequestHandler)  # never used as such: see process_request
@@ -220,7 +233,7 @@ def _join(connections: list[_Connection], until: float) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One HTTP request: an upgrade to a session, ``GET /health``, or 404."""
+    """One HTTP request: an upgrade to a session, a REST request, ``GET /health``, or 404."""
 
     protocol_version = "HTTP/1.1"
     server_version = "rtsync-simulator"
@@ -252,10 +265,40 @@ class _Handler(BaseHTTPRequestHandler):
         message = f"Invalid URL ({self.command} {self.path.partition('?')[0]})"
         self._answer(HTTPStatus.NOT_FOUND, _error(message, "invalid_request_error", "unknown_url"))
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _answer_unknown  # noqa: N815
+    def do_POST(self) -> None:
+        """Answer a REST request."""
+        headers = _joined(self.headers.items())
+        request = read_request(self.path, headers)
+        if not is_rest_path(request.path):
+            self._answer_unknown()
+            return
+        try:
+            self.server.entrance.check_key(request)
+        except TurnedAway as refusal:
+            self._answer(HTTPStatus.UNAUTHORIZED, refusal.body() if refusal.azure else refusal.envelope())
+            return
+        body = self._body(headers)
+        if body is not None:
+            answer = self.server.rest.answer(request.path, body)
+            self._answer(answer.status, answer.body)
+
+    def _body(self, headers: dict[str, str]) -> bytes | None:
+        """The request's body; None when it was refused."""
+        length = headers.get("content-length", "0" if "transfer-encoding" not in headers else "")
+        if not length.isdecimal():
+            error = _error("Send a Content-Length.", "invalid_request_error", None)
+            self._answer(HTTPStatus.LENGTH_REQUIRED, error)
+        elif int(length) > _LARGEST_BODY:
+            error = _error("The body is too large.", "invalid_request_error", None)
+            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error)
+        else:
+            return self.rfile.read(int(length))
+        return None
+
+    do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _answer_unknown  # noqa: N815
 
     def _answer(self, status: HTTPStatus | int, body: Any, headers: dict[str, str] | None = None) -> None:
-        data = encode(body)
+        data = b"" if body is None else encode(body)
         self.close_connection = True  # a request body, if there is one, is not read
         self.send_response(status)
         for name, value in (headers or {}).items():
@@ -296,25 +339,27 @@ class _Handler(BaseHTTPRequestHandler):
         guarded.linger(_LINGER_SECONDS)
 
     def _hold_session(self, headers: dict[str, str], admission: Admission) -> None:
-        options = self.server.options
         guarded, line = self._open_line(headers)
-        desk = Desk(
-            _configuration(admission, options),
-            now=time.monotonic,
-            rate_limits_first=options.rate_limits_first,
-            obfuscation=options.obfuscation,
-        )
-        session = SimulatedSession(
-            line,
-            desk,
-            options.brain,
-            transcriber=options.transcriber,
-            pace=options.pace,
-            max_session_seconds=options.max_session_seconds,
-            documented_minutes=_MINUTES[admission.azure],
-        )
-        session.run()
+        session = _session(line, admission, self.server.options)
+        if admission.call_id is None:
+            session.run()
+        else:
+            self._run_beside(admission.call_id, line, session)
         guarded.linger(_LINGER_SECONDS)
+
+    def _run_beside(self, call_id: str, line: Line, session: HeldSession) -> None:
+        """Hold a session until it ends or the call does."""
+
+        def hang_up() -> None:
+            line.close(1000, "The call has ended.", timeout=_ASK_SECONDS)
+
+        if self.server.ledger.join(call_id, hang_up):
+            try:
+                session.run()
+            finally:
+                self.server.ledger.leave(call_id, hang_up)
+        else:  # It ended while the session was being opened.
+            hang_up()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer a request that cannot be read with the error envelope instead of a page."""
@@ -326,15 +371,53 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing here: what is worth saying is logged where it happens, and a request line may hold a key."""
 
 
-def _configuration(admission: Admission, options: _Options) -> SessionConfig:
-    seconds = options.max_session_seconds or _MINUTES[admission.azure] * 60
-    return SessionConfig(
+def _session(line: Line, admission: Admission, options: _Options) -> HeldSession:
+    minutes = _MINUTES[admission.azure]
+    expires_at = int(time.time() + (options.max_session_seconds or minutes * 60))
+    if admission.kind == "translation":
+        return HeldSession(
+            line,
+            TranslationDesk(_translation(admission, expires_at)),
+            max_session_seconds=options.max_session_seconds,
+            documented_minutes=minutes,
+        )
+    desk = Desk(
+        _configuration(admission, options, expires_at),
+        now=time.monotonic,
+        rate_limits_first=options.rate_limits_first,
+        obfuscation=options.obfuscation,
+        mcp=options.mcp,
+    )
+    return SimulatedSession(
+        line,
+        desk,
+        options.brain,
+        transcriber=options.transcriber,
+        mcp=options.mcp,
+        pace=options.pace,
+        max_session_seconds=options.max_session_seconds,
+        documented_minutes=minutes,
+    )
+
+
+def _translation(admission: Admission, expires_at: int) -> TranslationConfig:
+    config = TranslationConfig(admission.model, expires_at)
+    if admission.terms is not None:
+        config.adopt(admission.terms.values)
+    return config
+
+
+def _configuration(admission: Admission, options: _Options, expires_at: int) -> SessionConfig:
+    config = SessionConfig(
         admission.dialect,
         admission.kind,
         model=admission.model,
-        expires_at=int(time.time() + seconds),
+        expires_at=expires_at,
         strict_type=options.strict_session_type,
     )
+    if admission.terms is not None:
+        config.adopt(admission.terms.values)
+    return config
 
 
 def _joined(items: list[tuple[str, str]]) -> dict[str, str]:
@@ -363,6 +446,7 @@ class SimulatorServer:
         transcriber: ``transcriber(pcm, sample_rate) -> str`` gives the words of the user's audio (16-bit little-endian
             mono), for transcripts and for the brain; the built-in one measures the audio and says that it does not
             listen. It runs on a thread of its own; what it raises becomes the event of a failed transcription.
+        mcp_servers: servers that sessions can name in ``tools``, beside the built-in ``simulator``.
         pace: spread deltas over time like a model's speech (40 tokens a second); False sends them at once.
         dialect: ``auto`` chooses by path: ``/openai/realtime`` is preview, ``/v1/realtime`` and
             ``/openai/v1/realtime`` are GA (protocol 6.5).
@@ -388,6 +472,7 @@ class SimulatorServer:
         tls: bool | ssl.SSLContext = False,
         brain: Brain | None = None,
         transcriber: Transcriber | None = None,
+        mcp_servers: Iterable[McpServer] = (),
         pace: bool = True,
         dialect: Literal["auto", "ga", "preview"] = "auto",
         api_keys: Collection[str] | None = None,
@@ -403,10 +488,14 @@ class SimulatorServer:
     ) -> None:
         self._address = (host, port)
         self._tls = tls
-        self._entrance = Entrance(dialect=dialect, refuse_like=refuse_like, api_keys=api_keys, models=models)
+        self._ledger = Ledger(time.time, threading.Lock())
+        self._entrance = Entrance(
+            dialect=dialect, refuse_like=refuse_like, api_keys=api_keys, models=models, ledger=self._ledger
+        )
         self._options = _Options(
             brain=ScriptedBrain() if brain is None else brain,
             transcriber=measure if transcriber is None else transcriber,
+            mcp=McpServers(mcp_servers),
             pace=pace,
             max_session_seconds=max_session_seconds,
             rate_limits_first=rate_limits_first,
@@ -432,7 +521,9 @@ class SimulatorServer:
         with self._changing:
             if self._listener is None:
                 try:
-                    self._listener = _Listener(self._address, self._entrance, self._options, self._tls_context())
+                    self._listener = _Listener(
+                        self._address, self._entrance, self._ledger, self._options, self._tls_context()
+                    )
                 except BaseException:
                     self._remove_directory()
                     raise

@@ -24,19 +24,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, FunctionCall, Turn
+from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, Piece, Turn
 from rtsync.simulator.desk import Answer, Desk, Event, binary_frame, broken_json
 from rtsync.simulator.dialect import to_wire
 from rtsync.simulator.hearing import Hearing
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.line import Line
-from rtsync.simulator.refusals import Refused, error_event
+from rtsync.simulator.mcp import McpServers, is_approved, needs_approval
+from rtsync.simulator.refusals import INTERNAL, Refused, error_event
 from rtsync.simulator.responses import ResponseWriter
+from rtsync.simulator.tool_calls import FunctionCall, McpCall
 from rtsync.simulator.transcription import Recording, Transcriber
+from rtsync.simulator.translation import TranslationDesk
 from rtsync.simulator.usage import pieces
 from rtsync.vocabulary.events import encode
 
-__all__ = ["Pace", "SimulatedSession"]
+__all__ = ["HeldSession", "Pace", "SimulatedSession"]
 
 _Step = Callable[[], list[Event]]
 
@@ -46,7 +49,6 @@ _numbers = itertools.count(1)
 _TOKENS_PER_SECOND = 40.0
 _JOIN_SECONDS = 1.0
 _EXPIRED = "Your session hit the maximum duration of {minutes} minutes."
-_INTERNAL = "The server had an error while processing your request. Sorry about that!"
 
 
 class Pace:
@@ -80,15 +82,12 @@ class _Running:
     thread: threading.Thread
 
 
-class SimulatedSession:
-    """Runs one session over one line.
+class HeldSession:
+    """Holds one session over one line: client events in, the desk's answers out. Enough for a translation.
 
     Args:
         line: the accepted WebSocket.
         desk: the state of the session.
-        brain: what answers.
-        transcriber: what turns the user's audio into words, for transcripts and for the brain.
-        pace: whether deltas are spread over time.
         max_session_seconds: after this the session expires; None: never.
         documented_minutes: the duration that the message of expiry names, as the real service does.
     """
@@ -96,23 +95,16 @@ class SimulatedSession:
     def __init__(
         self,
         line: Line,
-        desk: Desk,
-        brain: Brain,
+        desk: Desk | TranslationDesk,
         *,
-        transcriber: Transcriber,
-        pace: bool,
         max_session_seconds: float | None,
         documented_minutes: int,
     ) -> None:
         self._line = line
-        self._desk = desk
-        self._brain = brain
-        self._hearing = Hearing(transcriber)
-        self._tokens_per_second = _TOKENS_PER_SECOND if pace else 0.0
+        self._held = desk
         self._max_session_seconds = max_session_seconds
         self._expired = _EXPIRED.format(minutes=documented_minutes)
         self._turn = threading.Lock()  # the desk, and the order of what is sent
-        self._running: list[_Running] = []  # used by the reading thread only
 
     def run(self) -> None:
         """Hold the session until the line ends.
@@ -122,7 +114,7 @@ class SimulatedSession:
         if self._max_session_seconds is not None:
             self._line.expire_at(time.monotonic() + self._max_session_seconds, self._expire)
         with self._turn:
-            self._send(self._desk.greeting())
+            self._send(self._held.greeting())
         try:
             self._line.run(self._receive)
         finally:
@@ -135,14 +127,17 @@ class SimulatedSession:
                 answer = self._answer(message)
             except Exception:
                 log.exception("the simulator failed on a client event")
-                answer = Answer([error_event(Refused(None, _INTERNAL, kind="server_error"))])
+                answer = Answer([error_event(Refused(None, INTERNAL, kind="server_error"))])
             self._send(answer.events)
-        self._stop_ended()
-        for recording in answer.recorded:
-            self._start("transcription", self._transcribe, recording)
-        for writer in answer.started:
-            if self._desk.is_active(writer.id):  # A later turn in the same audio may have interrupted it.
-                self._start("response", self._generate, writer)
+        self._follow(answer)
+        if answer.close is not None:
+            self._line.close(*answer.close)
+
+    def _follow(self, answer: Answer) -> None:
+        """Start what an answer starts."""
+
+    def _end_threads(self) -> None:
+        """End what was started."""
 
     def _answer(self, message: str | bytes) -> Answer:
         if isinstance(message, bytes | bytearray):
@@ -151,12 +146,12 @@ class SimulatedSession:
             event = json.loads(message)
         except (ValueError, RecursionError) as error:
             return Answer([broken_json(str(error))])
-        return self._desk.answer(event)
+        return self._held.answer(event)
 
     def _send(self, events: list[Event]) -> None:
         """Stamp, translate and send, in order. Under ``_turn``."""
         for event in events:
-            wire = to_wire(self._desk.config.dialect, {"event_id": new_id("event"), **event})
+            wire = to_wire(self._held.config.dialect, {"event_id": new_id("event"), **event})
             if wire is not None:
                 self._line.send(encode({"type": wire["type"], **wire}).decode())
 
@@ -164,6 +159,49 @@ class SimulatedSession:
         with self._turn:
             self._send([error_event(Refused("session_expired", self._expired))])
         self._line.close(1001, self._expired)
+
+
+class SimulatedSession(HeldSession):
+    """Runs one conversation or transcription over one line.
+
+    Args:
+        line: the accepted WebSocket.
+        desk: the state of the session.
+        brain: what answers.
+        transcriber: what turns the user's audio into words, for transcripts and for the brain.
+        mcp: the MCP servers whose tools can be called.
+        pace: whether deltas are spread over time.
+        max_session_seconds: after this the session expires; None: never.
+        documented_minutes: the duration that the message of expiry names, as the real service does.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        desk: Desk,
+        brain: Brain,
+        *,
+        transcriber: Transcriber,
+        mcp: McpServers,
+        pace: bool,
+        max_session_seconds: float | None,
+        documented_minutes: int,
+    ) -> None:
+        super().__init__(line, desk, max_session_seconds=max_session_seconds, documented_minutes=documented_minutes)
+        self._desk = desk
+        self._brain = brain
+        self._hearing = Hearing(transcriber)
+        self._mcp = mcp
+        self._tokens_per_second = _TOKENS_PER_SECOND if pace else 0.0
+        self._running: list[_Running] = []  # used by the reading thread only
+
+    def _follow(self, answer: Answer) -> None:
+        self._stop_ended()
+        for recording in answer.recorded:
+            self._start("transcription", self._transcribe, recording)
+        for writer in answer.started:
+            if self._desk.is_active(writer.id):  # A later turn in the same audio may have interrupted it.
+                self._start("response", self._generate, writer)
 
     def _start(self, kind: str, work: Callable[[Any, Cancellation], None], subject: ResponseWriter | Recording) -> None:
         cancelled = Cancellation()
@@ -215,7 +253,7 @@ class SimulatedSession:
         except Exception:
             if not cancelled():
                 log.exception("the brain failed")
-            error = {"type": "server_error", "code": None, "message": _INTERNAL}
+            error = {"type": "server_error", "code": None, "message": INTERNAL}
             ending = functools.partial(self._desk.end, writer.id, error)
         self._do(cancelled, writer.id, ending)
 
@@ -223,7 +261,7 @@ class SimulatedSession:
         """Send what the brain says, until it ends or nobody wants it; the step that ends the response."""
         pace = Pace(self._tokens_per_second)
         for piece in self._brain(self._turn_for(writer, cancelled)):
-            if not self._say(writer.id, piece, pace, cancelled):
+            if not all(self._paced(writer.id, step, pace, cancelled) for step in self._steps(writer, piece)):
                 break
         return functools.partial(self._desk.end, writer.id)
 
@@ -235,6 +273,7 @@ class SimulatedSession:
             tools=tuple(options.tools),
             tool_choice=options.tool_choice,
             modality=options.modality,
+            parallel_tool_calls=options.parallel_tool_calls,
             max_output_tokens=options.max_output_tokens,
             temperature=options.temperature,
             model=self._desk.config.model,
@@ -242,19 +281,31 @@ class SimulatedSession:
             cancelled=cancelled,
         )
 
-    def _say(self, response_id: str, piece: str | FunctionCall, pace: Pace, cancelled: Cancellation) -> bool:
-        """Send one piece of the brain's, token by token; False when the response has ended meanwhile."""
-        return all(self._paced(response_id, step, pace, cancelled) for step in self._steps(response_id, piece))
+    def _steps(self, writer: ResponseWriter, piece: Piece) -> Iterator[_Step]:
+        """One piece of the brain's, token by token."""
+        if isinstance(piece, FunctionCall):
+            return self._function_call(writer.id, piece)
+        if isinstance(piece, McpCall):
+            return self._mcp_call(writer, piece)
+        return (functools.partial(self._desk.say, writer.id, token) for token in pieces(piece))
 
-    def _steps(self, response_id: str, piece: str | FunctionCall) -> Iterator[_Step]:
-        if isinstance(piece, str):
-            for token in pieces(piece):
-                yield functools.partial(self._desk.say, response_id, token)
-            return
-        yield functools.partial(self._desk.begin_call, response_id, piece.name)
-        for token in pieces(piece.arguments):
+    def _function_call(self, response_id: str, call: FunctionCall) -> Iterator[_Step]:
+        yield functools.partial(self._desk.begin_call, response_id, call.name)
+        for token in pieces(call.arguments):
             yield functools.partial(self._desk.call_arguments, response_id, token)
         yield functools.partial(self._desk.end_call, response_id)
+
+    def _mcp_call(self, writer: ResponseWriter, call: McpCall) -> Iterator[_Step]:
+        approved = is_approved(writer.options.items, call.approval_request_id)
+        if not approved and needs_approval(writer.options.tools, call.server_label, call.name):
+            yield functools.partial(self._desk.ask_approval, writer.id, call)
+            return
+        yield functools.partial(self._desk.begin_mcp_call, writer.id, call)
+        for token in pieces(call.arguments):
+            yield functools.partial(self._desk.call_arguments, writer.id, token)
+        yield functools.partial(self._desk.run_mcp_call, writer.id)
+        outcome = self._mcp.call(call.server_label, call.name, call.arguments)
+        yield functools.partial(self._desk.end_mcp_call, writer.id, outcome)
 
     def _paced(self, response_id: str, step: _Step, pace: Pace, cancelled: Cancellation) -> bool:
         pace.wait(cancelled)

@@ -91,6 +91,10 @@ class SessionConfig:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
+    def get(self, name: str) -> Any:
+        """A field that is only there once it was set; None before."""
+        return self._values.get(name)
+
     @property
     def model(self) -> str:
         """The model or deployment of this session."""
@@ -111,10 +115,18 @@ class SessionConfig:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise Refused("cannot_update_voice", message, param=path)
 
-    def update(self, fields: Any) -> None:
-        """Apply the ``session`` of an update: all of it, or nothing and ``Refused``."""
-        self._check_kind(fields)
-        session_rule(self.dialect, self.kind)(fields, "session")
+    def adopt(self, values: Mapping[str, Any]) -> None:
+        """Begin with what another session was set to, by a client secret or by accepting a call; both of one kind."""
+        kept = ("id", "expires_at", "model")
+        self._values |= {name: copy.deepcopy(value) for name, value in values.items() if name not in kept}
+
+    def update(self, fields: Any, path: str = "session") -> None:
+        """Apply the ``session`` of an update: all of it, or nothing and ``Refused``.
+
+        ``path`` is where the fields stand in what the client sent, for the refusal.
+        """
+        self._check_kind(fields, path)
+        session_rule(self.dialect, self.kind)(fields, path)
         ga = dict(fields) if self.dialect is Dialect.GA else options_to_ga(fields)
         self._check_reasoning(ga)
         self._check_new_voice(ga)
@@ -125,13 +137,13 @@ class SessionConfig:
         _complete(merged, self.kind)
         self._values = merged
 
-    def _check_kind(self, fields: Any) -> None:
+    def _check_kind(self, fields: Any, path: str) -> None:
         if self.dialect is Dialect.PREVIEW or not isinstance(fields, dict):
             return
         named = fields.get("type")
         if named is None and self._strict_type:
-            message = "Missing required parameter: 'session.type'."
-            raise Refused("missing_required_parameter", message, param="session.type")
+            at = f"{path}.type".lstrip(".")
+            raise Refused("missing_required_parameter", f"Missing required parameter: '{at}'.", param=at)
         if named in ("realtime", "transcription") and named != self.kind:
             raise wrong_kind(named, self.kind)
 

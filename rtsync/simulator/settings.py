@@ -21,7 +21,7 @@ from rtsync.simulator.schema import (
     Whole,
 )
 
-__all__ = ["METADATA", "response_rule", "session_rule"]
+__all__ = ["METADATA", "TRANSLATION", "response_rule", "session_rule"]
 
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
 _INCLUDE = Nullable(ListOf(Choice("item.input_audio_transcription.logprobs")))
@@ -200,6 +200,18 @@ _PREVIEW_SESSION = Record(
     }
 )
 _PREVIEW_TRANSCRIPTION = Record(dict(_PREVIEW_INPUT))
+
+TRANSLATION: Rule = Record(
+    {
+        "audio": Record(
+            {
+                "input": Record({"transcription": Nullable(_TRANSCRIPTION), "noise_reduction": Nullable(_NOISE)}),
+                "output": Record({"language": Text()}),
+            }
+        )
+    }
+)
+"""What the ``session`` of an update may hold in a translation session (protocol 4.10)."""
 
 _SESSIONS: dict[tuple[Dialect, str], Rule] = {
     (Dialect.GA, "realtime"): _GA_SESSION,

@@ -37,11 +37,11 @@ class SpeechDetector:
     def is_speech(self, frame: array[int], *, threshold: float, speaking: bool) -> bool:
         """Whether ``frame``, 20 ms of samples, is speech.
 
-        ``threshold`` is the session's, 0 to 1: at 0.5 speech has to be 12 dB above the noise and -50 dBFS loud, at 1
-        it is 20 dB and -35 dBFS. ``speaking``: speech has begun and goes on more easily.
+        ``threshold`` is the session's, 0 to 1: at 0.5 speech has to be 9 dB above the noise and -50 dBFS loud, at 1
+        it is 14 dB and -35 dBFS. ``speaking``: speech has begun and goes on more easily.
         """
         level = rms(frame)
-        needed = max(_decibels(4 + 16 * threshold) * self._floor, _decibels(30 * threshold - 65) * FULL_SCALE)
+        needed = max(_decibels(4 + 10 * threshold) * self._floor, _decibels(30 * threshold - 65) * FULL_SCALE)
         loud = level > needed * (_HYSTERESIS if speaking else 1.0)
         learning = self._heard < _LEARNING_FRAMES
         self._heard += 1

@@ -36,7 +36,7 @@ _FORMANTS = {
 }
 _GAINS = (1.0, 0.5, 0.2)
 _DAMPING = 90.0  # Hz, the bandwidth of the formants
-_PEAK = 9000
+_PEAK = 14000
 _PITCHES = {
     "alloy": 130, "ash": 105, "ballad": 115, "coral": 190, "echo": 100,
     "sage": 175, "shimmer": 205, "verse": 120, "marin": 185, "cedar": 95,

@@ -32,7 +32,9 @@ from rtsync.edges.latch import Bell, Latch
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
+from rtsync.pure.conversation import Conversation, Item, Snapshot
 from rtsync.pure.correlation import Correlation, Sent
+from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
 from rtsync.pure.responses import Ledger, Record
 from rtsync.pure.state import State, Trigger, after
 from rtsync.threads import process
@@ -52,7 +54,7 @@ from rtsync.vocabulary.errors import (
     UsageError,
     WaitTimeout,
 )
-from rtsync.vocabulary.events import Event, decode, encode
+from rtsync.vocabulary.events import Event, decode_object, encode
 
 __all__ = ["MARK", "Core"]
 
@@ -86,6 +88,11 @@ class Core:
         self._marks = 0
         self._correlation = Correlation(MARK)
         self._ledger = Ledger(MARK)
+        self._conversation = Conversation()
+        self._typed: Callable[..., Event] = Event
+        self._kind = "realtime"
+        self._translator: Preview | None = None
+        self._speaks_preview = False
         self._followers: dict[Record, Follower] = {}
         self._turn_queue: deque[Follower] = deque()
         self._requests: set[Request] = set()
@@ -120,8 +127,24 @@ class Core:
             self._state = after(before, trigger)
             return before
 
+    def speak(self, dialect: str, kind: str, echoes: bool) -> None:
+        """Say what is known of the endpoint before it is reached.
+
+        Args:
+            dialect: ``"preview"`` for one that is to be translated.
+            kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
+            echoes: whether it surely returns the metadata of a response, by which ours are told from others'.
+        """
+        self._kind = kind
+        self._speaks_preview = dialect == "preview"
+        self._translator = Preview(kind) if self._speaks_preview else None
+        self._ledger = Ledger(MARK, echoes=echoes)
+
     def start(self, session: Any, line: Line, release: Callable[[], None]) -> None:
         """Start the reader thread on ``line``; ``release`` is called when it has ended."""
+        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+
+        self._typed = typed
         self.process = os.getpid()
         self._session = weakref.ref(session)
         self._release = release
@@ -228,11 +251,24 @@ class Core:
             UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
         """
         try:
-            event = decode(message)
+            data = decode_object(message)
         except ProtocolError as error:
             self._refuse(error)
-        else:
-            self._take(event, len(message))
+            return
+        if self._translator is None and data.get("type") not in PREVIEW_NAMES:
+            self._take(self._typed(data), len(message))
+            return
+        size = len(message)
+        for arrival in self._translated(data):
+            self._take(self._typed(arrival.event, arrival.wire_type), size)
+            size = 0  # Counted once.
+
+    def _translated(self, data: dict[str, Any]) -> list[Arrival]:
+        """The events in GA terms that ``data`` stands for. Some servers on a GA path speak the preview's names too."""
+        if self._translator is None:
+            self._translator = Preview(self._kind)
+            self._speaks_preview = False
+        return self._translator.incoming(data)
 
     def _take(self, event: Event, size: int) -> None:
         sequence = self.hub.newest + 1
@@ -264,6 +300,7 @@ class Core:
                 self._last_error = self._details(event)
                 return self._correlation.blamed(self._last_error), None
             self._last_error = None
+            self._conversation.apply(event)
             sent, record = self._correlation.answered(event), self._ledger.apply(event)
             if sent is None and record is not None and record.mark is not None and event.type in _BEGINNINGS:
                 self._correlation.begun(record.mark)
@@ -446,17 +483,17 @@ class Core:
         """Hand ``event``, which has its id, to the kernel. Answers and errors go to ``owner``."""
         self.check_open()
         try:
-            data = encode(event)
+            data = encode(self._for_the_wire(event))
         except (TypeError, ValueError, RecursionError) as error:
             raise UsageError(f"the event {event['type']!r} cannot be written as JSON: {error}") from error
-        with self._books:
-            sent = self._correlation.sent(event, owner)
-        try:
+        try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
+            with self._books:
+                self._correlation.sent(event, owner)
             assert self._line is not None
             self._line.send(data, timeout=timeout)
         except BaseException as error:
             with self._books:
-                self._correlation.forget(sent)
+                self._correlation.withdraw(event["event_id"])
             if isinstance(error, LineBroken):
                 raise self._verdict(error) from error
             raise
@@ -464,6 +501,16 @@ class Core:
             signals.event_sent.emit(
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
             )
+
+    def _for_the_wire(self, event: dict[str, Any]) -> dict[str, Any]:
+        """``event`` in the dialect of the endpoint; what that does not know is said once."""
+        if self._translator is None or not self._speaks_preview:
+            return event
+        with self._books:  # It remembers what it has said.
+            translated, notes = self._translator.outgoing(event)
+        for note in notes:
+            logger.warning("%s", note)
+        return translated
 
     def _verdict(self, broken: LineBroken) -> RealtimeError:
         """Why the line ended, as the reader knows it, or will in a moment."""
@@ -515,9 +562,7 @@ class Core:
 
     def subscribe(self, types: frozenset[str] | None, timeout: float | None) -> Subscription:
         """A live iterator over events of ``types``, or of all."""
-        subscription = Subscription(
-            types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe
-        )
+        subscription = Subscription(types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe)
         with self._books:
             ended = self.error
             if ended is None:
@@ -533,6 +578,16 @@ class Core:
                 self._subscriptions.remove(subscription)
 
     # -- responses ----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The conversation as it is now."""
+        with self._books:
+            return self._conversation.snapshot()
+
+    def item(self, item_id: str) -> Item | None:
+        """One item of the conversation as it is now."""
+        with self._books:
+            return self._conversation.item(item_id)
 
     @property
     def active(self) -> Record | None:

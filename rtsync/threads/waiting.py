@@ -85,7 +85,7 @@ class Waiter:
     def describe(self) -> str:
         """What it waits for, for a message."""
         if self.types is None:
-            return "an event that matches"
+            return "event that matches"
         names = " or ".join(repr(name) for name in sorted(self.types))
         return names if self.where is None else f"{names} that matches"
 
@@ -285,6 +285,7 @@ class Hub:
                 " handlers",
                 arrived=arrived,
             )
+        waiter.window.on_timeout(waiter.types, self._history.newest)
         came = ", ".join(arrived[-8:]) or "nothing"
         busy = f"; the handler {stuck}" if stuck else ""
         return WaitTimeout(
@@ -295,8 +296,8 @@ class Hub:
 
 def _overrun(waiter: Waiter) -> UsageError:
     return UsageError(
-        f"so many events have arrived since this thread's last send that {waiter.describe()} may have been among those"
-        " no longer kept; wait sooner after sending, or use expect() or events()"
+        f"so many events have arrived since this thread's last send that the {waiter.describe()} may have been among"
+        " those no longer kept; wait sooner after sending, or use expect() or events()"
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from rtsync.vocabulary.errors import ProtocolError
 
-__all__ = ["Event", "Fields", "Items", "decode", "encode", "new_event_id"]
+__all__ = ["Event", "Fields", "Items", "decode", "decode_object", "encode", "new_event_id"]
 
 _decode = msgspec.json.Decoder().decode
 
@@ -122,10 +122,10 @@ class Event(Fields):
         object.__setattr__(self, "wire_type", kind if wire_type is None else wire_type)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Event, (self._data, self.wire_type)
+        return type(self), (self._data, self.wire_type)
 
     def _label(self) -> str:
-        return f"Event[{self.type}]"
+        return f"Event[{self.type[:_LONGEST_SHOWN]}]"
 
 
 class Items(Sequence[Any]):
@@ -232,7 +232,12 @@ def _listed(names: Mapping[str, Any]) -> str:
 
 
 def decode(message: bytes) -> Event:
-    """The event in one text message.
+    """The event in one text message. Raises as ``decode_object``."""
+    return Event(decode_object(message))
+
+
+def decode_object(message: bytes) -> dict[str, Any]:
+    """The JSON object in one text message.
 
     Raises:
         UnicodeDecodeError: the message is not UTF-8; the WebSocket protocol wants close code 1007.
@@ -246,7 +251,7 @@ def decode(message: bytes) -> Event:
         raise ProtocolError(
             f"the server sent JSON that is not an object ({type(data).__name__}, {len(message)} bytes); ignored"
         )
-    return Event(data)
+    return data
 
 
 def _decode_leniently(message: bytes) -> Any:

@@ -6,7 +6,6 @@ the overloads are written by a program and held to it by a test.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +17,13 @@ FACE = Path(__file__).parents[2] / "rtsync" / "session" / "typed_face.pyi"
 
 HEAD = '''"""What type checkers know of the methods that take an event type. Written by ``tests/events/face_writer.py``.
 
-A type may be given under its GA or its preview name. The last overload of each method is for types that are not known
-when the program is checked, and for several at once.
+A type may be given under its GA or its preview name. The last overloads of each method are for types that are not known
+when the program is checked, for several at once, and for handlers that take the event by keyword, as blinker gives it.
 """
+
+# One overload a line reads better than one argument a line.
+# fmt: off
+# ruff: noqa: E501
 
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, overload
@@ -29,22 +32,26 @@ from rtsync.session.session import Expectation, RealtimeSession, Wanted
 from rtsync.threads.following import Subscription
 from rtsync.vocabulary.events import Event
 from rtsync.vocabulary.server_events import (
-    {classes},
+{classes}
 )
 
 __all__ = ["events", "expect", "on", "once", "typed_as", "wait_for"]
 
 E = TypeVar("E", bound=Event)
 E_co = TypeVar("E_co", bound=Event, covariant=True)
-E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 Overloads = TypeVar("Overloads", bound=Callable[..., Any])
 
+S: TypeAlias = RealtimeSession
 Handler: TypeAlias = Callable[[RealtimeSession, E], R]
 Where: TypeAlias = Callable[[E], object] | None
 
 class _Decorator(Protocol[E]):
     def __call__(self, handler: Handler[E, R], /) -> Handler[E, R]: ...
+
+class _ByKeyword(Protocol[R_co]):
+    def __call__(self, session: RealtimeSession, /, *, event: Event) -> R_co: ...
 
 class _Expectation(Expectation, Generic[E_co]):
     @property
@@ -69,7 +76,18 @@ SIGNATURES: dict[str, list[tuple[str, str]]] = {
     "expect": [(f"*, {WAIT}", "_Expectation[{event}]")],
     "events": [("/, *, timeout: float | None = None", "_Subscription[{event}]")],
 }
-GENERAL = {"wait_for": "type: Wanted", "expect": "type: Wanted", "events": "*types: str"}
+ANY_HANDLER = [
+    ("type: str, handler: Handler[Event, R]", "Handler[Any, R]"),
+    ("type: str, handler: _ByKeyword[R]", "_ByKeyword[R]"),
+    ("type: str", "_Decorator[Any]"),
+]
+GENERAL = {
+    "on": ANY_HANDLER,
+    "once": ANY_HANDLER,
+    "wait_for": [(f"type: Wanted, *, {WAIT}".format(event="Event"), "Event")],
+    "expect": [(f"type: Wanted, *, {WAIT}".format(event="Event"), "_Expectation[Event]")],
+    "events": [("*types: str, timeout: float | None = None", "_Subscription[Event]")],
+}
 
 
 def names_of(event_type: str) -> list[str]:
@@ -82,27 +100,22 @@ def overloads(method: str) -> Iterator[str]:
     for event_type, described in SERVER_EVENTS.items():
         known = ", ".join(f'"{name}"' for name in names_of(event_type))
         for rest, returned in SIGNATURES[method]:
-            yield _overload(method, f"type: Literal[{known}]", rest, returned, described.__name__)
-    for rest, returned in SIGNATURES[method]:
-        first = GENERAL.get(method, "type: str")
-        yield _overload(method, first, rest.removeprefix("/, *, " if "*" in first[:1] else ""), returned, "Event")
+            parameters = f"type: Literal[{known}]", rest.format(event=described.__name__)
+            yield _overload(method, returned.format(event=described.__name__), *parameters)
+    for general, returned in GENERAL[method]:
+        yield _overload(method, returned, general)
 
 
-def _overload(method: str, first: str, rest: str, returned: str, event: str) -> str:
-    parameters = ", ".join(part for part in ("self: RealtimeSession", first, rest.format(event=event)) if part)
-    return f"@overload\ndef {method}({parameters}) -> {returned.format(event=event)}: ..."
+def _overload(method: str, returned: str, *parameters: str) -> str:
+    listed = ", ".join(part for part in ("self: S", *parameters) if part)
+    return f"@overload\ndef {method}({listed}) -> {returned}: ..."
 
 
 def face() -> str:
-    """The stub, before `ruff format` has laid it out."""
-    classes = ", ".join(sorted(described.__name__ for described in SERVER_EVENTS.values()))
-    parts = [HEAD.replace("{classes}", classes), *(text for method in SIGNATURES for text in overloads(method))]
+    """The text of the stub."""
+    classes = "\n".join(f"    {name}," for name in sorted(described.__name__ for described in SERVER_EVENTS.values()))
+    parts = [HEAD.replace("{classes}", classes), *("\n" + "\n".join(overloads(method)) for method in SIGNATURES)]
     return "\n".join(parts) + "\n"
-
-
-def is_current() -> bool:
-    """Whether the stub says what this program would write, however it is laid out."""
-    return ast.dump(ast.parse(FACE.read_text(encoding="utf-8"))) == ast.dump(ast.parse(face()))
 
 
 if __name__ == "__main__":

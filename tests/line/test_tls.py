@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import select
+import socket
 import ssl
 import threading
 from typing import Any
@@ -11,7 +14,9 @@ import pytest
 import trustme
 
 from rtsync.edges.guard import GuardedSocket, LineBroken
+from rtsync.edges.network import Interrupt, wrap_tls
 from rtsync.edges.transport import Line
+from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import CloseCause, ConnectFailed, ConnectTimeout
 from tests.line.recorder import RecordedLine, ending_of, failure_of
 from tests.loopback import LIMIT, TEXT, Certificates, Peer, ScriptedServer, frame
@@ -113,6 +118,24 @@ def test_a_server_that_resets_before_the_handshake_is_a_failed_connect() -> None
             failure = failure_of(f"wss://{server.authority}/")
             assert type(failure) is ConnectFailed, failure
             assert failure.phase in ("tcp", "tls")
+
+
+def test_a_connection_that_is_reset_before_tls_begins_gives_its_descriptor_back() -> None:
+    """`ssl` forgets it there; kept in the traceback of the failure it would live as long as that."""
+    with ScriptedServer(Peer.reset) as server:
+        raw = socket.create_connection(("127.0.0.1", server.port))
+        descriptor = raw.fileno()
+        reset = select.poll()
+        reset.register(raw, 0)  # Nothing but hang-ups and errors.
+        assert reset.poll(LIMIT * 1000)
+        interrupt = Interrupt()
+        interrupt.arm()
+        with pytest.raises(ConnectFailed) as failure:
+            wrap_tls(raw, "127.0.0.1", None, Deadline(LIMIT), interrupt)
+        interrupt.close()
+        assert failure.value.phase == "tls"
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
 
 def test_a_handshake_that_nobody_answers_is_given_up_at_the_deadline() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtsync.pure.state import TABLE, State, Trigger, after
 from rtsync.vocabulary.errors import UsageError
+
+# On a busy machine an example may take long; that says nothing about the code.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NEW, CONNECTING, OPEN = State.NEW, State.CONNECTING, State.OPEN
 RECONNECTING, CLOSING, CLOSED = State.RECONNECTING, State.CLOSING, State.CLOSED
@@ -55,6 +58,7 @@ def test_opening_twice_at_once_says_who_is_at_it() -> None:
         after(CONNECTING, Trigger.OPEN)
 
 
+@UNHURRIED
 @given(st.lists(st.sampled_from(Trigger), max_size=30))
 def test_nothing_leads_out_of_closed_and_close_then_ended_always_leads_there(triggers: list[Trigger]) -> None:
     state, closed = NEW, False

@@ -1,4 +1,4 @@
-"""What the end of a line means, by plain calls."""
+"""What the end of a line means: close codes, refusals and quotas become exceptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rtsync import (
+from rtsync.pure.verdict import closed, refused
+from rtsync.vocabulary.errors import (
     AuthenticationFailed,
     CloseCause,
     ConnectFailed,
@@ -15,79 +16,187 @@ from rtsync import (
     SessionClosed,
     SessionExpired,
 )
-from rtsync.pure.verdict import closed, refused
+
+KIND = "invalid_request_error"
+
+
+def error(code: object, message: object = "No.") -> dict[str, Any]:
+    return {"type": KIND, "code": code, "message": message, "param": None, "event_id": None}
+
+
+# Protocol 6.3 and the refusals among the close codes of 6.2: code, message, close code, reason; class, hint.
+REFUSALS = [
+    (
+        "invalid_api_key",
+        "Incorrect API key provided: sk-*****abcd. You can find it on the site.",
+        3000,
+        f"{KIND}.invalid_api_key",
+        AuthenticationFailed,
+        "Check the key or token",
+    ),
+    (None, "Missing bearer or basic authentication in header", 3000, KIND, AuthenticationFailed, "Check the key"),
+    (
+        "invalid_model",
+        'Model "x" is not supported in realtime mode',
+        4000,
+        f"{KIND}.invalid_model",
+        ConnectFailed,
+        "Give a realtime model",
+    ),
+    (
+        "missing_model",
+        "You must provide a model parameter, ...",
+        4000,
+        f"{KIND}.missing_model",
+        ConnectFailed,
+        "Give a model",
+    ),
+    (
+        "beta_api_shape_disabled",
+        "The beta shape is disabled.",
+        4000,
+        f"{KIND}.beta_api_shape_disabled",
+        ConnectFailed,
+        "Do not send OpenAI-Beta: realtime=v1",
+    ),
+    (
+        "model_not_found",
+        "The model does not exist or you do not have access to it.",
+        4004,
+        f"{KIND}.model_not_found",
+        ConnectFailed,
+        "may not use this model",
+    ),
+    ("insufficient_quota", "You exceeded your current quota.", 1008, "", RateLimited, "Wait, or raise the quota"),
+    ("rate_limit_exceeded", "Rate limit reached.", 4000, "", RateLimited, "Wait, or raise the quota"),
+    ("too_many_requests", "Too many.", 1013, "", RateLimited, "Wait, or raise the quota"),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "close_code", "reason", "kind", "hint"), REFUSALS)
+def test_a_refusal_is_told_by_its_error_event(
+    code: str | None, message: str, close_code: int, reason: str, kind: type[ConnectFailed], hint: str
+) -> None:
+    failure = refused(error(code, message), close_code, reason)
+    assert type(failure) is kind
+    assert (failure.code, failure.phase, failure.status) == (code, "session", None)
+    assert str(failure).startswith(f"the service refused the session: {message.rstrip('.')}")
+    assert hint in str(failure)
+    assert ".." not in str(failure).replace("...", "")
+
+
+@pytest.mark.parametrize(("code", "message", "close_code", "reason", "kind", "hint"), REFUSALS[:6])
+def test_a_refusal_without_an_error_event_is_told_by_the_close_frame(
+    code: str | None, message: str, close_code: int, reason: str, kind: type[ConnectFailed], hint: str
+) -> None:
+    failure = refused(None, close_code, reason)
+    assert type(failure) is kind
+    assert failure.code == code
+    assert f"close code {close_code} {reason}" in str(failure)
+    assert hint in str(failure)
+    assert message not in str(failure)
+
+
+@pytest.mark.parametrize("close_code", [1000, 1001, 1006, 1008, 1011, 1012, 1013, None])
+def test_an_end_before_the_greeting_without_any_word_is_a_failed_connect(close_code: int | None) -> None:
+    failure = refused(None, close_code, "")
+    assert type(failure) is ConnectFailed
+    assert failure.code is None
+    assert str(failure) == f"the service refused the session: close code {close_code}"
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "reason", "kind", "error_code"),
+    "reason", ["Your session hit the maximum duration of 60 minutes.", "bye", "invalid.", "Not now. Later."]
+)
+def test_a_reason_in_prose_is_no_code(reason: str) -> None:
+    failure = refused(None, 1001, reason)
+    assert failure.code is None
+    assert reason.rstrip(".") in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("code", "close_code", "reason", "kind", "found"),
     [
-        ({"code": "invalid_api_key"}, 3000, "", AuthenticationFailed, "invalid_api_key"),
-        ({"code": "unauthorized"}, 4000, "", AuthenticationFailed, "unauthorized"),
-        (None, 3000, "invalid_request_error.invalid_api_key", AuthenticationFailed, "invalid_api_key"),
-        ({"code": "insufficient_quota"}, 4000, "", RateLimited, "insufficient_quota"),
+        ("unauthorized", 4000, "", AuthenticationFailed, "unauthorized"),
+        ("invalid_issuer", 1008, "", AuthenticationFailed, "invalid_issuer"),
         (None, 4000, "insufficient_quota.rate_limit_exceeded", RateLimited, "rate_limit_exceeded"),
-        ({"code": "invalid_model"}, 4000, "", ConnectFailed, "invalid_model"),
-        ({"code": 5, "message": None}, 1011, "", ConnectFailed, None),
-        ({}, None, "", ConnectFailed, None),
+        ("insufficient_quota", 3000, "", AuthenticationFailed, "insufficient_quota"),
     ],
 )
-def test_a_refusal_is_called_by_its_name(
-    error: dict[str, Any] | None, code: int | None, reason: str, kind: type[ConnectFailed], error_code: str | None
+def test_a_refusal_with_an_unlisted_close_code_is_told_by_its_code(
+    code: str | None, close_code: int, reason: str, kind: type[ConnectFailed], found: str
 ) -> None:
-    found = refused(error, code, reason)
-    assert type(found) is kind
-    assert (found.code, found.phase, found.status) == (error_code, "session", None)
+    failure = refused(error(code), close_code, reason)
+    assert (type(failure), failure.code) == (kind, found)
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "apim-request-id", "cf-ray"])
-def test_a_refusal_names_the_request(name: str) -> None:
-    found = refused({"message": "No such model."}, 4000, "", {name: "req_1", "server": "s"})
-    assert found.request_id == "req_1"
-    assert found.headers["server"] == "s"
-    assert "No such model" in str(found)
+def test_the_services_id_of_the_request_is_kept(name: str) -> None:
+    failure = refused(None, 4000, "", {name: "req_1", "server": "cloudflare"})
+    assert (failure.request_id, failure.headers) == ("req_1", {name: "req_1", "server": "cloudflare"})
 
 
-def test_a_refusal_says_what_to_do() -> None:
-    assert "Check the key or token" in str(refused({"code": "invalid_api_key", "message": "Wrong."}, 3000, ""))
-    assert "do not send openai-beta" in str(refused({"code": "beta_api_shape_disabled"}, 4000, "")).lower()
+@pytest.mark.parametrize("details", [error(7, None), error(["x"], {"a": 1}), {"code": {}}, {}])
+def test_an_error_of_another_shape_is_still_a_refusal(details: dict[str, Any]) -> None:
+    failure = refused(details, 4000, f"{KIND}.invalid_model")
+    assert (type(failure), failure.code) == (ConnectFailed, "invalid_model")
 
 
-@pytest.mark.parametrize(
-    ("cause", "code", "reason", "error", "kind", "final"),
-    [
-        (CloseCause.USER, 1000, "", None, SessionClosed, CloseCause.USER),
-        (CloseCause.USER, 1000, "", {"code": "session_expired"}, SessionClosed, CloseCause.USER),
-        (CloseCause.NETWORK, 1006, "", None, ConnectionLost, CloseCause.NETWORK),
-        (CloseCause.SERVER, 1001, "", {"code": "session_expired"}, SessionExpired, CloseCause.EXPIRED),
-        (CloseCause.SERVER, 1001, "maximum duration of 60 minutes", None, SessionExpired, CloseCause.EXPIRED),
-        (CloseCause.SERVER, 3000, "", None, SessionClosed, CloseCause.AUTHENTICATION),
-        (CloseCause.SERVER, 4000, "", {"code": "insufficient_quota"}, SessionClosed, CloseCause.RATE_LIMIT),
-        (CloseCause.SERVER, 1011, "", {"code": "other"}, SessionClosed, CloseCause.SERVER),
-        (CloseCause.SIZE, 1009, "", None, SessionClosed, CloseCause.SIZE),
-        (CloseCause.PROTOCOL, 1002, "", None, SessionClosed, CloseCause.PROTOCOL),
-        (CloseCause.ABANDONED, 1006, "", None, SessionClosed, CloseCause.ABANDONED),
-    ],
-)
-def test_an_end_is_called_by_its_name(
-    cause: CloseCause, code: int, reason: str, error: dict[str, Any] | None, kind: type[SessionClosed], final: CloseCause
+# -- sessions that had begun ---------------------------------------------------------------------------------------
+
+EXPIRY = "Your session hit the maximum duration of 60 minutes."
+
+# Protocol 6.2: code, reason, code of the error event before it; class, cause.
+CLOSES = [
+    (1000, "", None, SessionClosed, CloseCause.SERVER),
+    (1001, EXPIRY, "session_expired", SessionExpired, CloseCause.EXPIRED),
+    (1001, "", "session_expired", SessionExpired, CloseCause.EXPIRED),
+    (1001, EXPIRY, None, SessionExpired, CloseCause.EXPIRED),
+    (1001, "going away", None, SessionClosed, CloseCause.SERVER),
+    (1008, "", None, SessionClosed, CloseCause.SERVER),
+    (1008, "", "insufficient_quota", SessionClosed, CloseCause.RATE_LIMIT),
+    (1011, "", None, SessionClosed, CloseCause.SERVER),
+    (1012, "", None, SessionClosed, CloseCause.SERVER),
+    (1013, "", "rate_limit_exceeded", SessionClosed, CloseCause.RATE_LIMIT),
+    (3000, f"{KIND}.invalid_api_key", "invalid_api_key", SessionClosed, CloseCause.AUTHENTICATION),
+    (3000, "", None, SessionClosed, CloseCause.AUTHENTICATION),
+    (4000, f"{KIND}.invalid_model", "invalid_model", SessionClosed, CloseCause.SERVER),
+    (4004, f"{KIND}.model_not_found", "model_not_found", SessionClosed, CloseCause.SERVER),
+    (1008, "", ["not a code"], SessionClosed, CloseCause.SERVER),
+]
+
+
+@pytest.mark.parametrize(("code", "reason", "error_code", "kind", "cause"), CLOSES)
+def test_a_close_by_the_service_is_told_by_code_reason_and_the_error_before_it(
+    code: int, reason: str, error_code: object, kind: type[SessionClosed], cause: CloseCause
 ) -> None:
-    found = closed(code=code, reason=reason, cause=cause, message="it ended", error=error)
-    assert type(found) is kind
-    assert (found.code, found.reason, found.cause) == (code, reason, final)
+    details = None if error_code is None else error(error_code, "It says why.")
+    end = closed(code=code, reason=reason, cause=CloseCause.SERVER, message="the service closed", error=details)
+    assert type(end) is kind
+    assert (end.code, end.reason, end.cause, end.in_flight) == (code, reason, cause, ())
+    assert str(end) == ("the service closed" if details is None else "the service closed: It says why.")
 
 
-def test_an_end_names_what_is_unanswered_but_not_all_of_it() -> None:
-    found = closed(
-        code=1006, reason="", cause=CloseCause.NETWORK, message="it ended", in_flight=[f"event.{n}" for n in range(9)]
-    )
-    assert "event.4, ...)" in str(found)
-    assert "event.5" not in str(found)
-    assert len(found.in_flight) == 9
+@pytest.mark.parametrize("cause", [cause for cause in CloseCause if cause is not CloseCause.SERVER])
+def test_what_the_line_knows_of_the_cause_stands(cause: CloseCause) -> None:
+    end = closed(code=1006, reason="", cause=cause, message="it ended", error=error("session_expired"))
+    expected = {CloseCause.NETWORK: ConnectionLost, CloseCause.EXPIRED: SessionExpired}.get(cause, SessionClosed)
+    assert (type(end), end.cause) == (expected, cause)
 
 
-def test_the_services_words_are_passed_on_unless_the_end_was_ours() -> None:
-    error = {"code": "session_expired", "message": "60 minutes are over."}
-    told = closed(code=1001, reason="", cause=CloseCause.SERVER, message="it ended", error=error)
-    assert "60 minutes are over." in str(told)
-    ours = closed(code=1000, reason="", cause=CloseCause.USER, message="it ended", error=error)
-    assert "60 minutes" not in str(ours)
+def test_a_session_closed_by_its_user_does_not_repeat_an_old_error() -> None:
+    end = closed(code=1000, reason="", cause=CloseCause.USER, message="closed", error=error(None, "Old news."))
+    assert str(end) == "closed"
+
+
+@pytest.mark.parametrize("message", [None, "", 7, ["x"]])
+def test_an_error_without_words_adds_none(message: object) -> None:
+    end = closed(code=1011, reason="", cause=CloseCause.SERVER, message="gone", error=error(None, message))
+    assert str(end) == "gone"
+
+
+def test_unanswered_events_are_named_and_the_first_five_are_in_the_message() -> None:
+    few = closed(code=1006, reason="", cause=CloseCause.NETWORK, message="lost", in_flight=("a", "b"))
+    assert (str(few), few.in_flight) == ("lost (unanswered: a, b)", ("a", "b"))
+    many = closed(code=1006, reason="", cause=CloseCause.NETWORK, message="lost", in_flight=tuple("abcdef"))
+    assert (str(many), many.in_flight) == ("lost (unanswered: a, b, c, d, e, ...)", tuple("abcdef"))

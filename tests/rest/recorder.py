@@ -22,11 +22,12 @@ SECRET_ANSWER = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One answer: a status, what its body says (an object goes out as JSON), more headers."""
+    """One answer: a status, what its body says (an object goes out as JSON), more headers, a reason."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
+    reason: str | None = None
 
     @property
     def content(self) -> bytes:
@@ -90,7 +91,7 @@ class Recorder:
             do_GET = do_PUT = do_POST  # noqa: N815
 
             def _answer(self, answer: Answer) -> None:
-                self.send_response(answer.status)
+                self.send_response(answer.status, answer.reason)
                 for name, value in {"Content-Length": str(len(answer.content)), **answer.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()

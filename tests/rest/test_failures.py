@@ -204,6 +204,7 @@ def _error(**fields: object) -> dict[str, object]:
         (Answer(403, "<html>blocked</html>"), AuthenticationFailed, None),
         (Answer(429, _error(code="insufficient_quota")), RateLimited, "insufficient_quota"),
         (Answer(500, _error(code="oops")), ConnectFailed, "oops"),
+        (Answer(408, _error(code="slow")), ConnectFailed, "slow"),
         (Answer(502, "<html>Bad gateway</html>"), ConnectFailed, None),
         (Answer(404, "<html>nothing here</html>"), ConnectFailed, None),
         (Answer(404, {"statusCode": 404, "message": "Resource not found"}), ConnectFailed, None),
@@ -320,11 +321,17 @@ def _mute_after_the_head(peer: Peer) -> None:
     peer.wait_until_released()
 
 
-def _endless(peer: Peer) -> None:
+def _endless_line(peer: Peer) -> None:
     peer.read_request()
-    peer.send_raw(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    peer.send_raw(b"HTTP/1.1 200 OK\r\nX-Long: ")
     while True:
-        peer.send_raw(b"x" * 10)
+        peer.send_raw(b"x" * 1000)
+
+
+def _endless_promise(peer: Peer) -> None:
+    peer.read_request()
+    while True:
+        peer.send_raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000)
 
 
 @pytest.mark.parametrize("script", [_mute, _mute_after_the_head])
@@ -335,9 +342,10 @@ def test_a_mute_server_costs_no_more_than_the_timeout(script: Any) -> None:
     assert server.connections == 1
 
 
-def test_a_server_that_never_stops_talking_ends_with_an_error() -> None:
-    with ScriptedServer(_endless) as server, pytest.raises(ConnectFailed) as caught:
-        _call(server.http_url).hangup(timeout=5)
+@pytest.mark.parametrize("script", [_endless_line, _endless_promise])
+def test_a_server_that_never_stops_talking_is_given_up(script: Any) -> None:
+    with ScriptedServer(script) as server, pytest.raises(ConnectFailed) as caught:
+        _call(server.http_url).hangup(timeout=0.5)
     assert caught.value.phase == "rest"
 
 
@@ -396,6 +404,17 @@ def test_a_credential_that_fails_is_not_asked_again() -> None:
     with Recorder() as server, pytest.raises(AuthenticationFailed, match="metadata service") as caught:
         Call(Azure(server.url, "d", credential=token), "rtc_1").hangup()
     assert (caught.value.phase, len(asked), server.requests) == ("credential", 1, [])
+
+
+def test_a_credential_that_takes_too_long_ends_the_request() -> None:
+    def token() -> str:
+        threading.Event().wait(0.2)
+        return "token"
+
+    with Recorder() as server, pytest.raises(ConnectTimeout, match=r"longer than the timeout of 0\.1 s") as caught:
+        Call(Azure(server.url, "d", credential=token), "rtc_1").hangup(timeout=0.1)
+    assert caught.value.phase == "credential"
+    assert server.requests == []
 
 
 def test_a_credential_that_breaks_a_header_is_named_and_not_shown() -> None:

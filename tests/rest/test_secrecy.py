@@ -58,7 +58,7 @@ def test_a_server_that_echoes_the_key_is_not_quoted(
 ) -> None:
     echo = {"error": {"message": f"Incorrect API key provided: {KEY}.", "code": KEY, "type": KEY, "param": f"a.{KEY}"}}
     headers = {"X-Echo": f"Bearer {KEY}", "X-Request-Id": KEY, "x-should-retry": "false", "Location": f"/{KEY}"}
-    with Recorder(Answer(status, echo, headers)) as server, pytest.raises(RealtimeError) as caught:
+    with Recorder(Answer(status, echo, headers, reason=KEY)) as server, pytest.raises(RealtimeError) as caught:
         Call(make(server.url), "rtc_1").hangup()
     error = caught.value
     shown = [repr(error), str(error), repr(error.__dict__), *traceback.format_exception(error), everything_logged.text]

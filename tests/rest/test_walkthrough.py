@@ -7,7 +7,7 @@ import time
 from rtsync.pure.webhook import IncomingCall, verify_webhook
 from rtsync.session.calls import Call
 from rtsync.vocabulary.targets import OpenAI
-from tests.loopback import Peer, ScriptedServer, realtime_greeting
+from tests.loopback import Peer, RecordingProxy, ScriptedServer, realtime_greeting
 from tests.rest.test_webhooks import BODY, SECRET, sign
 
 
@@ -39,3 +39,13 @@ def test_a_call_is_announced_accepted_joined_and_ended() -> None:
         ("POST", "/v1/realtime/calls/rtc_1/hangup"),
     ]
     assert {peer.request.headers["authorization"] for peer in server.peers} == {"Bearer sk-1"}
+
+
+def test_the_session_beside_a_call_takes_the_calls_way(
+    greeting_server: ScriptedServer, recording_proxy: RecordingProxy
+) -> None:
+    target = OpenAI(base_url=f"{greeting_server.http_url}/v1", api_key="sk-1")
+    with Call(target, "rtc_1", proxy=recording_proxy.http_url).session():
+        assert recording_proxy.targets == [greeting_server.authority]
+    with Call(target, "rtc_1", proxy=recording_proxy.http_url).session(proxy=False):
+        assert len(recording_proxy.targets) == 1

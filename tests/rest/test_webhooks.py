@@ -256,11 +256,16 @@ def test_a_refusal_is_one_of_rtsyncs_errors_and_travels() -> None:
         ({"secret": None}, "OPENAI_WEBHOOK_SECRET"),
         ({"secret": "whsec_"}, "copy it again"),
         ({"secret": "whsec_***"}, "copy it again"),
+        ({"secret": "whsec_c2Vj*cmV0"}, "copy it again"),
         ({"secret": "whsec_é"}, "copy it again"),
         ({"secret": 7}, "must be a string"),
         ({"body": {"type": "x"}}, "request.get_data()"),
         ({"body": None}, "raw body"),
         ({"tolerance": -1}, "tolerance"),
+        ({"tolerance": float("nan")}, "tolerance"),
+        ({"tolerance": float("inf")}, "tolerance"),
+        ({"tolerance": "300"}, "tolerance"),
+        ({"tolerance": True}, "tolerance"),
     ],
 )
 def test_a_mistake_of_the_caller_is_a_configuration_error(options: dict[str, Any], said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -110,7 +111,7 @@ def error(**fields: Any) -> Json:
 def response(kind: str, response_id: str = "resp_1", **fields: Any) -> Json:
     """`response.created` or `response.done` of one response."""
     status = "in_progress" if kind == "response.created" else "completed"
-    body = {"object": "realtime.response", "id": response_id, "status": status, "output": [], "metadata": None}
+    body: Json = {"object": "realtime.response", "id": response_id, "status": status, "output": [], "metadata": None}
     return {"type": kind, "event_id": "event_r", "response": body | fields}
 
 
@@ -144,8 +145,8 @@ def whole_response(event: Json, response_id: str = "resp_1", *pieces: str) -> tu
 class Task:
     """A call in a thread of its own, and what came of it."""
 
-    def __init__(self, call: Callable[[], Any]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[..., Any], *args: Any) -> None:
+        self._call = functools.partial(call, *args)
         self._outcome: list[tuple[Any, BaseException | None]] = []
         self.thread = threading.Thread(target=self._run, name="test-task", daemon=True)
         self.thread.start()
@@ -171,6 +172,6 @@ class Task:
         return bool(self._outcome)
 
 
-def spawn(call: Callable[[], Any]) -> Task:
+def spawn(call: Callable[..., Any], *args: Any) -> Task:
     """Run `call` in a thread."""
-    return Task(call)
+    return Task(call, *args)

@@ -35,6 +35,7 @@ def test_close_sends_a_close_frame_and_awaits_the_answer() -> None:
     with conversing() as (session, service):
         session.close()
         assert session.state == "closed"
+        assert service.peer.finished.wait(LIMIT)
         assert service.closed_with is not None
         assert service.closed_with.code == 1000
         ended = end_of(session)
@@ -122,7 +123,12 @@ def test_close_lets_the_handlers_of_what_has_arrived_finish() -> None:
     with conversing() as (session, service):
         seen: list[str] = []
         pause = threading.Event()
-        session.on("response.done", lambda _session, event: (pause.wait(0.02), seen.append(event.response.id)))
+
+        def slow(_session: RealtimeSession, event: Event) -> None:
+            pause.wait(0.02)
+            seen.append(event.response.id)
+
+        session.on("response.done", slow)
         service.say(*(done(str(number)) for number in range(20)))
         session.wait_for("response.done", settled=False, where=lambda event: event.response.id == "19")
         session.close()

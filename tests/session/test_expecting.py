@@ -45,7 +45,7 @@ def test_overlapping_requests_get_each_its_own_answer() -> None:
             return str(gone.event.item_id)
 
         names = [f"item_{number}" for number in range(20)]
-        assert [one.result() for one in [spawn(lambda name=name: answer_to(name)) for name in names]] == names
+        assert [one.result() for one in [spawn(answer_to, name) for name in names]] == names
 
 
 def test_nested_blocks_each_get_their_event() -> None:
@@ -85,9 +85,15 @@ def test_an_expectation_that_is_not_met_in_time_says_so() -> None:
 
 
 def test_a_refusal_of_what_the_body_sent_is_raised() -> None:
-    with conversing(lambda service, event: service.say(error(event_id=event["event_id"]))) as (session, _service):
-        with pytest.raises(ServerError), session.expect("conversation.item.deleted", timeout=LIMIT):
-            session.send(DELETE)
+    def refuse(service: Service, event: Json) -> None:
+        service.say(error(event_id=event["event_id"]))
+
+    with (
+        conversing(refuse) as (session, _service),
+        pytest.raises(ServerError),
+        session.expect("conversation.item.deleted", timeout=LIMIT),
+    ):
+        session.send(DELETE)
 
 
 def test_the_end_of_the_session_ends_an_expectation() -> None:

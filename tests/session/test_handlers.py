@@ -13,6 +13,7 @@ import pytest
 
 import rtsync
 from rtsync import ConfigurationError, Event, ProtocolError, RealtimeSession, SessionClosed, Simulator, UsageError
+from rtsync.vocabulary.server_events import ResponseDone
 from tests.loopback import LIMIT, PING, PONG, ScriptedServer, realtime_greeting
 from tests.session.service import Json, Service, conversing, done, echo, response, session_to, spawn, whole_response
 
@@ -45,7 +46,7 @@ def test_on_calls_handlers_in_the_order_of_their_connection() -> None:
     with conversing() as (session, service):
         calls: list[int] = []
         for number in range(50):
-            session.on("response.done", lambda _session, _event, number=number: calls.append(number))
+            session.on("response.done", lambda _session, _event, number=number: calls.append(number))  # type: ignore[misc]
         service.say(done())
         session.wait_for("response.done")
         assert calls == list(range(50))
@@ -63,17 +64,17 @@ def test_a_handler_gets_the_session_and_the_event() -> None:
 
 def test_on_is_a_decorator_too_and_leaves_the_function_as_it_is() -> None:
     with conversing() as (session, service):
-        calls = []
+        calls: list[tuple[str, str]] = []
 
         @session.on("response.done")
-        def first(_session: RealtimeSession, event: Event) -> None:
+        def first(_session: RealtimeSession, event: ResponseDone) -> None:
             calls.append(("first", event.type))
 
         @session.once("response.done")
         def second(_session: RealtimeSession, event: Event) -> None:
             calls.append(("second", event.type))
 
-        first(session, Event({"type": "by hand"}))
+        first(session, ResponseDone({"type": "by hand"}))
         service.say(done(), done())
         session.send({"type": "response.create"})
         for _ in range(2):

@@ -160,7 +160,7 @@ def test_a_token_callable_that_fails_is_told_of() -> None:
         raise LookupError("no login")
 
     session = RealtimeSession(OpenAI(api_key=token, base_url="http://127.0.0.1:9/v1"))
-    with pytest.raises((ConnectFailed, ConfigurationError), match="LookupError|no login"):
+    with pytest.raises((ConnectFailed, ConfigurationError), match=r"LookupError|no login"):
         session.open()
     assert session.state == "closed"
 
@@ -205,7 +205,7 @@ def test_config_that_is_never_confirmed_ends_in_a_timeout() -> None:
 
     with ScriptedServer(script) as server:
         session = session_to(server, connect_timeout=SHORT, config={"instructions": "Hi"})
-        with pytest.raises(TimeoutError, match="no answer to 'session.update'"):
+        with pytest.raises(TimeoutError, match=r"no answer to 'session\.update'"):
             session.open()
         assert session.state == "closed"
 

@@ -170,7 +170,12 @@ def test_handlers_of_a_response_have_run_when_wait_returns() -> None:
     with conversing(lambda service, event: service.say(*whole_response(event, "resp_1", *"abcdefgh"))) as (session, _):
         seen: list[str] = []
         pause = threading.Event()
-        session.on("*", lambda _session, event: (pause.wait(0.005), seen.append(event.type)))
+
+        def slow(_session: RealtimeSession, event: Event) -> None:
+            pause.wait(0.005)
+            seen.append(event.type)
+
+        session.on("*", slow)
         session.respond().wait()
         assert seen[-1] == "response.done"
 
@@ -207,7 +212,7 @@ def test_a_response_that_ends_otherwise_is_raised_with_what_came(
         assert (failed.status, failed.reason, failed.text) == (status, reason, "So far")
         assert failed.response is not None
         assert failed.response["id"] == "resp_1"
-        pieces = []
+        pieces: list[str] = []
         with pytest.raises(ResponseFailed):
             pieces.extend(piece for piece in answered.text_deltas())
         with pytest.raises(ResponseFailed):
@@ -219,7 +224,8 @@ def test_a_response_that_ends_otherwise_is_raised_with_what_came(
 def test_a_response_that_the_end_of_the_session_cut_is_lost_with_the_text_so_far() -> None:
     with conversing(lambda service, event: service.say(created(event), delta("So far"))) as (session, service):
         answered = session.respond()
-        assert next(stream := answered.text_deltas()) == "So far"
+        stream = answered.text_deltas()
+        assert next(stream) == "So far"
         service.peer.reset()
         with pytest.raises(ResponseFailed, match="in the middle") as raised:
             answered.wait()
@@ -304,7 +310,11 @@ def test_a_second_response_waits_its_turn() -> None:
 
 def test_many_threads_take_turns() -> None:
     with text_session() as session:
-        asking = [spawn(lambda number=number: session.respond(instructions=str(number)).wait()) for number in range(20)]
+
+        def ask(number: int) -> Response:
+            return session.respond(instructions=str(number)).wait()
+
+        asking = [spawn(ask, number) for number in range(20)]
         ids = {one.result().id for one in asking}
         assert len(ids) == 20
 
@@ -340,14 +350,14 @@ def test_a_refusal_because_another_is_running_is_waited_out() -> None:
 
 def test_a_refusal_that_races_with_voice_detection_is_waited_out() -> None:
     def echoing(service: Service, event: Json) -> None:
-        if not seen:
+        seen.append(event)
+        if len(seen) == 1:
             service.say(*whole_response(event, "resp_0"))
-        elif len(seen) == 1:
+        elif len(seen) == 2:
             service.say(response("response.created", "resp_vad"), error(code=ACTIVE, event_id=None))
             service.say(delta("vad", "resp_vad"), done("resp_vad"))
         else:
             service.say(*whole_response(event, "resp_1", "Hi"))
-        seen.append(event)
 
     seen: list[Json] = []
     with conversing(echoing) as (session, _service):
@@ -387,7 +397,11 @@ def test_a_raw_response_create_has_the_floor_too() -> None:
 
 def test_responses_outside_the_conversation_run_in_parallel_and_are_told_apart_by_metadata() -> None:
     with conversing() as (session, service):
-        asking = {name: spawn(lambda n=name: session.respond(conversation="none", instructions=n)) for name in "abcd"}
+
+        def ask(name: str) -> Response:
+            return session.respond(conversation="none", instructions=name)
+
+        asking = {name: spawn(ask, name) for name in "abcd"}
         asked = [service.hear("response.create")["response"] for _ in asking]
         names = [body["instructions"] for body in asked]
         for body in reversed(asked):
@@ -428,7 +442,7 @@ def test_a_server_that_echoes_no_metadata_is_understood_by_order() -> None:
         service.say(begun, delta(f"{number}", name), ended)
 
     seen: list[Json] = []
-    with conversing(answer) as (session, service):
+    with conversing(answer) as (session, _service):
         assert [session.respond().wait().text for _ in range(5)] == list("01234")
         assert session._core._correlation.in_flight() == ()
         asking = [spawn(lambda: session.respond(conversation="none").wait().text) for _ in range(3)]
@@ -437,11 +451,11 @@ def test_a_server_that_echoes_no_metadata_is_understood_by_order() -> None:
 
 def test_a_refusal_on_a_server_without_echo_hits_the_one_that_was_refused() -> None:
     def answer(service: Service, event: Json) -> None:
-        if seen:
+        seen.append(event)
+        if len(seen) > 1:
             service.say(error(code="rate_limit_exceeded", param="response"))
         else:
             service.say(response("response.created"), done("resp_1", "Hi"))
-        seen.append(event)
 
     seen: list[Json] = []
     with conversing(answer) as (session, _service):
@@ -556,7 +570,7 @@ def test_an_inline_handler_may_not_wait_for_a_response() -> None:
         def handler(_session: RealtimeSession, _event: Event) -> None:
             for call in (answered.wait, lambda: list(answered.text_deltas()), answered.cancel):
                 try:
-                    call()  # type: ignore[operator]
+                    call()
                 except UsageError as error:
                     refused.append(str(error))
 

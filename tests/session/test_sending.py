@@ -88,7 +88,7 @@ def test_bytes_go_out_as_base64() -> None:
     with conversing() as (session, service):
         session.send({"type": "input_audio_buffer.append", "audio": b"\x00\x01\xff"})
         assert service.hear()["audio"] == "AAH/"
-        session.append_audio(bytearray(b"\x00\x01\xff"))
+        session.append_audio(memoryview(b"\x00\x01\xff").tobytes())
         assert service.hear()["audio"] == "AAH/"
 
 
@@ -183,7 +183,7 @@ def test_each_threads_events_stay_in_order_and_whole() -> None:
             for number in range(100):
                 session.send({"type": "x", "from": name, "number": number, "filling": "y" * (number * 20)})
 
-        for one in [spawn(lambda name=f"thread {number}": talk(name)) for number in range(20)]:
+        for one in [spawn(talk, f"thread {number}") for number in range(20)]:
             one.result()
         heard: dict[str, list[int]] = {}
         for _ in range(2000):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rtsync import RealtimeSession, ServerError, SessionClosed, Simulator, UsageError, WaitTimeout
+from rtsync import Event, RealtimeSession, ServerError, SessionClosed, Simulator, UsageError, WaitTimeout
 from tests.loopback import LIMIT
 from tests.session.service import Json, Service, conversing, error, spawn
 
@@ -30,8 +30,8 @@ SENTENCES: list[tuple[Call, Json, Json]] = [
         {"type": "conversation.item.added", "item": {"id": "i1"}},
     ),
     (
-        lambda session: session.add_item(USER),
-        {"type": "conversation.item.create", "item": USER},
+        lambda session: session.add_item({"id": "mine", **USER}),
+        {"type": "conversation.item.create", "item": {"id": "mine", **USER}},
         {"type": "conversation.item.created", "item": {"id": "i2"}},
     ),
     (
@@ -149,7 +149,12 @@ def test_handlers_up_to_the_answer_have_run_when_a_sentence_returns() -> None:
     with conversing(reply) as (session, _service):
         seen: list[str] = []
         pause = threading.Event()
-        session.on("*", lambda _session, event: (pause.wait(0.005), seen.append(event.type)))
+
+        def slow(_session: RealtimeSession, event: Event) -> None:
+            pause.wait(0.005)
+            seen.append(event.type)
+
+        session.on("*", slow)
         session.update(instructions="Hi")
         assert seen == ["brand.new"] * 20 + ["session.updated"]
 
@@ -163,7 +168,7 @@ def test_a_sentence_whose_answer_waits_for_a_stuck_handler_names_it() -> None:
     with conversing(lambda service, _event: service.say({"type": "session.updated"})) as (session, _service):
         session.on("session.updated", stubborn)
         try:
-            with pytest.raises(WaitTimeout, match="the answer came, but the handlers.*stubborn"):
+            with pytest.raises(WaitTimeout, match=r"the answer came, but the handlers.*stubborn"):
                 session.update(instructions="Hi", timeout=0.1)
         finally:
             go_on.set()
@@ -186,7 +191,7 @@ def test_parallel_sentences_get_each_its_own_answer() -> None:
                 return str(refused).rpartition(" ")[2]
 
         names = [f"item_{number}" for number in range(50)]
-        assert [one.result() for one in [spawn(lambda name=name: delete(name)) for name in names]] == names
+        assert [one.result() for one in [spawn(delete, name) for name in names]] == names
 
 
 def test_an_error_of_a_raw_send_is_not_raised_by_a_sentence() -> None:

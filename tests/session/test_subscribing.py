@@ -115,9 +115,7 @@ def test_closing_a_subscription_ends_its_iteration_in_another_thread() -> None:
 def test_several_threads_each_get_everything() -> None:
     with conversing() as (session, service):
         subscriptions = [session.events("session.updated", timeout=LIMIT) for _ in range(8)]
-        readers = [
-            spawn(lambda events=events: [next(events).number for _ in range(300)]) for events in subscriptions
-        ]
+        readers = [spawn(lambda events=events: [next(events).number for _ in range(300)]) for events in subscriptions]
         service.say(*(numbered(number) for number in range(300)))
         for reader in readers:
             assert reader.result() == list(range(300))

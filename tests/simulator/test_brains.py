@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtsync.simulator import Cancellation, FunctionCall, ScriptedBrain, Turn
+from rtsync.simulator import Cancellation, FunctionCall, McpCall, ScriptedBrain, Turn
 from tests.simulator.talk import user_message
 
 HI: dict[str, Any] = user_message("Weather in Tokyo?")
@@ -27,7 +27,7 @@ TOOL = {
 }
 
 
-def answer(*items: dict[str, Any], **fields: Any) -> list[str | FunctionCall]:
+def answer(*items: dict[str, Any], **fields: Any) -> list[str | FunctionCall | McpCall]:
     return list(ScriptedBrain()(Turn("", items, **fields)))
 
 
@@ -69,11 +69,11 @@ def test_it_calls_the_function_it_has_to(choice: Any) -> None:
     assert isinstance(call, FunctionCall)
     assert call.name == "get_weather"
     assert json.loads(call.arguments) == {
-        "city": "Weather in Tokyo?",
+        "city": "Tokyo",
         "unit": "celsius",
         "days": 1,
         "exact": True,
-        "note": "Weather in Tokyo?",
+        "note": "Tokyo",
     }
 
 

@@ -134,7 +134,7 @@ def test_health_is_told_without_a_key(simulator: SimulatorServer) -> None:
     assert ask(simulator, "GET", "/health") == (200, {"status": "ok"})
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/v1/realtime/client_secrets")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/"), ("POST", "/v1/realtime/nothing")])
 def test_unknown_paths_get_an_error_envelope(simulator: SimulatorServer, method: str, path: str) -> None:
     status, body = ask(simulator, method, path)
     assert status == 404
