@@ -23,6 +23,7 @@ import ssl
 import threading
 import time
 
+from rtsync.edges.nested_tls import NestedTLS
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
 
@@ -38,7 +39,9 @@ class LineBroken(ConnectionError):
     """The socket is dead: reset, ended, or aborted from another thread. The text says which."""
 
 
-def wait_ready(sock: socket.socket, *, write: bool, timeout: float | None, also: socket.socket | None = None) -> bool:
+def wait_ready(
+    sock: socket.socket | NestedTLS, *, write: bool, timeout: float | None, also: socket.socket | None = None
+) -> bool:
     """Block until ``sock`` can be read or written, or ``also`` can be read; False when ``timeout`` seconds passed.
 
     Modules are looked up at call time, so that gevent's replacements are used where it is in charge.
@@ -59,10 +62,10 @@ def wait_ready(sock: socket.socket, *, write: bool, timeout: float | None, also:
 class GuardedSocket:
     """A connected socket, plain or TLS, safe for one reading thread and many writing ones."""
 
-    def __init__(self, sock: socket.socket, *, send_timeout: float = 20.0) -> None:
+    def __init__(self, sock: socket.socket | NestedTLS, *, send_timeout: float = 20.0) -> None:
         sock.setblocking(False)
         self._sock = sock
-        self._record = _RECORD if isinstance(sock, ssl.SSLSocket) else 1 << 20
+        self._record = _RECORD if isinstance(sock, ssl.SSLSocket | NestedTLS) else 1 << 20
         self._calls = threading.Lock()  # Rule 1.
         self._frames = threading.RLock()  # Rule 2. Reentrant only so that its release can tell whose it is.
         self._mid_frame = False  # A thread is in the middle of a frame now.

@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from rtsync.edges.guard import wait_ready
+from rtsync.edges.nested_tls import NestedTLS
 from rtsync.vocabulary.address import stays_on_this_machine
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import ConfigurationError, ConnectFailed, ConnectTimeout
@@ -131,31 +132,33 @@ def is_loopback(host: str) -> bool:
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """An HTTP proxy that answers CONNECT. Its credentials are not shown."""
+    """An HTTP proxy that answers CONNECT, reached plainly or (``secure``) over TLS. Its credentials are not shown."""
 
     host: str
     port: int
     authorization: str | None = None
+    secure: bool = False
 
     def __repr__(self) -> str:
         return f"Proxy({self.host}:{self.port})"
 
     @classmethod
     def parse(cls, url: str, source: str) -> Proxy:
-        """The proxy at ``http://[user:password@]host[:port]``; ``source`` names the setting for the message."""
+        """The proxy at ``http[s]://[user:password@]host[:port]``; ``source`` names the setting for the message."""
         parts, port = _split(url if "://" in url else f"http://{url}")
         if not parts.scheme:
             raise ConfigurationError(f"{source}: not the URL of a proxy; it is http://[user:password@]host:port")
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
-                f"{source}: rtsync speaks to http:// proxies (CONNECT), not to {parts.scheme or 'this'}://;"
-                " give an http:// proxy, or proxy=False for none"
+                f"{source}: rtsync speaks to http:// and https:// proxies (CONNECT), not to {parts.scheme or 'this'}://;"
+                " give such a proxy, or proxy=False for none"
             )
+        secure = parts.scheme == "https"
         authorization = None
         if parts.username is not None:
             pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
             authorization = "Basic " + base64.b64encode(pair.encode()).decode()
-        return cls(parts.hostname, port or 80, authorization)
+        return cls(parts.hostname, port or (443 if secure else 80), authorization, secure)
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -381,9 +384,9 @@ def _shared_context() -> ssl.SSLContext:
 
 
 def wrap_tls(
-    sock: socket.socket, host: str, context: ssl.SSLContext | None, deadline: Deadline, interrupt: Interrupt
-) -> ssl.SSLSocket:
-    """TLS over a connected socket, verified for ``host``.
+    sock: socket.socket | NestedTLS, host: str, context: ssl.SSLContext | None, deadline: Deadline, interrupt: Interrupt
+) -> ssl.SSLSocket | NestedTLS:
+    """TLS over a connected socket, verified for ``host``; inside the TLS of a proxy where that is the socket.
 
     Raises:
         ConnectFailed: phase ``"tls"``; the certificate or the protocol was refused.
@@ -393,7 +396,11 @@ def wrap_tls(
     chosen = context if context is not None else _shared_context()
     sock.setblocking(False)
     try:
-        secure = chosen.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        secure: ssl.SSLSocket | NestedTLS = (
+            NestedTLS(sock, chosen, host)
+            if isinstance(sock, ssl.SSLSocket)
+            else chosen.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)  # type: ignore[arg-type]
+        )
     except (OSError, ValueError) as error:  # Reset before the first byte, or a name that no certificate can have.
         _close_half_made(error)
         raise ConnectFailed(f"TLS with {host} failed: {error}", phase="tls") from error
@@ -413,7 +420,7 @@ def _close_half_made(error: Exception) -> None:
             made.close()
 
 
-def _shake_hands(secure: ssl.SSLSocket, host: str, deadline: Deadline, interrupt: Interrupt) -> None:
+def _shake_hands(secure: ssl.SSLSocket | NestedTLS, host: str, deadline: Deadline, interrupt: Interrupt) -> None:
     while True:
         write = False
         try:

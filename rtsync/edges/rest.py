@@ -24,6 +24,7 @@ import email.utils
 import io
 import logging
 import math
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -39,9 +40,11 @@ from azure.core.rest import HttpRequest
 from azure.core.utils import case_insensitive_dict
 
 from rtsync.edges.credentials import authorization
+from rtsync.edges.dial import dial
 from rtsync.edges.guard import GuardedSocket, LineBroken
-from rtsync.edges.network import Address, Interrupt, Route, open_tcp, wrap_tls
-from rtsync.edges.upgrade import connect_through, redact
+from rtsync.edges.nested_tls import NestedTLS
+from rtsync.edges.network import Address, Interrupt, Route
+from rtsync.edges.upgrade import redact
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
@@ -271,19 +274,18 @@ class _Transport(HttpTransport[HttpRequest, Reply]):
             interrupt.close()
 
     def _opened(self, route: Route, interrupt: Interrupt) -> GuardedSocket:
-        address, deadline = route.address, self._deadline
-        host, port = (route.proxy.host, route.proxy.port) if route.proxy else (address.host, address.port)
-        raw = open_tcp(host, port, deadline, interrupt, lambda phase: None)
-        guard = GuardedSocket(raw)
+        guards: list[GuardedSocket] = []
+
+        def adopt(layer: socket.socket | NestedTLS) -> GuardedSocket:
+            guards.append(GuardedSocket(layer))
+            return guards[-1]
+
         try:
-            if route.proxy is not None:
-                connect_through(guard, route.proxy, address, deadline)
-            if address.secure:
-                guard = GuardedSocket(wrap_tls(raw, address.host, self._tls, deadline, interrupt))
+            return dial(route, self._tls, self._deadline, interrupt, adopt=adopt, phase=lambda phase: None)
         except BaseException:
-            guard.close()
+            for guard in guards:
+                guard.close()
             raise
-        return guard
 
 
 def _address(request: HttpRequest) -> Address:

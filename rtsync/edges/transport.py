@@ -30,10 +30,11 @@ import msgspec
 import websocket
 from websocket import ABNF
 
+from rtsync.edges.dial import dial
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
-from rtsync.edges.network import Address, Interrupt, Interrupted, Route, open_tcp, wrap_tls
-from rtsync.edges.upgrade import connect_through, redact, upgrade
+from rtsync.edges.network import Address, Interrupt, Interrupted, Route
+from rtsync.edges.upgrade import redact, upgrade
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -251,7 +252,7 @@ class Line(websocket.WebSocketApp):
                 f"the credential took longer than the {deadline.timeout:g} s of connect_timeout", phase="credential"
             )
         route = Route.to(self._address, self.options.proxy)
-        guard = self._socket(route, deadline)
+        guard = dial(route, self.options.tls, deadline, self._interrupt, adopt=self._guarded, phase=self._set_phase)
         self.phase = "upgrade"
         self._secrets = _secrets(headers)
         self.response_headers = upgrade(guard, self._address, headers, self._secrets, deadline)
@@ -262,18 +263,6 @@ class Line(websocket.WebSocketApp):
         self._open = True
         self._interrupt.check()
         self.phase = "session"
-
-    def _socket(self, route: Route, deadline: Deadline) -> GuardedSocket:
-        host, port = (route.proxy.host, route.proxy.port) if route.proxy else (self._address.host, self._address.port)
-        raw = open_tcp(host, port, deadline, self._interrupt, self._set_phase)
-        guard = self._guarded(raw)
-        if route.proxy is not None:
-            self.phase = "proxy"
-            connect_through(guard, route.proxy, self._address, deadline)
-        if self._address.secure:
-            self.phase = "tls"
-            guard = self._guarded(wrap_tls(raw, self._address.host, self.options.tls, deadline, self._interrupt))
-        return guard
 
     def _set_phase(self, phase: str) -> None:
         self.phase = phase

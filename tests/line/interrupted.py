@@ -107,6 +107,7 @@ def blocked(certificates: Certificates | None) -> dict[str, object]:
             with RecordedLine(server.url, heartbeat=None, send_timeout=LIMIT, **options) as client:
                 inner = client.wait_open().line._guard
                 assert inner is not None
+                assert isinstance(inner._sock, socket.socket)
                 inner._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
                 # Every other time the peer reads on, so that the signal meets a send that moves.
                 alarm = threading.Thread(target=_ring, args=(client, server.peers[-1] if number % 2 else None))

@@ -335,7 +335,7 @@ def test_a_proxy_that_says_more_than_yes_is_refused(certificates: Certificates) 
     [
         "socks5://127.0.0.1:1",
         "socks4://jo:hunter2@127.0.0.1:1",
-        "https://127.0.0.1:1",
+        "ftp://127.0.0.1:1",
         "http://",
         "http://jo:hunt/er2@127.0.0.1:1",
         "http://127.0.0.1:99999",

@@ -255,6 +255,7 @@ def test_a_control_frame_that_finds_no_room_costs_neither_the_line_nor_a_message
     with server, RecordedLine(server.url, heartbeat=None, **options) as client:
         guard = client.wait_open().line._guard
         assert guard is not None
+        assert isinstance(guard._sock, socket.socket)
         guard._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sent, refused = 0, 0
         while refused < 5:

@@ -32,7 +32,7 @@ SENTENCES: list[tuple[Call, Json, Json]] = [
     (
         lambda session: session.add_item({"id": "mine", **USER}),
         {"type": "conversation.item.create", "item": {"id": "mine", **USER}},
-        {"type": "conversation.item.created", "item": {"id": "i2"}},
+        {"type": "conversation.item.added", "item": {"id": "i2"}},
     ),
     (
         lambda session: session.delete_item("i1"),
