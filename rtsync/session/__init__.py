@@ -1,6 +1,7 @@
 """What users hold: sessions and responses."""
 
 from rtsync.session.response import Response
-from rtsync.session.session import Expectation, RealtimeSession
+from rtsync.session.session import RealtimeSession
+from rtsync.session.waits import Expectation
 
 __all__ = ["Expectation", "RealtimeSession", "Response"]

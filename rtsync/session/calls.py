@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rtsync.pure.endpoints import call_url
-from rtsync.session.session import RealtimeSession, _proxy, _required, _tls_context
+from rtsync.session.options import proxy_option, required_seconds, tls_context
+from rtsync.session.session import RealtimeSession
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.settings import checked_text
@@ -64,9 +65,9 @@ class Call:
             raise ConfigurationError(f"a call needs a target, OpenAI(...) or Azure(...), not {target!r}")
         self.target = target
         self.call_id = _call_id(target, call_id)
-        self._timeout = _required(timeout, "timeout")
-        self._tls = _tls_context(tls)
-        self._proxy = _proxy(proxy)
+        self._timeout = required_seconds(timeout, "timeout")
+        self._tls = tls_context(tls)
+        self._proxy = proxy_option(proxy)
         call_url(target, self.call_id, "accept")  # Where there are no calls it says so now.
 
     def __repr__(self) -> str:

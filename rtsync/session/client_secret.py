@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from rtsync.pure.dialect import Memory, from_preview, to_preview
 from rtsync.pure.endpoints import client_secret_url
-from rtsync.session.session import _proxy, _required, _tls_context
+from rtsync.session.options import proxy_option, required_seconds, tls_context
 from rtsync.vocabulary.auth import Secret
 from rtsync.vocabulary.errors import ConfigurationError, ProtocolError
 from rtsync.vocabulary.events import Fields
@@ -91,9 +91,9 @@ def create_client_secret(
         target,
         client_secret_url(target),
         _request(target, session, expires_after),
-        timeout=_required(timeout, "timeout"),
-        tls=_tls_context(tls),
-        proxy=_proxy(proxy),
+        timeout=required_seconds(timeout, "timeout"),
+        tls=tls_context(tls),
+        proxy=proxy_option(proxy),
     )
     return _from(reply.fields() or {})
 

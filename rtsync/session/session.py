@@ -12,25 +12,24 @@ import functools
 import itertools
 import os
 import ssl
-import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, TypeVar
 
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
 from rtsync.edges.transport import Line, LineOptions
 from rtsync.pure.conversation import Item, Snapshot
-from rtsync.pure.dialect import canonical
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
 from rtsync.session import typed_face
 from rtsync.session.embedding import reach
+from rtsync.session.options import byte_count, proxy_option, required_seconds, tls_context
 from rtsync.session.response import Response
 from rtsync.session.typed_face import typed_as
+from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
 from rtsync.threads.delivery import Delivery, delivery_for
 from rtsync.threads.following import Follower, Subscription
 from rtsync.threads.reader import MARK, Core
-from rtsync.threads.waiting import Waiter
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -42,13 +41,11 @@ from rtsync.vocabulary.errors import (
     WaitTimeout,
 )
 from rtsync.vocabulary.events import Event, new_event_id
-from rtsync.vocabulary.names import closest, known_server_types
 from rtsync.vocabulary.targets import Simulator, Target
 
-__all__ = ["Expectation", "RealtimeSession"]
+__all__ = ["RealtimeSession"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Wanted = str | Iterable[str] | Callable[[Event], object]
 Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
 
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
@@ -109,16 +106,16 @@ class RealtimeSession:
             raise ConfigurationError(f"config must be a mapping of session fields, not {type(config).__name__}")
         self.target = target
         self._config = None if config is None else dict(config)
-        self._connect_timeout = _required(connect_timeout, "connect_timeout")
-        self._close_timeout = _required(close_timeout, "close_timeout")
+        self._connect_timeout = required_seconds(connect_timeout, "connect_timeout")
+        self._close_timeout = required_seconds(close_timeout, "close_timeout")
         self._options = LineOptions(
             connect_timeout=self._connect_timeout,
-            send_timeout=_required(send_timeout, "send_timeout"),
+            send_timeout=required_seconds(send_timeout, "send_timeout"),
             close_timeout=self._close_timeout,
             heartbeat=seconds(heartbeat, "heartbeat", none="no heartbeat"),
-            max_message_size=_size(max_message_size, "max_message_size"),
-            tls=_tls_context(tls),
-            proxy=_proxy(proxy),
+            max_message_size=byte_count(max_message_size, "max_message_size"),
+            tls=tls_context(tls),
+            proxy=proxy_option(proxy),
         )
         number = next(_numbers)
         delivery: Delivery = delivery_for(handlers, f"rtsync-handlers-{number}")
@@ -291,7 +288,7 @@ class RealtimeSession:
         """
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
-        types, predicate = _wanted(type, where)
+        types, predicate = wanted(type, where)
         self._check_opened()
         return self._core.hub.wait(types, predicate, limit, settled)
 
@@ -316,7 +313,7 @@ class RealtimeSession:
         """
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
-        types, predicate = _wanted(type, where)
+        types, predicate = wanted(type, where)
         self._check_opened()
         return Expectation(self._core, types, predicate, limit, settled)
 
@@ -336,7 +333,7 @@ class RealtimeSession:
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         self._check_opened()
-        return self._core.subscribe(frozenset(map(_checked_type, types)) or None, limit)
+        return self._core.subscribe(frozenset(map(checked_type, types)) or None, limit)
 
     def _check_opened(self) -> None:
         if self.state is State.NEW:
@@ -394,7 +391,7 @@ class RealtimeSession:
         ``connect`` is weak by default, as blinker users know it: the receiver vanishes with its last other reference.
         """
         if type != Board.ALL:
-            type = _checked_type(type)  # noqa: A001
+            type = checked_type(type)  # noqa: A001
         return self._board.signal(type)
 
     # -- sentences ---------------------------------------------------------------------------------------------------
@@ -560,49 +557,12 @@ class RealtimeSession:
         return follower
 
 
-class Expectation:
-    """A wait that begins with a ``with`` block and ends behind it. Made by ``session.expect()``."""
-
-    def __init__(
-        self,
-        core: Core,
-        types: frozenset[str] | None,
-        where: Callable[[Event], object] | None,
-        timeout: float | None,
-        settled: bool,
-    ) -> None:
-        self._core = core
-        self._wanted = types, where, settled
-        self._timeout = timeout
-        self._waiter: Waiter | None = None
-        self._start = 0
-        self._event: Event | None = None
-
-    @property
-    def event(self) -> Event:
-        """The event, once the block is over."""
-        if self._event is None:
-            raise UsageError("the event is there when the with block of expect() has ended")
-        return self._event
-
-    def __enter__(self) -> Self:
-        self._waiter, self._start = self._core.hub.expect(*self._wanted)
-        return self
-
-    def __exit__(self, kind: object, _error: object, _traceback: object) -> None:
-        assert self._waiter is not None
-        if kind is not None:
-            self._core.hub.cancel(self._waiter)
-        else:
-            self._event = self._core.hub.collect(self._waiter, Deadline(self._timeout), self._start)
-
-
 def _lost_the_race(follower: Follower) -> bool:
     """Whether the service refused because a response began that we had not heard of yet; raises other refusals."""
-    if follower.error is None or follower.record.id is not None:
-        return False
     if isinstance(follower.error, ServerError) and follower.error.code == _ACTIVE_ALREADY:
         return True
+    if follower.error is None or follower.record.id is not None:
+        return False
     raise copy.copy(follower.error)
 
 
@@ -617,66 +577,8 @@ def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:
     return dict(event)
 
 
-def _wanted(
-    wanted: Wanted, where: Callable[[Event], object] | None
-) -> tuple[frozenset[str] | None, Callable[[Event], object] | None]:
-    """Types and condition of a wait; no types for a predicate."""
-    if where is not None and not callable(where):
-        raise UsageError("where must be a callable that takes the event")
-    if isinstance(wanted, str):
-        return frozenset({_checked_type(wanted)}), where
-    if callable(wanted):
-        first = wanted
-        return None, first if where is None else lambda event: first(event) and where(event)
-    types = frozenset(map(_checked_type, wanted))
-    if not types:
-        raise UsageError("wait_for() needs at least one event type")
-    return types, where
-
-
 def _echoes_metadata(target: Target) -> bool:
     """Whether the endpoint is known to return a response's metadata, as the services do; compatible servers differ."""
     host = target.url.partition("://")[2].partition("/")[0].partition(":")[0]
     services = (".openai.com", ".openai.azure.com", ".cognitiveservices.azure.com")
     return isinstance(target, Simulator) or (target.dialect == "ga" and host.endswith(services))
-
-
-def _checked_type(name: object) -> str:
-    """The GA name of an event type, which may be given under its preview name.
-
-    One that is not documented is allowed, for servers ahead of us, but a typing error deserves a word.
-    """
-    if not isinstance(name, str):
-        raise UsageError(f"an event type is a str, not {type(name).__name__}")
-    if name not in known_server_types() and (like := closest(name)):
-        warnings.warn(f"no event type {name!r} is documented; did you mean {like!r}?", UserWarning, stacklevel=4)
-    return canonical(name)
-
-
-def _required(value: object, name: str) -> float:
-    checked = seconds(value, name)
-    assert checked is not None
-    return checked
-
-
-def _size(value: object, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{name} must be a number of bytes, at least 1, not {value!r}")
-    return value
-
-
-def _proxy(value: object) -> str | bool | None:
-    if value is None or value is False or isinstance(value, str):
-        return value
-    raise ConfigurationError("proxy must be a URL such as 'http://host:port', False for none, or None")
-
-
-def _tls_context(value: object) -> ssl.SSLContext | None:
-    if value is None or isinstance(value, ssl.SSLContext):
-        return value
-    if not isinstance(value, str | os.PathLike):
-        raise ConfigurationError("tls must be an ssl.SSLContext or the path of a file with trusted authorities")
-    try:
-        return ssl.create_default_context(cafile=os.fspath(value))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"tls: no authorities could be read from {os.fspath(value)!r}: {error}") from error

@@ -11,7 +11,8 @@ when the program is checked, for several at once, and for handlers that take the
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar, overload
 
-from rtsync.session.session import Expectation, RealtimeSession, Wanted
+from rtsync.session.session import RealtimeSession
+from rtsync.session.waits import Expectation, Wanted
 from rtsync.threads.following import Subscription
 from rtsync.vocabulary.events import Event
 from rtsync.vocabulary.server_events import (
