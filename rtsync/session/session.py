@@ -28,8 +28,9 @@ from rtsync.session.response import Response
 from rtsync.session.typed_face import typed_as
 from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
 from rtsync.threads.delivery import Delivery, delivery_for
+from rtsync.threads.floor import MARK
 from rtsync.threads.following import Follower, Subscription
-from rtsync.threads.reader import MARK, Core
+from rtsync.threads.reader import Core
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -488,11 +489,11 @@ class RealtimeSession:
         core.delivery.check_may_wait(settled=False)
         deadline = Deadline(limit)
         while True:
-            ended = core.responses_ended
+            ended = core.floor.ended
             follower = self._request_response(params, deadline)
             if not _lost_the_race(follower):
                 return Response(core, follower)
-            core.await_news(ended, deadline.remaining())
+            core.floor.await_news(ended, deadline.remaining())
 
     def ask(self, text: str, *, timeout: float | None = 60.0, **params: Any) -> Response:
         """Say ``text`` as the user and return the model's complete answer.
@@ -536,12 +537,12 @@ class RealtimeSession:
     def _request_response(self, params: Mapping[str, Any], deadline: Deadline) -> Follower:
         """One attempt: wait for the floor, send, wait until it has begun or was refused."""
         core = self._core
-        mark = core.new_mark()
+        mark = core.floor.new_mark()
         follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"))
         options = {**params, "metadata": {**(params.get("metadata") or {}), MARK: mark}}
         try:
-            if not core.await_turn(follower, deadline.remaining()):
-                running = core.active
+            if not core.floor.await_turn(follower, deadline.remaining()):
+                running = core.floor.active
                 raise WaitTimeout(
                     f"the response did not get its turn within {deadline.timeout:g} s; another one"
                     f" ({running.id if running else 'not begun'}) is still running. cancel() ends it"
@@ -552,7 +553,7 @@ class RealtimeSession:
             if not follower.bell.wait_until(lambda: follower.begun, deadline.remaining()):
                 raise WaitTimeout(f"the service did not begin the response within {deadline.timeout:g} s")
         except BaseException:
-            core.withdraw(follower)
+            core.floor.withdraw(follower)
             raise
         return follower
 

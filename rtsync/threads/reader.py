@@ -6,8 +6,9 @@ The reader thread runs the line and takes every event along one way, without ret
 
 Rules:
 
-1. ``_books`` guards state, correlation, ledger, followers and subscriptions. It is held for a few lines; no user code
-   and no socket call runs under it. It is reentrant so that ``close()`` in a signal handler cannot lock itself out.
+1. ``_books`` guards state, correlation, conversation, responses (``floor``) and subscriptions. It is held for a few
+   lines; no user code and no socket call runs under it. It is reentrant so that ``close()`` in a signal handler cannot
+   lock itself out.
 2. Handlers are queued before waiters are woken, so that a wait can be sure that what it must see run is known.
 3. The session is referred to weakly: a forgotten session is collected although its threads run, and its finalizer
    calls ``abandon``, which takes no lock.
@@ -22,23 +23,23 @@ import logging
 import os
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Bell, Latch
+from rtsync.edges.latch import Latch
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
 from rtsync.pure.conversation import Conversation, Item, Snapshot
 from rtsync.pure.correlation import Correlation, Sent
 from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
-from rtsync.pure.responses import Ledger, Record
+from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger, after
 from rtsync.threads import process
 from rtsync.threads.delivery import Delivery
+from rtsync.threads.floor import MARK, Floor
 from rtsync.threads.following import Follower, Request, Subscription
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
@@ -56,12 +57,9 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, decode_object, encode
 
-__all__ = ["MARK", "Core"]
+__all__ = ["Core"]
 
 logger = logging.getLogger("rtsync.session")
-
-MARK = "rtsync"
-"""Key in a response's metadata that carries our mark."""
 
 # A server that skips response.created still ends what was asked for.
 _BEGINNINGS = ("response.created", "response.done")
@@ -80,21 +78,15 @@ class Core:
         self.finished = Latch()
         self.error: RealtimeError | None = None
         self.process: int | None = None
-        self.turns = Bell()
-        self.responses_ended = 0
         self._books = threading.RLock()  # Rule 1.
+        self.floor = Floor(self._books, lambda: self.error is not None)
         self._state = State.NEW
-        self._mark = os.urandom(8).hex()
-        self._marks = 0
         self._correlation = Correlation(MARK)
-        self._ledger = Ledger(MARK)
         self._conversation = Conversation()
         self._typed: Callable[..., Event] = Event
         self._kind = "realtime"
         self._translator: Preview | None = None
         self._speaks_preview = False
-        self._followers: dict[Record, Follower] = {}
-        self._turn_queue: deque[Follower] = deque()
         self._requests: set[Request] = set()
         self._subscriptions: list[Subscription] = []
         self._board = weakref.ref(board)
@@ -138,7 +130,8 @@ class Core:
         self._kind = kind
         self._speaks_preview = dialect == "preview"
         self._translator = Preview(kind) if self._speaks_preview else None
-        self._ledger = Ledger(MARK, echoes=echoes)
+        if echoes:
+            self.floor.expect_echo()
 
     def start(self, session: Any, line: Line, release: Callable[[], None]) -> None:
         """Start the reader thread on ``line``; ``release`` is called when it has ended."""
@@ -284,11 +277,7 @@ class Core:
         for subscription in tuple(self._subscriptions):
             subscription.put(event)
         self._answer(sequence, event, fault, owner)
-        if record is not None:
-            self._advance(sequence, record)
-        if event.type == "response.done":  # Anybody's, also of one that we never heard of before.
-            self.responses_ended += 1
-            self.turns.ring()
+        self.floor.advance(sequence, event, record)
         if greeted:
             self._announce(signals.session_opened)
             self.ready.set()
@@ -301,7 +290,7 @@ class Core:
                 return self._correlation.blamed(self._last_error), None
             self._last_error = None
             self._conversation.apply(event)
-            sent, record = self._correlation.answered(event), self._ledger.apply(event)
+            sent, record = self._correlation.answered(event), self.floor.note(event)
             if sent is None and record is not None and record.mark is not None and event.type in _BEGINNINGS:
                 self._correlation.begun(record.mark)
             return sent, record
@@ -370,20 +359,7 @@ class Core:
                 self._requests.discard(owner)
             owner.resolve(sequence, None if fault else event, fault)
         elif isinstance(owner, Follower) and fault is not None:
-            with self._books:
-                self._ledger.withdraw(owner.record)
-                self._followers.pop(owner.record, None)
-            owner.notify(sequence, fault)
-            self.turns.ring()
-
-    def _advance(self, sequence: int, record: Record) -> None:
-        follower = self._followers.get(record)
-        if follower is not None:
-            follower.notify(sequence)
-        if record.done:
-            self._followers.pop(record, None)
-        elif not record.pieces:
-            self.turns.ring()
+            self.floor.refuse(sequence, owner, fault)
 
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
@@ -397,7 +373,7 @@ class Core:
         with self._books:
             self.error = error
             self._state = after(self._state, Trigger.ENDED)
-            lost = [self._followers.pop(record) for record in self._ledger.lose_all() if record in self._followers]
+            lost = self.floor.lose_all()
             requests, self._requests = self._requests, set()
             subscriptions, self._subscriptions = self._subscriptions, []
         self.ready.set()
@@ -406,7 +382,7 @@ class Core:
             request.resolve(0, None, error)
         for follower in lost:
             follower.notify(0, error)
-        self.turns.ring()
+        self.floor.turns.ring()
         quiet = isinstance(error, SessionClosed) and (error.cause is CloseCause.USER or error.code == 1000)
         for subscription in subscriptions:
             subscription.end(None if quiet else error)
@@ -577,7 +553,7 @@ class Core:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)
 
-    # -- responses ----------------------------------------------------------------------------------------------------
+    # -- what is known ------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
         """The conversation as it is now."""
@@ -588,56 +564,6 @@ class Core:
         """One item of the conversation as it is now."""
         with self._books:
             return self._conversation.item(item_id)
-
-    @property
-    def active(self) -> Record | None:
-        """The response that writes to the default conversation now."""
-        with self._books:
-            return self._ledger.active
-
-    def new_mark(self) -> str:
-        """A mark for a response's metadata that no other response of any session has."""
-        with self._books:
-            self._marks += 1
-            return f"{self._mark}-{self._marks}"
-
-    def await_turn(self, follower: Follower, timeout: float | None) -> bool:
-        """Block until the response may be asked for, or the session has ended; False when time is up.
-
-        Those who wait are served in the order of their coming. One outside the default conversation need not wait.
-        """
-        if follower.record.out_of_band:
-            return self._claim(follower)
-        try:
-            self._turn_queue.append(follower)
-            return self.turns.wait_until(lambda: self.error is not None or self._claim(follower), timeout)
-        finally:
-            if follower in self._turn_queue:  # Not where Ctrl+C was faster.
-                self._turn_queue.remove(follower)
-            self.turns.ring()
-
-    def await_news(self, ended: int, timeout: float | None) -> bool:
-        """Block until a response is known to run, or one more than ``ended`` has ended, or the session has."""
-        return self.turns.wait_until(
-            lambda: self.active is not None or self.responses_ended != ended or self.error is not None, timeout
-        )
-
-    def _claim(self, follower: Follower) -> bool:
-        """Enter a response that is about to be asked for, if the floor is free and it is its turn."""
-        with self._books:
-            if not follower.record.out_of_band and (self._ledger.busy or self._turn_queue[0] is not follower):
-                return False
-            self._ledger.request(follower.record)
-            self._followers[follower.record] = follower
-            return True
-
-    def withdraw(self, follower: Follower) -> None:
-        """It was not asked for after all."""
-        with self._books:
-            if follower.record.id is None:  # Once begun it has the floor until its end, whoever holds it.
-                self._ledger.withdraw(follower.record)
-            self._followers.pop(follower.record, None)
-        self.turns.ring()
 
 
 def _at_least(moment: float, deadline: Deadline) -> float | None:

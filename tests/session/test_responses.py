@@ -371,7 +371,7 @@ def test_waiting_for_a_turn_ends_with_the_session() -> None:
         service.say(response("response.created", "resp_vad"))
         session.wait_for("response.created")
         asking = spawn(lambda: session.respond(timeout=None))
-        while not session._core.turns._gates:
+        while not session._core.floor.turns._gates:
             threading.Event().wait(0.001)
         service.peer.close(1000)
         with pytest.raises(SessionClosed):

@@ -1,0 +1,134 @@
+"""Who may speak: the responses of one session, those who hold them, and those who wait for their turn.
+
+One response at a time may write to the default conversation. ``await_turn`` serves those who ask for one in the order
+of their coming, after whatever is running now, whoever started it.
+
+Rules:
+
+1. ``_books``, the core's own lock, guards ledger, followers and queue: what an event means for a response and what it
+   answers are entered in one step.
+2. ``turns`` rings whenever a turn may have come free: a response began, ended, was refused or given up, or the session
+   ended.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from rtsync.edges.latch import Bell
+from rtsync.pure.responses import Ledger, Record
+from rtsync.threads.following import Follower
+from rtsync.vocabulary.errors import RealtimeError
+from rtsync.vocabulary.events import Event
+
+__all__ = ["MARK", "Floor"]
+
+MARK = "rtsync"
+"""Key in a response's metadata that carries our mark."""
+
+
+class Floor:
+    """The responses of one session.
+
+    Args:
+        books: the core's lock.
+        over: whether the session has ended, so that nobody need wait any longer.
+    """
+
+    def __init__(self, books: threading.RLock, over: Callable[[], bool]) -> None:
+        self.turns = Bell()
+        self.ended = 0
+        self._books = books
+        self._over = over
+        self._ledger = Ledger(MARK)
+        self._followers: dict[Record, Follower] = {}
+        self._queue: deque[Follower] = deque()
+        self._mark = os.urandom(8).hex()
+        self._marks = 0
+
+    # -- the reader's side --------------------------------------------------------------------------------------------
+
+    def expect_echo(self) -> None:
+        """The endpoint surely returns a response's metadata, by which ours are told from others'."""
+        self._ledger = Ledger(MARK, echoes=True)
+
+    def note(self, event: Event) -> Record | None:
+        """Enter ``event``; returns the record that it belongs to. Under the books."""
+        return self._ledger.apply(event)
+
+    def advance(self, sequence: int, event: Event, record: Record | None) -> None:
+        """Tell those concerned of what ``note`` has entered."""
+        follower = None if record is None else self._followers.get(record)
+        if follower is not None:
+            follower.notify(sequence)
+        if record is not None and record.done:
+            self._followers.pop(record, None)
+        if event.type == "response.done":  # Anybody's, also of one that we never heard of before.
+            self.ended += 1
+        if event.type == "response.done" or (record is not None and not record.pieces):
+            self.turns.ring()
+
+    def refuse(self, sequence: int, follower: Follower, fault: RealtimeError) -> None:
+        """The service refused to begin what ``follower`` asked for."""
+        with self._books:
+            self._ledger.withdraw(follower.record)
+            self._followers.pop(follower.record, None)
+        follower.notify(sequence, fault)
+        self.turns.ring()
+
+    def lose_all(self) -> list[Follower]:
+        """The session has ended: nothing more will come. Returns those who still waited. Under the books."""
+        return [self._followers.pop(record) for record in self._ledger.lose_all() if record in self._followers]
+
+    # -- user threads -------------------------------------------------------------------------------------------------
+
+    @property
+    def active(self) -> Record | None:
+        """The response that writes to the default conversation now."""
+        with self._books:
+            return self._ledger.active
+
+    def new_mark(self) -> str:
+        """A mark for a response's metadata that no other response of any session has."""
+        with self._books:
+            self._marks += 1
+            return f"{self._mark}-{self._marks}"
+
+    def await_turn(self, follower: Follower, timeout: float | None) -> bool:
+        """Block until the response may be asked for, or the session has ended; False when time is up.
+
+        One outside the default conversation need not wait.
+        """
+        if follower.record.out_of_band:
+            return self._claim(follower)
+        try:
+            self._queue.append(follower)
+            return self.turns.wait_until(lambda: self._over() or self._claim(follower), timeout)
+        finally:
+            if follower in self._queue:  # Not where Ctrl+C was faster.
+                self._queue.remove(follower)
+            self.turns.ring()
+
+    def await_news(self, ended: int, timeout: float | None) -> bool:
+        """Block until a response is known to run, or one more than ``ended`` has ended, or the session has."""
+        return self.turns.wait_until(lambda: self.active is not None or self.ended != ended or self._over(), timeout)
+
+    def withdraw(self, follower: Follower) -> None:
+        """It was not asked for after all, or nobody holds it any more."""
+        with self._books:
+            if follower.record.id is None:  # Once begun it has the floor until its end, whoever holds it.
+                self._ledger.withdraw(follower.record)
+            self._followers.pop(follower.record, None)
+        self.turns.ring()
+
+    def _claim(self, follower: Follower) -> bool:
+        """Enter a response that is about to be asked for, if the floor is free and it is its turn."""
+        with self._books:
+            if not follower.record.out_of_band and (self._ledger.busy or self._queue[0] is not follower):
+                return False
+            self._ledger.request(follower.record)
+            self._followers[follower.record] = follower
+            return True
