@@ -22,6 +22,12 @@ PROJECT = Path(__file__).resolve().parent.parent
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+
+def without_coverage() -> dict[str, str]:
+    """The environment for a program that is interrupted at random: not within the tracer, which that would break."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 _FOREIGN = ("OPENAI_", "AZURE_", "RTSYNC_", "IDENTITY_", "MSI_")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _GRACE = 5.0  # seconds in which the threads of a closed session have to be gone; reached only on failure

@@ -6,7 +6,7 @@ stays in a bounded history, and every thread has a window on it:
 1. The first ``send`` after a wait opens a new window, at what has arrived by then. Events before it are never returned.
 2. Every event in the window is returned at most once.
 3. A thread that never sent gets its window at its first wait. The thread that opened the session starts with a window
-   from the beginning, so that it finds ``session.created``.
+   from the beginning, so that it finds ``session.created``; a handler with one that begins at the event it handles.
 4. Deltas are many and large, so they have a smaller share of the history than the other events. When something was
    dropped that a wait might have wanted, the wait says so instead of missing it in silence.
 """

@@ -306,9 +306,9 @@ class Core:
     def _deliver(self, sequence: int, event: Event) -> None:
         board = self._board()
         if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(event))
+            self.delivery.put(sequence, lambda: self._handle(sequence, event))
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
         session, board = self._session(), self._board()
         if session is None or board is None:
@@ -317,7 +317,15 @@ class Core:
         def failed(handler: Callable[..., Any], error: Exception) -> None:
             self._report(session, event, handler, error)
 
-        board.emit(session, event, failed, self._mark_current)
+        def begin(handler: Callable[..., Any]) -> None:
+            self._mark_current(handler)
+            self.hub.enter_handler(sequence)
+
+        own = self.hub.window()
+        try:
+            board.emit(session, event, failed, begin)
+        finally:
+            self.hub.leave_handler(own)
 
     def _mark_current(self, handler: Callable[..., Any]) -> None:
         self.delivery.current = handler

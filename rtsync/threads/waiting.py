@@ -110,6 +110,17 @@ class Hub:
             window = self._windows.window = Window()
         return window
 
+    def enter_handler(self, sequence: int) -> None:
+        """The calling thread is about to run a handler of event ``sequence``: what came behind that is in view.
+
+        A handler runs later than its event arrived, so what it waits for may have come already.
+        """
+        self._windows.window = Window(start=sequence, waited=True)
+
+    def leave_handler(self, own: Window) -> None:
+        """The handlers have returned; ``own`` is the window that the thread had before."""
+        self._windows.window = own
+
     def open_window(self) -> None:
         """Give the calling thread a window from the beginning: it opens the session."""
         self.window().start = 0

@@ -16,7 +16,7 @@ import pytest
 
 from rtsync.edges.guard import LineBroken
 from rtsync.vocabulary.errors import CloseCause, UsageError
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, without_coverage
 from tests.line.interrupted import INTERRUPTS, ROUNDS
 from tests.line.recorder import RecordedLine
 from tests.loopback import LIMIT, TEXT, Peer, ScriptedServer
@@ -24,7 +24,9 @@ from tests.loopback import LIMIT, TEXT, Peer, ScriptedServer
 
 def _run(what: str, scheme: str, folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.line.interrupted", what, scheme, str(folder)]
-    run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=55, check=False)
+    run = subprocess.run(
+        command, cwd=PROJECT, capture_output=True, text=True, timeout=55, check=False, env=without_coverage()
+    )
     assert run.returncode == 0, run.stderr
     result: dict[str, Any] = json.loads(run.stdout)
     return result

@@ -192,6 +192,29 @@ def test_a_posted_handler_may_wait_for_a_later_event() -> None:
         assert found == ["session.updated"]
 
 
+def test_a_handler_finds_what_came_while_it_was_not_yet_running() -> None:
+    with conversing() as (session, service):
+        found: list[str] = []
+        first, behind = threading.Event(), threading.Event()
+
+        def slow(_session: RealtimeSession, _event: Event) -> None:
+            first.set()
+            behind.wait(LIMIT)
+
+        def waits(session: RealtimeSession, _event: Event) -> None:
+            found.append(session.wait_for("response.done", timeout=LIMIT).type)
+
+        session.on("response.created", slow)
+        session.on("response.created", waits)
+        session.on("response.created", lambda session, event: waits(session, event))
+        service.say(response("response.created"), response("response.done"))
+        assert first.wait(LIMIT)
+        session.wait_for("response.done", settled=False)
+        behind.set()
+        session.wait_for("response.created")
+        assert found == ["response.done", "response.done"]
+
+
 def test_a_posted_handler_may_close_the_session() -> None:
     with Gui() as gui, conversing(handlers=gui.submit) as (session, service):
         session.on("response.created", lambda session, _event: session.close())
