@@ -71,7 +71,7 @@ def chat(
     chosen = chosen_target(Wish(target, model, base_url, endpoint, api_version))
     session = RealtimeSession(
         chosen,
-        config=_text_only(chosen, instructions),
+        config=_text_only(instructions),
         connect_timeout=connect_timeout,
         tls=None if ca_file is None else str(ca_file),
     )
@@ -81,10 +81,9 @@ def chat(
         _converse(chosen, Conversation(session, output, timeout))
 
 
-def _text_only(target: Target, instructions: str | None) -> dict[str, Any]:
-    """The session's configuration, in the words of the endpoint (protocol section 7)."""
-    modalities = "modalities" if target.dialect == "preview" else "output_modalities"
-    return {modalities: ["text"], **({} if instructions is None else {"instructions": instructions})}
+def _text_only(instructions: str | None) -> dict[str, Any]:
+    """The session's configuration."""
+    return {"output_modalities": ["text"], **({} if instructions is None else {"instructions": instructions})}
 
 
 def _converse(target: Target, conversation: Conversation) -> None:

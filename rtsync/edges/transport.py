@@ -276,10 +276,15 @@ class Line(websocket.WebSocketApp):
 
     def _pump(self) -> None:
         """Deliver messages until the peer's close frame."""
+        guard = self._guard
+        assert guard is not None
         while self._close_received is None:
-            self._deliver_buffered()
             self._check_closing()
-            self._deliver_next()
+            self._await_frame()
+            before = guard.position
+            self._deliver_buffered()
+            if guard.position == before:
+                self._deliver_unusual()
 
     def _deliver_buffered(self) -> None:
         """Rule 2: the whole, unfragmented text frames in the buffer, without a system call or an object a frame."""
@@ -304,9 +309,8 @@ class Line(websocket.WebSocketApp):
             if on_message is not None:
                 on_message(self, buffer[start - length : start])
 
-    def _deliver_next(self) -> None:
-        """One frame of any kind, received whole and then read and checked by websocket-client."""
-        self._await_frame()
+    def _deliver_unusual(self) -> None:
+        """The frame at hand, whatever its kind, read and checked by websocket-client."""
         assert self.sock is not None
         frame: ABNF = self.sock.recv_frame()  # type: ignore[no-untyped-call]
         if frame.opcode == ABNF.OPCODE_CLOSE:

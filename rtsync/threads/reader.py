@@ -248,7 +248,8 @@ class Core:
         except ProtocolError as error:
             self._refuse(error)
             return
-        if self._translator is None and data.get("type") not in PREVIEW_NAMES:
+        named = data.get("type")
+        if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
             self._take(self._typed(data), len(message))
             return
         size = len(message)
