@@ -14,6 +14,7 @@ import click
 from rtsync import RealtimeError, __version__
 from rtsync.cli.chat import chat
 from rtsync.cli.demo import demo
+from rtsync.cli.events import events
 from rtsync.cli.outcome import EXIT_STATUSES, Exit, complain, exit_of
 from rtsync.cli.serve import serve
 
@@ -35,6 +36,7 @@ def program(verbose: bool) -> None:
 program.add_command(demo)
 program.add_command(chat)
 program.add_command(serve)
+program.add_command(events)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,13 +12,12 @@ It is built from server events alone, in the order of their arrival, so it shows
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from rtsync.vocabulary.events import Event, Fields
+from rtsync.vocabulary.events import Event, Fields, Items
 
 __all__ = ["Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
 
@@ -143,7 +142,7 @@ class _Growing:
         self.pieces[index, name] = [whole]
 
     def content(self) -> list[dict[str, Any]]:
-        parts = [dict(part) for part in self.parts]
+        parts = [Fields(part).to_dict() for part in self.parts]
         for (index, name), pieces in self.pieces.items():
             while 0 <= index < 64 and len(parts) <= index:  # A delta for a part that was never announced.
                 parts.append({"type": "output_text" if name == "text" else "output_audio"})
@@ -152,7 +151,7 @@ class _Growing:
         return parts
 
     def snapshot(self) -> Item:
-        data = copy.deepcopy(self.fields)
+        data = Fields(self.fields).to_dict()
         parts = self.content()
         if parts or "content" in data or data.get("type") == "message":
             data["content"] = parts
@@ -195,8 +194,8 @@ class Conversation:
         return Snapshot(
             items=tuple(item.snapshot() for item in self._in_order()),
             responses=tuple(self._responses.values()),
-            config=copy.deepcopy(self._config),
-            rate_limits=copy.deepcopy(self._rate_limits),
+            config=self.config,
+            rate_limits=Items(self._rate_limits).to_list(),
             usage=self._usage,
             speaking=self._speaking,
         )
@@ -209,7 +208,7 @@ class Conversation:
     @property
     def config(self) -> dict[str, Any]:
         """The session as last confirmed, a copy."""
-        return copy.deepcopy(self._config)
+        return Fields(self._config).to_dict()
 
     @property
     def usage(self) -> Usage:

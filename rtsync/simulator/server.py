@@ -242,10 +242,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def __init__(self, request: Any, client_address: Any, server: _Listener, connection: _Connection) -> None:
         self._connection = connection
+        self._read_to_the_end = False
         super().__init__(request, client_address, server)
 
     def do_GET(self) -> None:
         """Answer a GET."""
+        self._read_to_the_end = True  # It has no body.
         headers = _joined(self.headers.items())
         request = read_request(self.path, headers)
         if request.path == "/health":
@@ -292,6 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
             error = _error("The body is too large.", "invalid_request_error", None)
             self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error)
         else:
+            self._read_to_the_end = True
             return self.rfile.read(int(length))
         return None
 
@@ -299,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: HTTPStatus | int, body: Any, headers: dict[str, str] | None = None) -> None:
         data = b"" if body is None else encode(body)
-        self.close_connection = True  # a request body, if there is one, is not read
+        self.close_connection = True
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -309,6 +312,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+        if not self._read_to_the_end:
+            # Closing on a body that nobody read would reset the connection, and the answer might never arrive.
+            GuardedSocket(self.connection, send_timeout=_LINGER_SECONDS).linger(_LINGER_SECONDS)
 
     def _upgrade(self, headers: dict[str, str], request: Request) -> None:
         self.close_connection = True

@@ -38,7 +38,7 @@ def test_saying_the_version_loads_neither_azure_nor_the_simulator() -> None:
     assert [name for name in loaded if name.startswith(heavy)] == []
 
 
-@pytest.mark.parametrize("command", ["demo", "chat", "serve"])
+@pytest.mark.parametrize("command", ["demo", "chat", "serve", "events"])
 def test_every_command_explains_itself_and_its_exit_statuses(command: str) -> None:
     ended = run(command, "--help")
     assert ended.status == 0
@@ -49,7 +49,7 @@ def test_every_command_explains_itself_and_its_exit_statuses(command: str) -> No
 def test_without_a_command_it_shows_the_commands() -> None:
     ended = run()
     assert ended.status == 2
-    for command in ("demo", "chat", "serve"):
+    for command in ("demo", "chat", "serve", "events"):
         assert f"\n  {command} " in ended.err
 
 

@@ -21,7 +21,7 @@ from tests.conftest import PROJECT
 
 PAGE = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```sh\n(?P<code>.*?)```", re.DOTALL)
-COMMANDS = ["demo", "chat", "serve"]
+COMMANDS = ["demo", "chat", "serve", "events"]
 
 
 def _lines(how: str) -> list[str]:
@@ -38,8 +38,8 @@ def _options_shown(text: str) -> set[str]:
 
 def _options_of(command: click.Command) -> set[str]:
     context = click.Context(command)
-    options = {each for option in command.get_params(context) for each in (*option.opts, *option.secondary_opts)}
-    return options - {"-h", "--help"}
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    return {name for option in options for name in (*option.opts, *option.secondary_opts)} - {"-h", "--help"}
 
 
 def _section(heading: str) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,21 @@ TARGET = "target = rtsync.Simulator()"
 LIMIT = 30.0  # seconds; reached only on failure
 
 every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+# Those that choose their target themselves, or run a simulator beside them, have tests of their own below.
+OTHER_TARGETS = {"azure_entra", "sideband", "translation"}
 those_with_one_line_to_change = pytest.mark.parametrize(
-    "path", [path for path in EXAMPLES if path.stem != "azure_entra"], ids=lambda path: path.stem
+    "path", [path for path in EXAMPLES if path.stem not in OTHER_TARGETS], ids=lambda path: path.stem
 )
+# What the simulator says where it does not answer.
+HONEST = {
+    "transcription": "the simulator measures it and does not listen",
+    "translation": "it hears that you speak, but it does not translate",
+}
+
+
+def says_who_it_is(path: Path, out: str) -> bool:
+    """Whether the output shows what the simulator says of itself."""
+    return HONEST.get(path.stem, "scripted brain of the rtsync simulator") in _words(out)
 
 
 def run(*command: str | Path, **variables: str) -> str:
@@ -48,7 +61,16 @@ def output_of(name: str) -> str:
 
 
 def test_the_examples_are_there() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"text_input", "blocking", "azure_entra", "streaming_generator"}
+    written = {
+        "text_input",
+        "blocking",
+        "azure_entra",
+        "streaming_generator",
+        "transcription",
+        "sideband",
+        "translation",
+    }
+    assert {path.stem for path in EXAMPLES} >= written
 
 
 @every_example
@@ -62,7 +84,7 @@ def test_an_example_is_short_and_says_what_it_needs(path: Path) -> None:
 
 @every_example
 def test_an_example_runs_without_an_account(path: Path) -> None:
-    assert "scripted brain of the rtsync simulator" in _words(output_of(path.stem))
+    assert says_who_it_is(path, output_of(path.stem))
 
 
 @those_with_one_line_to_change
@@ -81,7 +103,7 @@ def test_an_example_reaches_a_service_by_changing_one_line(path: Path, real: str
                 "AZURE_OPENAI_API_KEY": "k",
             },
         }[real]
-        assert "scripted brain of the rtsync simulator" in _words(run(changed, **variables))
+        assert says_who_it_is(path, run(changed, **variables))
 
 
 def test_text_input_prints_by_its_handlers() -> None:
@@ -127,6 +149,68 @@ print("".join(streaming_generator.server_sent_events(streaming_generator.answer(
 """
     out = run("-c", program, PYTHONPATH=str(PROJECT / "examples"))
     assert out.startswith("event: failed\n")
+
+
+# -- other kinds of session --------------------------------------------------------------------------------------
+
+
+def test_transcription_prints_each_word_once_as_it_comes() -> None:
+    words = "These are 1.5 seconds of sound; the simulator measures it and does not listen."
+    assert output_of("transcription") == f"{words}\n[14 words]\n"
+
+
+def test_transcription_takes_a_recording_and_no_other_file(tmp_path: Path) -> None:
+    for rate in (24000, 8000):
+        with wave.open(str(tmp_path / f"{rate}.wav"), "wb") as sound:
+            sound.setparams((1, 2, rate, 0, "NONE", ""))
+            sound.writeframes(bytes(2 * 24000))
+    assert run(PROJECT / "examples" / "transcription.py", tmp_path / "24000.wav").startswith("These are 1.0 seconds")
+    refused = subprocess.run(
+        [sys.executable, PROJECT / "examples" / "transcription.py", tmp_path / "8000.wav"],
+        capture_output=True,
+        timeout=LIMIT,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.endswith(b"8000.wav is not 16 bits, mono, 24000 Hz\n")
+
+
+def test_sideband_prints_the_model_and_ends_the_call() -> None:
+    lines = output_of("sideband").splitlines()
+    assert lines[0].startswith("model: ")
+    assert lines[-1] == "[the call is over]"
+
+
+def test_translation_prints_both_transcripts_and_hears_the_rest() -> None:
+    heard, translated, spoken = output_of("translation").splitlines()
+    assert heard.startswith("heard: Somebody speaks")
+    assert translated.startswith("translated: This is the simulator")
+    assert float(spoken.removeprefix("[").partition(" ")[0]) > 3.0  # longer than what was sent: the trailing words
+
+
+@pytest.mark.parametrize(
+    ("name", "real"),
+    [
+        ("sideband", "rtsync.OpenAI()"),
+        ("sideband", "rtsync.Azure()"),
+        ("translation", "rtsync.OpenAI().for_translation()"),
+    ],
+)
+def test_the_target_in_the_comment_reaches_the_service(name: str, real: str, tmp_path: Path) -> None:
+    path = PROJECT / "examples" / f"{name}.py"
+    source = path.read_text(encoding="utf-8")
+    before, _, after = source.partition("\nwith SimulatorServer()")
+    assert real in after
+    changed = tmp_path / path.name
+    changed.write_text(f"{before}\nmain({real})\n", encoding="utf-8")
+    with SimulatorServer(pace=False, api_keys=["k"]) as server:
+        variables = {
+            "OPENAI_API_KEY": "k",
+            "OPENAI_BASE_URL": server.openai_url,
+            "AZURE_OPENAI_ENDPOINT": server.azure_endpoint,
+            "AZURE_OPENAI_DEPLOYMENT": "mine",
+            "AZURE_OPENAI_API_KEY": "k",
+        }
+        assert says_who_it_is(path, run(changed, **variables))
 
 
 # -- Entra ID ----------------------------------------------------------------------------------------------------

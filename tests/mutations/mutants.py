@@ -52,6 +52,7 @@ _EVENTS: list[Json] = [
     *TRANSLATION_SERVER_EXAMPLES.values(),
     *(event for story in _STORIES for event in story if "audio.delta" not in event["type"]),
 ]
+_TEXTS = [json.dumps(event) for event in _EVENTS]
 
 
 def mutants(seed: int) -> Iterator[str]:
@@ -62,10 +63,10 @@ def mutants(seed: int) -> Iterator[str]:
 
 
 def _mutant(chance: random.Random) -> str:
-    event = copy.deepcopy(chance.choice(_EVENTS))
+    event = json.loads(chance.choice(_TEXTS))
     for _ in range(chance.choice((1, 1, 2, 5))):
         chance.choice(_DAMAGES)(event, chance)
-    text = json.dumps(event, ensure_ascii=chance.random() < 0.5 or "\\ud8" in json.dumps(event))
+    text = json.dumps(event)
     text = text.replace(f'"{_DEEP}"', _deep(chance)) if _DEEP in text else text
     text = text.replace(f'"{_LONG}"', "9" * chance.choice((400, 5000))) if _LONG in text else text
     return _unreadable(text, chance) if chance.random() < 0.03 else text

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rtsync import Event
+from rtsync import Event, RealtimeSession
 from tests.loopback import LIMIT, TEXT, Peer, PeerClosed, ScriptedServer, frame, realtime_greeting
 from tests.mutations.mutants import mutants
 from tests.session.service import Json, session_to
@@ -80,13 +80,18 @@ def test_damaged_frames_neither_end_a_session_nor_lose_the_good_ones(
     with ScriptedServer(flood.play) as server:
         session = session_to(server)
         session.on("*", lambda session, event: next(counted))
-        session.on("conversation.item.added", lambda session, event: is_good(event) and handled.append(event.event_id))
+
+        @session.on("conversation.item.added")
+        def note(_session: RealtimeSession, event: Event) -> None:
+            if is_good(event):
+                handled.append(event.event_id)
+
         with session:
             for number in range(BATCHES):
                 wanted = f"good_{number}"
                 event = session.wait_for("conversation.item.added", where=is_good)
-                assert event.event_id == wanted, handled
-                assert handled[-1] == wanted
+                assert event.event_id == wanted
+                assert handled[number] == wanted  # Its handlers have run.
                 flood.ahead.release()
             session.update(instructions="Still there?")
             conversation = session.conversation
