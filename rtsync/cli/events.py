@@ -35,8 +35,9 @@ def _listed() -> str:
 
 def _explained(event_type: str) -> str:
     from rtsync.pure.reference import describe, render
+    from rtsync.vocabulary.names import CLIENT_TYPES, PREVIEW_CLIENT_TYPES
 
-    found = describe(event_type)
+    found = describe("session.update" if event_type in PREVIEW_CLIENT_TYPES - CLIENT_TYPES else event_type)
     if not found:
         raise ConfigurationError(f"no event type {event_type!r} is documented{_way_out(event_type)}")
     pages = [render(description).rstrip("\n") for description in found]

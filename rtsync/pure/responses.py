@@ -191,8 +191,8 @@ class Ledger:
         if event.type == "response.done":
             response = event.get("response")
             response_id = response.get("id") if isinstance(response, Mapping) else None
-            # A server that skips response.created still ends what was asked for.
-            return self._running.get(str(response_id)) or self._matched(event)
+            # A server that skips response.created, or leaves our mark out of it, still ends what was asked for.
+            return self._marked(event) or self._running.get(str(response_id)) or self._matched(event)
         return self._running.get(str(event.get("response_id")))
 
     def _begun(self, event: Event) -> Record | None:
@@ -214,15 +214,26 @@ class Ledger:
 
     def _matched(self, event: Event) -> Record | None:
         """The requested record that this response is, by its mark, else by order where the server echoes none."""
-        response = event.get("response")
-        metadata = response.get("metadata") if isinstance(response, Mapping) else None
-        mark = metadata.get(self._mark) if isinstance(metadata, Mapping) else None
-        if isinstance(mark, str):
-            self._echoes = True
-            return self._requested.pop(mark, None)
+        metadata = _metadata(event)
+        if isinstance(metadata.get(self._mark), str):
+            return self._marked(event)
         if self._echoes or metadata or not self._requested:
             return None
         return self._requested.pop(next(iter(self._requested)))
+
+    def _marked(self, event: Event) -> Record | None:
+        """The requested record whose mark this response carries."""
+        mark = _metadata(event).get(self._mark)
+        if not isinstance(mark, str):
+            return None
+        self._echoes = True
+        return self._requested.pop(mark, None)
+
+
+def _metadata(event: Event) -> Mapping[str, Any]:
+    response = event.get("response")
+    metadata = response.get("metadata") if isinstance(response, Mapping) else None
+    return metadata if isinstance(metadata, Mapping) else {}
 
 
 def _is_out_of_band(event: Event) -> bool:

@@ -57,6 +57,12 @@ def test_a_preview_name_leads_to_the_event_that_it_is() -> None:
     assert "\n\n\nresponse.output_audio.delta  (from the server)\n" in out
 
 
+def test_the_clients_event_of_preview_transcription_is_known() -> None:
+    out = run("events", "transcription_session.update").out
+    assert out.startswith("transcription_session.update is what preview endpoints call session.update;")
+    assert "\n\n\nsession.update  (from the client)\n" in out
+
+
 @pytest.mark.parametrize(
     ("mistyped", "meant"),
     [

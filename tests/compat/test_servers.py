@@ -230,3 +230,18 @@ def test_a_response_that_never_began_ends_only_the_one_that_was_asked_for() -> N
     with conversing(Server(begins=False, metadata=False)) as (session, _service):
         answers = [spawn(lambda: session.ask("Good morning", timeout=LIMIT).text) for _ in range(3)]
         assert [answer.result() for answer in answers] == ["Hello there"] * 3
+
+
+def test_a_mark_that_comes_back_with_the_end_alone_is_enough() -> None:
+    """The beginning said something else; the answer must not be nobody's."""
+
+    def answer(service: Service, event: Json) -> None:
+        response = {"id": "resp_1", "status": "completed", "output": [], "metadata": event["response"]["metadata"]}
+        service.say(
+            {"type": "response.created", "response": {"id": "resp_1", "metadata": {"of": "the server"}}},
+            {"type": "response.done", "response": response},
+        )
+
+    with conversing(answer) as (session, _service):
+        assert session.respond(timeout=LIMIT).wait(LIMIT).status == "completed"
+        assert session.respond(timeout=LIMIT).wait(LIMIT).status == "completed"  # And the floor is free again.

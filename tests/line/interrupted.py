@@ -164,7 +164,6 @@ def storm(certificates: Certificates | None) -> dict[str, object]:
         "outcomes": sorted(set(outcomes)),
         "lines": lines,
         "ordered": ordered,
-        "last": reader.numbers[-1][-1] == number,
         "complaints": reader.complaints[:5],
     }
 

@@ -36,10 +36,12 @@ def test_what_is_not_utf8_ends_the_session_with_1007_behind_the_good_events(mess
 
     def broken(peer: Peer) -> None:
         realtime_greeting(peer)
+        peer.wait_until_released()
         peer.send_raw(b"".join([frame(TEXT, '{"type": "good", "number": 1}'), *frames]))
         closed.append(peer.expect_close())
 
     with ScriptedServer(broken) as server, session_to(server) as session:
+        server.peers[0].release()
         assert session.wait_for("good").number == 1
         with pytest.raises(SessionClosed) as ended:
             session.wait_for("never")
@@ -143,3 +145,29 @@ def _decoded(text: str) -> Json | None:
     except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
+
+
+@pytest.mark.parametrize("seed", range(15, 21))
+def test_a_response_that_is_damaged_itself_ends_and_can_be_looked_at(seed: int) -> None:
+    """Damaged events of every scenario under the response's own id; a good end behind them, which counts."""
+    damaged = (text for text in mutants(seed) if '"resp_1"' in text or '"resp_2"' in text)
+
+    def answer(service: Service, event: Json) -> None:
+        metadata = event["response"]["metadata"]
+        for text in itertools.islice(damaged, 100):
+            if '"response.done"' not in text and '"error' not in text:  # Which may well end it.
+                service.peer.send_text(text.replace("resp_2", "resp_1"))
+        service.say(done("resp_1", "The end", metadata=metadata))
+
+    with conversing(answer) as (session, _service):
+        for _ in range(20):
+            mine = session.respond(conversation="none", timeout=LIMIT)
+            pieces = list(mine.text_deltas(timeout=LIMIT))
+            mine.wait(LIMIT)
+            looked_at = (mine.items, mine.function_calls, mine.usage, mine.metadata, mine.audio, mine.transcript)
+            assert (mine.text, mine.status) == ("The end", "completed")
+            assert all(isinstance(piece, str) for piece in pieces)
+            assert len(looked_at) == 6
+            assert repr(mine)
+            assert mine.to_dict()["id"] == "resp_1"
+        assert session.conversation.responses
