@@ -204,7 +204,7 @@ class Core:
             return
         ended = self.finished.wait(_at_least(_MOMENT, deadline))
         if ended and self._thread is not None:
-            self._thread.join(_MOMENT)
+            self._thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
 

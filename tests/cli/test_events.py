@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
-from rtsync.cli.program import main
+from rtsync.cli.events import events
 from rtsync.pure.reference import describe, described_types
 from rtsync.vocabulary.names import PREVIEW_SERVER_TYPES
 from tests.cli.command import run
@@ -41,11 +42,11 @@ def test_what_two_kinds_of_session_know_is_shown_for_both() -> None:
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _, _ in described_types()} | PREVIEW_SERVER_TYPES))
-def test_every_type_has_its_page(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["events", name])
-    out, err = capsys.readouterr()
+def test_every_type_has_its_page(name: str) -> None:
+    ended = CliRunner().invoke(events, [name])  # In this process, without the program, which sets up logging.
+    out = ended.stdout
     found = describe(name) if name != "transcription_session.updated" else describe("session.updated")
-    assert (status, err) == (0, "")
+    assert (ended.exit_code, ended.stderr) == (0, "")
     assert out.startswith(f"{name}  (from the {found[0].sender})\n") or found[0].name != name
     for description in found:
         assert f"{description.name}  (from the {description.sender})\n" in out

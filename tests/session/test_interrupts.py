@@ -75,7 +75,8 @@ if session.state == "open":
     assert not session._core._requests, "requests stayed behind"
 session.close()
 assert session.state == "closed"
-assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("rtsync-")]
+left = [thread.name for thread in threading.enumerate() if thread.name.startswith("rtsync-")]
+assert not left, left
 print("done")
 '''
 _PROJECT = __file__.rsplit("/tests/", 1)[0]
