@@ -14,14 +14,14 @@ def client_secret_url(target: Target) -> str:
     """Where client secrets for ``target`` are made.
 
     The preview of Azure has them beside ``/realtime``, not under it: ``/openai/realtimeapi/sessions`` (Microsoft's
-    article on WebRTC, of the time of the preview).
+    article on WebRTC, of the time of the preview) and ``/openai/realtimeapi/transcription_sessions``.
 
     Raises:
         ConfigurationError: the target names no server.
     """
     base, query = _base(target)
     if target.dialect == "preview":
-        return f"{base}api/sessions?{query}"
+        return f"{base}api/{'transcription_' if target.purpose == 'transcription' else ''}sessions?{query}"
     return f"{base}/{'translations/' if target.purpose == 'translation' else ''}client_secrets"
 
 

@@ -36,8 +36,9 @@ _IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 def websocket_url(base: str, aim: Aim, version: str | None) -> str:
     """The complete WebSocket URL, percent-encoded."""
     value = quote(aim.value, safe="")
-    if version and aim.purpose == "conversation":
-        return f"{base}/realtime?api-version={quote(version, safe='')}&deployment={value}"
+    if version:  # Azure's blog on transcription shows the second: no deployment, the model comes with the session.
+        tail = "intent=transcription" if aim.purpose == "transcription" else f"deployment={value}"
+        return f"{base}/realtime?api-version={quote(version, safe='')}&{tail}"
     tails = {
         "conversation": f"/realtime?model={value}",
         "call": f"/realtime?call_id={value}",

@@ -100,9 +100,9 @@ class Target:
     @property
     def session_type(self) -> Literal["realtime", "transcription"] | None:
         """What ``session.update`` must carry as ``session.type``; None where it carries none (protocol section 4)."""
-        if self.dialect == "preview" or self.purpose == "translation":
-            return None
-        return "transcription" if self.purpose == "transcription" else "realtime"
+        if self.purpose == "transcription":  # The preview says it by the event's type: see the dialect.
+            return "transcription"
+        return None if self.dialect == "preview" or self.purpose == "translation" else "realtime"
 
     def for_call(self, call_id: str) -> Self:
         """The same target, aimed at a running WebRTC or SIP call (a sideband connection).
@@ -243,7 +243,7 @@ class Azure(Target):
             preview endpoint. ``OPENAI_API_VERSION``.
         headers: more request headers.
         call_id: join this running call instead of a deployment. GA only.
-        transcription: open a transcription session instead. GA only.
+        transcription: open a transcription session instead.
         token_scope: what a credential object is asked for.
 
     Raises:
@@ -280,15 +280,14 @@ class Azure(Target):
         return self._aimed_at(_azure_aim(Aim("call", checked_text(call_id, "call_id=")), self.api_version))
 
     def for_transcription(self) -> Self:
-        """The same target, aimed at a transcription session: see `Target.for_transcription`. GA only."""
-        return self._aimed_at(_azure_aim(Aim("transcription"), self.api_version))
+        """The same target, aimed at a transcription session: see `Target.for_transcription`."""
+        return self._aimed_at(Aim("transcription"))
 
 
 def _azure_aim(aim: Aim, version: str | None) -> Aim:
-    if version and aim.purpose != "conversation":
-        what = "sideband connections to calls" if aim.purpose == "call" else "transcription sessions"
+    if version and aim.purpose == "call":
         raise ConfigurationError(
-            f"Azure has {what} on the GA endpoint only, not under api-version {version}: leave api_version off"
+            f"Azure has calls on the GA endpoint only, not under api-version {version}: leave api_version off"
             ' (where OPENAI_API_VERSION is set, pass api_version="v1")'
         )
     return aim
@@ -344,9 +343,7 @@ class Simulator(Target):
         return self._but(_base=f"{origin}/openai" if self.api_version else f"{origin}/v1")
 
     def for_transcription(self) -> Self:
-        """The same target, aimed at a transcription session: see `Target.for_transcription`. GA only."""
-        if self.api_version:
-            raise ConfigurationError('a preview Simulator offers no transcription sessions: use dialect="ga"')
+        """The same target, aimed at a transcription session: see `Target.for_transcription`."""
         return self._aimed_at(Aim("transcription"))
 
     def describe(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rtsync import Event, RealtimeSession, ServerError, Simulator, Snapshot
+from rtsync.vocabulary.targets import Dialect
 from tests.loopback import LIMIT
 
 Told = dict[str, Any]
@@ -124,3 +125,18 @@ def test_what_the_programs_find_is_what_was_said() -> None:
     assert "scripted brain of the rtsync simulator" in found["answers"][0]
     assert signals.count("response.output_text.done") == 2
     assert found["settings"]["instructions"] == "Be brief."
+
+
+@pytest.mark.parametrize("dialect", ["ga", "preview"])
+def test_a_transcription_session_is_the_same_on_both(dialect: Dialect) -> None:
+    audio = {"input": {"transcription": {"model": "gpt-4o-transcribe"}, "turn_detection": None}}
+    target = Simulator(pace=False, dialect=dialect).for_transcription()
+    with RealtimeSession(target, config={"audio": audio}) as session:
+        assert session.conversation.config["type"] == "transcription"
+        session.append_audio(bytes(48_000))
+        committed = session.commit_audio()
+        heard = session.wait_for("conversation.item.input_audio_transcription.completed")
+        assert heard.item_id == committed.item_id
+        item = session.item(committed.item_id)
+        assert item is not None
+        assert item.transcript == heard.transcript != ""

@@ -10,6 +10,7 @@ from rtsync import OpenAI, RealtimeSession, ServerError, SessionExpired
 from rtsync.simulator import SimulatorServer
 from tests.simulator.test_mistakes import LATER, MISTAKES, say_hello
 
+NEVER = "mcp_list_tools.failed"
 TYPED = [mistake for mistake in MISTAKES if "type" in mistake[0]]
 
 
@@ -30,7 +31,7 @@ def test_a_mistake_is_raised_where_its_sender_waits(
     with opened(server) as session:
         event_id = session.send(event)
         with pytest.raises(ServerError) as refused:
-            session.wait_for("rate_limits.updated")
+            session.wait_for(NEVER)
         error = refused.value
         assert (error.code, error.param, error.event_id, error.request) == (code, param, event_id, event["type"])
         assert message in str(error)
@@ -50,7 +51,7 @@ def test_a_mistake_that_needs_a_history_is_raised_too(name: str) -> None:
                 session.wait_for("conversation.item.done")
         session.send({key: spoken if value == "item_A" else value for key, value in event.items()})
         with pytest.raises(ServerError) as refused:
-            session.wait_for("rate_limits.updated")
+            session.wait_for(NEVER)
         assert (refused.value.code, refused.value.param) == (code, param)
         assert message in str(refused.value)
 
@@ -61,12 +62,12 @@ def test_a_second_response_that_is_asked_for_by_hand_is_refused_by_its_code() ->
         session.wait_for("response.created")
         session.send({"type": "response.create"})
         with pytest.raises(ServerError) as refused:
-            session.wait_for("rate_limits.updated")
+            session.wait_for(NEVER)
         assert refused.value.code == "conversation_already_has_active_response"
 
 
 def test_a_session_that_expires_says_so() -> None:
     with SimulatorServer(pace=False, max_session_seconds=0.2) as server, opened(server) as session:
         with pytest.raises(SessionExpired) as ended:
-            session.wait_for("rate_limits.updated")
+            session.wait_for(NEVER)
         assert ended.value.code == 1001

@@ -171,6 +171,21 @@ def test_a_preview_target_asks_in_its_own_words_and_finds_the_secret_inside() ->
     assert "client_secret" not in secret.session
 
 
+def test_a_preview_target_for_transcription_asks_for_its_own_kind_of_secret() -> None:
+    answer = {"object": "realtime.transcription_session", "client_secret": {"value": "ek_heard", "expires_at": 1}}
+    session = {"audio": {"input": {"transcription": {"model": "whisper"}}}}
+    with Recorder(Answer(200, answer)) as server:
+        secret = create_client_secret(azure_preview(server.url).for_transcription(), session=session)
+    check(
+        server.one,
+        "/openai/realtimeapi/transcription_sessions?api-version=2025-04-01-preview",
+        {"api-key": KEY},
+        {"input_audio_transcription": {"model": "whisper"}},
+        accept="application/json",
+    )
+    assert secret.value == "ek_heard"
+
+
 def test_the_answer_is_read() -> None:
     with Recorder(Answer(200, SECRET_ANSWER)) as server:
         secret = create_client_secret(openai(server.url))

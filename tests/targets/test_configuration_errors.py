@@ -62,18 +62,15 @@ def test_two_aims_exclude_each_other(make: Callable[..., Target], options: dict[
     assert "pass one of them" in text
 
 
-@pytest.mark.parametrize("aim", [{"call_id": "rtc_1"}, {"transcription": True}])
-def test_azure_preview_reaches_conversations_only(aim: dict[str, Any]) -> None:
+def test_azure_preview_reaches_no_calls() -> None:
     with pytest.raises(ConfigurationError, match="leave api_version off"):
-        Azure(_URL, api_key="k", api_version="2025-04-01-preview", **aim)
+        Azure(_URL, api_key="k", api_version="2025-04-01-preview", call_id="rtc_1")
 
 
-def test_azure_preview_cannot_be_aimed_elsewhere_later() -> None:
+def test_azure_preview_cannot_be_aimed_at_a_call_later() -> None:
     target = Azure(_URL, "d", api_key="k", api_version="2025-04-01-preview")
     with pytest.raises(ConfigurationError, match="leave api_version off"):
         target.for_call("rtc_1")
-    with pytest.raises(ConfigurationError, match="leave api_version off"):
-        target.for_transcription()
 
 
 def test_a_preview_version_from_the_environment_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,11 +86,9 @@ def test_translation_is_openai_s_alone(target: Target) -> None:
         target.for_translation()
 
 
-def test_a_simulator_has_no_calls_and_no_preview_transcription() -> None:
+def test_a_simulator_has_no_calls() -> None:
     with pytest.raises(ConfigurationError, match="no sideband connection"):
         Simulator().for_call("rtc_1")
-    with pytest.raises(ConfigurationError, match='use dialect="ga"'):
-        Simulator(dialect="preview").for_transcription()
 
 
 @pytest.mark.parametrize(

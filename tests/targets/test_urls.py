@@ -157,3 +157,11 @@ def test_openai_talks_to_gpt_realtime_unless_told_otherwise() -> None:
 
 def _query(url: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
+
+
+def test_transcription_on_the_preview_names_its_intent_and_no_deployment() -> None:
+    target = Azure("https://r.openai.azure.com", "d", api_key="k", api_version="2025-04-01-preview").for_transcription()
+    assert target.url == (
+        "wss://r.openai.azure.com/openai/realtime?api-version=2025-04-01-preview&intent=transcription"
+    )
+    assert (target.dialect, target.session_type, target.model) == ("preview", "transcription", None)
