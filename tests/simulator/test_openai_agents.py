@@ -1,4 +1,4 @@
-"""openai-agents' realtime runner holds a text turn and a tool turn with the simulator."""
+"""openai-agents' realtime runner holds text, tool, audio, cancel and error turns with the simulator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from agents import function_tool
 from agents.realtime import RealtimeAgent, RealtimeRunner
+from agents.realtime.model_inputs import RealtimeModelSendRawMessage
 
 from rtsync.simulator import SimulatorServer
 from tests.simulator.talk import LIMIT
@@ -82,3 +83,54 @@ def test_the_runner_gets_sound(simulator: SimulatorServer) -> None:
     assert heard.errors == []
     assert heard.audio_bytes > 48_000
     assert "You said: “Hello there”" in history
+
+
+async def raw_events(server: SimulatorServer, act: Any) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Say hello in speech, do ``act`` at the first sound, and hear on until two responses have ended."""
+    runner = RealtimeRunner(RealtimeAgent(name="Agent", instructions="Be brief."))
+    model: Any = {"url": f"{server.url}/v1/realtime?model=gpt-realtime", "api_key": "k"}
+    told: list[dict[str, Any]] = []
+    errors: list[Any] = []
+    ended = acted = 0
+    async with await runner.run(model_config=model) as session:
+        await session.send_message("Say a couple paragraphs!")
+        async for event in session:
+            if event.type == "error":
+                errors.append(event.error)
+            if event.type == "audio" and not acted:
+                acted = 1
+                await act(session)
+            if event.type != "raw_model_event" or event.data.type != "raw_server_event":
+                continue
+            told.append(event.data.data)
+            if event.data.data["type"] == "response.done":
+                ended += 1
+                if ended == 2:
+                    break
+                await session.send_message("And now one sentence.")
+    return told, errors
+
+
+def test_the_runner_cancels_an_answer_and_goes_on() -> None:
+    async def cancel(session: Any) -> None:
+        await session.model.send_event(RealtimeModelSendRawMessage(message={"type": "response.cancel"}))
+
+    with SimulatorServer() as server:
+        told, errors = asyncio.run(asyncio.wait_for(raw_events(server, cancel), LIMIT))
+    done = [event["response"] for event in told if event["type"] == "response.done"]
+    assert [response["status"] for response in done] == ["cancelled", "completed"]
+    assert done[0]["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
+    assert errors == []
+
+
+def test_the_runner_is_told_of_a_mistake_and_goes_on() -> None:
+    async def mistake(session: Any) -> None:
+        message: Any = {"type": "conversation.item.delete", "other_data": {"item_id": "nowhere"}}
+        await session.model.send_event(RealtimeModelSendRawMessage(message=message))
+
+    with SimulatorServer(pace=False) as server:
+        told, errors = asyncio.run(asyncio.wait_for(raw_events(server, mistake), LIMIT))
+    assert [event["error"]["code"] for event in told if event["type"] == "error"] == ["item_delete_invalid_item_id"]
+    assert len(errors) == 1
+    statuses = [event["response"]["status"] for event in told if event["type"] == "response.done"]
+    assert statuses == ["completed", "completed"]
