@@ -24,7 +24,7 @@ from rtsync.simulator.schema import (
     audio_bytes,
 )
 
-__all__ = ["Conversation", "audio_part", "check_item", "new_item", "without_audio"]
+__all__ = ["Conversation", "audio_part", "check_item", "check_length", "new_item", "without_audio"]
 
 Item = dict[str, Any]
 
@@ -231,12 +231,16 @@ class Conversation:
             raise _missing("truncate", "truncating", item_id)
         part = _spoken_part(item, content_index)
         audio, form = base64.b64decode(part["audio"]), audio_format(part["format"])
-        length_ms = form.duration_ms(len(audio))
-        if audio_end_ms > length_ms:
-            message = f"Audio content of {length_ms}ms is already shorter than {audio_end_ms}ms"
-            raise Refused("invalid_value", message, param="audio_end_ms")
+        check_length(form.duration_ms(len(audio)), audio_end_ms)
         kept = audio[: audio_end_ms * form.bytes_per_ms]
         part |= {"transcript": None, "audio": base64.b64encode(kept).decode()}
+
+
+def check_length(length_ms: int, audio_end_ms: int) -> None:
+    """Refuse to cut audio behind its end."""
+    if audio_end_ms > length_ms:
+        message = f"Audio content of {length_ms}ms is already shorter than {audio_end_ms}ms"
+        raise Refused("invalid_value", message, param="audio_end_ms")
 
 
 def _spoken_part(item: Item, content_index: int) -> dict[str, Any]:

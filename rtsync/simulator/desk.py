@@ -400,7 +400,11 @@ class Desk:
 
     def _truncate_item(self, event: Event) -> list[Event]:
         place = {name: event[name] for name in ("item_id", "content_index", "audio_end_ms")}
-        self.conversation.truncate(**place)
+        written = place["content_index"] == 0 and any(
+            writer.truncate(place["item_id"], place["audio_end_ms"]) for writer in self._active.values()
+        )
+        if not written:
+            self.conversation.truncate(**place)
         return [{"type": "conversation.item.truncated", **place}]
 
     def _delete_item(self, event: Event) -> list[Event]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtsync.pure.audio.formats import audio_format
-from rtsync.simulator.conversation import Conversation, audio_part, check_item, new_item, without_audio
+from rtsync.simulator.conversation import Conversation, audio_part, check_item, check_length, new_item, without_audio
 from rtsync.simulator.dialect import Dialect, options_to_ga
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused
@@ -110,6 +110,7 @@ class _OpenItem:
     index: int
     text: list[str] = field(default_factory=list)
     speech: Speech | None = None
+    cut_ms: int | None = None  # Where a truncation cut it while it was being written.
 
 
 class ResponseWriter:
@@ -299,6 +300,20 @@ class ResponseWriter:
             "mcp_approval_request": lambda item, text: [],
         }
 
+    def truncate(self, item_id: str, audio_end_ms: int) -> bool:
+        """Cut the spoken item that is being written, at what of it was heard; False where it is not this one.
+
+        Clients truncate before they cancel, or before they know that the service has (unconfirmed, protocol 8).
+
+        Raises:
+            Refused: less than that was sent.
+        """
+        if self._open is None or self._open.speech is None or self._open.item["id"] != item_id:
+            return False
+        check_length(self._open.speech.sent_ms, audio_end_ms)
+        self._open.cut_ms = audio_end_ms
+        return True
+
     def _mcp_arguments_done(self) -> list[Event]:
         assert self._open is not None
         text = self._open.item["arguments"] = "".join(self._open.text)
@@ -324,7 +339,9 @@ class ResponseWriter:
         if speech is None:
             item["content"] = [{"type": "output_text", "text": text}]
         else:
-            item["content"] = [audio_part("output_audio", speech.sent, speech.form, text)]
+            cut = self._open.cut_ms
+            kept = speech.sent if cut is None else speech.sent[: cut * speech.form.bytes_per_ms]
+            item["content"] = [audio_part("output_audio", kept, speech.form, text if cut is None else None)]
             self._audio_ms += speech.sent_ms
             self._open.speech = None
             events.append({"type": "response.output_audio.done", **place})

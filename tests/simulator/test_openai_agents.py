@@ -7,7 +7,7 @@ from typing import Any
 
 from agents import function_tool
 from agents.realtime import RealtimeAgent, RealtimeRunner
-from agents.realtime.model_inputs import RealtimeModelSendRawMessage
+from agents.realtime.model_inputs import RealtimeModelSendInterrupt, RealtimeModelSendRawMessage
 
 from rtsync.simulator import SimulatorServer
 from tests.simulator.talk import LIMIT
@@ -120,6 +120,18 @@ def test_the_runner_cancels_an_answer_and_goes_on() -> None:
     done = [event["response"] for event in told if event["type"] == "response.done"]
     assert [response["status"] for response in done] == ["cancelled", "completed"]
     assert done[0]["status_details"] == {"type": "cancelled", "reason": "client_cancelled"}
+    assert errors == []
+
+
+def test_the_runner_interrupts_what_is_being_said_and_truncates_it() -> None:
+    async def interrupt(session: Any) -> None:
+        await session.model.send_event(RealtimeModelSendInterrupt(force_response_cancel=True))
+
+    with SimulatorServer() as server:
+        told, errors = asyncio.run(asyncio.wait_for(raw_events(server, interrupt), LIMIT))
+    done = [event["response"] for event in told if event["type"] == "response.done"]
+    assert [response["status"] for response in done] == ["cancelled", "completed"]
+    assert [event["content_index"] for event in told if event["type"] == "conversation.item.truncated"] == [0]
     assert errors == []
 
 
