@@ -52,9 +52,10 @@ def arrived(session: RealtimeSession, service: Service, *events: Json) -> None:
 
 
 def test_an_answer_that_came_before_the_wait_is_found() -> None:
-    with conversing(lambda service, _: service.say(updated(), response("response.created"))) as (session, service):
-        session.send(UPDATE)
-        arrived(session, service)
+    with conversing(lambda service, _: service.say(updated(), response("response.created"))) as (session, _service):
+        with session.events("response.created", timeout=LIMIT) as answers:
+            session.send(UPDATE)
+            next(answers)
         assert session.wait_for("session.updated", timeout=0).type == "session.updated"
         assert session.wait_for("response.created", timeout=0).response.id == "resp_1"
 
