@@ -7,13 +7,11 @@ import time
 import pytest
 
 from tests.loopback import LIMIT, Certificates, ScriptedServer
+from tests.matrix.conftest import SLACK
 from tests.matrix.house import House, reticent
-from tests.matrix.table import LOSSES, Loss
+from tests.matrix.losses import LOSSES, Loss
 from tests.matrix.waiters import Told, Waiters, assert_same_end
 from tests.session.service import session_to
-
-SLACK = 5.0
-"""Seconds beyond the stated bound, for a busy machine."""
 
 
 @pytest.mark.usefixtures("nothing_left")

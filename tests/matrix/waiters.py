@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rtsync
-from rtsync import CloseCause, Event, RealtimeError, RealtimeSession, ResponseFailed, SessionClosed
+from rtsync import CloseCause, ConnectFailed, Event, RealtimeError, RealtimeSession, ResponseFailed, SessionClosed
 from tests.loopback import LIMIT
 from tests.matrix.house import STALL, Json, Room
 from tests.session.service import Task, spawn
@@ -155,9 +155,14 @@ class Told:
         assert state == "closed"
         return error
 
+    @property
+    def nothing(self) -> bool:
+        """Whether it was never sent, as for a session that never was open."""
+        return not self._told
 
-def assert_same_end(session: RealtimeSession, error: SessionClosed) -> None:
-    """Whatever is called on a session that has ended says `error`."""
+
+def assert_same_end(session: RealtimeSession, error: ConnectFailed | SessionClosed) -> None:
+    """Whatever is called on a session that has ended, or never began, says `error`."""
     calls: list[Callable[[], object]] = [
         lambda: session.send({"type": "response.create"}),
         lambda: session.wait_for("response.done", timeout=LIMIT),
@@ -171,9 +176,7 @@ def assert_same_end(session: RealtimeSession, error: SessionClosed) -> None:
     for call in calls:
         try:
             call()
-        except SessionClosed as again:
-            assert (type(again), again.cause, again.code, str(again)) == (
-                type(error), error.cause, error.code, str(error),
-            )  # fmt: skip
+        except (ConnectFailed, SessionClosed) as again:
+            assert (type(again), vars(again), str(again)) == (type(error), vars(error), str(error))
         else:
             raise AssertionError("a session that has ended took part in something")

@@ -1,0 +1,83 @@
+"""A session that cannot be opened, for every reason there is; without reconnecting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from rtsync import ConnectFailed, OpenAI, RealtimeSession
+from tests.loopback import LIMIT, Certificates
+from tests.matrix.conftest import SLACK
+from tests.matrix.refusals import REFUSALS, SHORT, Refusal
+from tests.matrix.waiters import Told, assert_same_end
+from tests.session.service import Task, spawn
+
+ROWS = [pytest.param(refusal, over, id=f"{refusal}-{over}") for refusal in REFUSALS for over in refusal.over]
+
+
+class Credential:
+    """A key that is given out when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked, self.given = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.asked.set()
+        assert self.given.wait(LIMIT)
+        return "k"
+
+
+def reach(port: int, over: str, certificates: Certificates, key: Any, **options: Any) -> RealtimeSession:
+    """A session for `port`, or for a server behind the proxy there."""
+    if over == "proxy":
+        options["proxy"] = f"http://127.0.0.1:{port}"
+    address = "https://api.example.test" if over == "proxy" else f"http{over[2:]}://127.0.0.1:{port}"
+    return RealtimeSession(OpenAI(api_key=key, base_url=f"{address}/v1"), tls=certificates.client_context(), **options)
+
+
+def failure(task: Task) -> ConnectFailed:
+    with pytest.raises(ConnectFailed) as raised:
+        task.result()
+    return raised.value
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize(("refusal", "over"), ROWS)
+def test_every_refusal_is_bounded_told_to_all_and_called_by_its_name(
+    refusal: Refusal, over: str, certificates: Certificates
+) -> None:
+    options = {"connect_timeout": SHORT} if refusal.late else {}
+    key = Credential()
+    with refusal.place(0, certificates if over == "wss" else None) as place:
+        port = place[1] if isinstance(place, tuple) else place.port
+        session = reach(port, over, certificates, key, **options)
+        with Told(session) as told:
+            opening = spawn(session.open)
+            assert key.asked.wait(LIMIT)
+            assert session.state == "connecting"
+            events = session.events()
+            others = [
+                spawn(lambda: session.wait_for("session.created", timeout=None)),
+                spawn(lambda: list(events)),
+            ]
+            began = time.monotonic()
+            key.given.set()
+            failed = failure(opening)
+            assert time.monotonic() - began < (SHORT if refusal.late else 0) + SLACK
+            assert type(failed) is refusal.kind
+            assert failed.phase in refusal.phases
+            assert failed.status == refusal.status
+            if refusal.wait is None:
+                assert failed.retry_after is None
+            else:
+                assert failed.retry_after is not None
+                assert refusal.wait[0] <= failed.retry_after <= refusal.wait[1]
+            for other in others:
+                again = failure(other)
+                assert (type(again), again.phase, str(again)) == (type(failed), failed.phase, str(failed))
+            assert_same_end(session, failed)
+            assert told.nothing
+            session.close()
