@@ -14,7 +14,7 @@ from tests.loopback import PING, TEXT, frame
 from tests.matrix.house import Room
 from tests.session.service import error
 
-__all__ = ["LOSSES", "Loss"]
+__all__ = ["KEY", "LOSSES", "QUOTA", "Loss"]
 
 Fault = Callable[[Room], object]
 
@@ -39,7 +39,7 @@ class Loss:
         deaf: the service reads nothing from the moment before; nothing that the session says arrives.
         blocked: it is deaf, and a thread stands in the middle of a send.
         sender: what that thread gets, where it is not the end of the session.
-        answered: the close code that the service hears, where it still hears one.
+        answered: the service hears the same code.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Loss:
     deaf: bool = False
     blocked: bool = False
     sender: type[RealtimeError] | None = None
-    answered: int | None = None
+    answered: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -107,46 +107,46 @@ KEY = {"code": "invalid_api_key", "message": "Incorrect API key provided."}
 
 SERVER, NETWORK = CloseCause.SERVER, CloseCause.NETWORK
 PROTOCOL, SIZE = CloseCause.PROTOCOL, CloseCause.SIZE
+EXPIRED, REFUSED, RATE = CloseCause.EXPIRED, CloseCause.AUTHENTICATION, CloseCause.RATE_LIMIT
 SILENT = {"heartbeat": BEAT}
 
 # fmt: off
 LOSSES = [
-    #    what happens                 how                          exception       cause     code  again
-    Loss("reset",                     _reset,                      ConnectionLost, NETWORK,  1006, True,
-         blocked=True),
-    Loss("reset in mid frame",        _mid_frame(_reset),          ConnectionLost, NETWORK,  1006, True),
-    Loss("end of stream",             _drop,                       ConnectionLost, NETWORK,  1006, True,
-         blocked=True),
-    Loss("end of stream in mid frame", _mid_frame(_drop),          ConnectionLost, NETWORK,  1006, True),
-    Loss("half-open",                 _nothing,                    ConnectionLost, NETWORK,  1006, True,
+    #    what happens                    how                    exception       cause     code  again
+    Loss("reset",                        _reset,                ConnectionLost, NETWORK,  1006, True, blocked=True),
+    Loss("reset in mid frame",           _mid_frame(_reset),    ConnectionLost, NETWORK,  1006, True),
+    Loss("end of stream",                _drop,                 ConnectionLost, NETWORK,  1006, True, blocked=True),
+    Loss("end of stream in mid frame",   _mid_frame(_drop),     ConnectionLost, NETWORK,  1006, True),
+    Loss("half-open",                    _nothing,              ConnectionLost, NETWORK,  1006, True,
          within=2 * BEAT, options=SILENT, blocked=True),
-    Loss("half-open, nobody sends",   _nothing,                    ConnectionLost, NETWORK,  1006, True,
+    Loss("half-open, nobody sends",      _nothing,              ConnectionLost, NETWORK,  1006, True,
          within=2 * BEAT, options=SILENT, deaf=True),
-    Loss("half-open in mid frame",    _mid_frame(_nothing),        ConnectionLost, NETWORK,  1006, True,
+    Loss("half-open in mid frame",       _mid_frame(_nothing),  ConnectionLost, NETWORK,  1006, True,
          within=2 * BEAT, options=SILENT, deaf=True),
-    Loss("stops reading",             _nothing,                    ConnectionLost, NETWORK,  1006, True,
+    Loss("stops reading",                _nothing,              ConnectionLost, NETWORK,  1006, True,
          within=0.5, options={"send_timeout": 0.5}, blocked=True, sender=SendTimeout),
-    Loss("close 1000",                _closed(1000),               SessionClosed,  SERVER,   1000, False, answered=1000),
-    Loss("close 1001",                _closed(1001, "shutdown"),   SessionClosed,  SERVER,   1001, True,  answered=1001),
-    Loss("close 1001 over a blocked send", _closed(1001),          SessionClosed,  SERVER,   1001, True,
+    Loss("close 1000",                   _closed(1000),         SessionClosed,  SERVER,   1000, False, answered=True),
+    Loss("close 1001",                   _closed(1001, "shutdown"), SessionClosed, SERVER, 1001, True, answered=True),
+    Loss("close 1001 over a blocked send", _closed(1001),       SessionClosed,  SERVER,   1001, True,
          within=1.0, blocked=True),
-    Loss("close 1001, expired",       _closed(1001, **EXPIRY),     SessionExpired, CloseCause.EXPIRED, 1001, True),
-    Loss("close 1003",                _closed(1003),               SessionClosed,  SERVER,   1003, False, answered=1003),
-    Loss("close 1006, as a frame",    _closed(1006),               SessionClosed,  PROTOCOL, 1002, False, answered=1002),
-    Loss("close 1007",                _closed(1007),               SessionClosed,  SERVER,   1007, False, answered=1007),
-    Loss("close 1008",                _closed(1008, "policy"),     SessionClosed,  SERVER,   1008, False, answered=1008),
-    Loss("close 1009",                _closed(1009),               SessionClosed,  SERVER,   1009, False, answered=1009),
-    Loss("close 1011",                _closed(1011, "oops"),       SessionClosed,  SERVER,   1011, True,  answered=1011),
-    Loss("close 1012",                _closed(1012),               SessionClosed,  SERVER,   1012, True,  answered=1012),
-    Loss("close 1013",                _closed(1013),               SessionClosed,  SERVER,   1013, True,  answered=1013),
-    Loss("close 3000, bad key",       _closed(3000, **KEY),        SessionClosed,  CloseCause.AUTHENTICATION, 3000, False),
-    Loss("close 4000",                _closed(4000),               SessionClosed,  SERVER,   4000, False, answered=4000),
-    Loss("close 4000, no quota",      _closed(4000, **QUOTA),      SessionClosed,  CloseCause.RATE_LIMIT, 4000, False),
-    Loss("close without a code",      lambda room: room.peer.close(), SessionClosed, SERVER, 1005, True),
-    Loss("64 MiB and a byte",         _one_byte_too_much,          SessionClosed,  SIZE,     1009, False, answered=1009,
-         within=1.0),
-    Loss("not UTF-8",                 _raw(frame(TEXT, b"\xff")),  SessionClosed,  PROTOCOL, 1007, False, answered=1007),
-    Loss("a masked frame",            _raw(frame(PING, b"", masked=True)), SessionClosed, PROTOCOL, 1002, False,
-         answered=1002),
+    Loss("close 1001, expired",          _closed(1001, **EXPIRY), SessionExpired, EXPIRED, 1001, True),
+    Loss("close 1003",                   _closed(1003),         SessionClosed,  SERVER,   1003, False, answered=True),
+    Loss("close 1006, as a frame",       _closed(1006),         SessionClosed,  PROTOCOL, 1002, False, answered=True),
+    Loss("close 1007",                   _closed(1007),         SessionClosed,  SERVER,   1007, False, answered=True),
+    Loss("close 1008",                   _closed(1008, "policy"), SessionClosed, SERVER,  1008, False, answered=True),
+    Loss("close 1009",                   _closed(1009),         SessionClosed,  SERVER,   1009, False, answered=True),
+    Loss("close 1011",                   _closed(1011, "oops"), SessionClosed,  SERVER,   1011, True, answered=True),
+    Loss("close 1012",                   _closed(1012),         SessionClosed,  SERVER,   1012, True, answered=True),
+    Loss("close 1013",                   _closed(1013),         SessionClosed,  SERVER,   1013, True, answered=True),
+    Loss("close 3000, bad key",          _closed(3000, **KEY),  SessionClosed,  REFUSED, 3000, False),
+    Loss("close 4000",                   _closed(4000),         SessionClosed,  SERVER,   4000, False, answered=True),
+    Loss("close 4000, no quota",         _closed(4000, **QUOTA), SessionClosed, RATE, 4000, False),
+    Loss("close without a code",         lambda room: room.peer.close(), SessionClosed, SERVER, 1005, True),
+    Loss("64 MiB and a byte",            _one_byte_too_much,    SessionClosed,  SIZE,     1009, False,
+         answered=True, within=1.0),
+    Loss("not UTF-8",                    _raw(frame(TEXT, b"\xff")), SessionClosed, PROTOCOL, 1007, False,
+         answered=True),
+    Loss("a masked frame",               _raw(frame(PING, b"", masked=True)), SessionClosed, PROTOCOL, 1002, False,
+         answered=True),
 ]
 # fmt: on

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.loopback import LIMIT, Certificates, ScriptedServer
+from tests.line.recorder import serve
+from tests.loopback import LIMIT, Certificates
 from tests.matrix.conftest import SLACK
 from tests.matrix.house import House, reticent
 from tests.matrix.losses import LOSSES, Loss
@@ -18,12 +19,8 @@ from tests.session.service import session_to
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_every_end_is_bounded_told_to_all_and_called_by_its_name(loss: Loss, tls: Certificates | None) -> None:
     house = House(reticent)
-    trust = None if tls is None else tls.client_context()
-    with (
-        ScriptedServer(house.play, tls=None if tls is None else tls.server_context()) as server,
-        session_to(server, tls=trust, **loss.options) as session,
-        Told(session) as told,
-    ):
+    server, options = serve(house.play, tls)
+    with server, session_to(server, **options, **loss.options) as session, Told(session) as told:
         room = house.room()
         waiters = Waiters(session, room, deaf=loss.deaf, blocked=loss.blocked)
         began = time.monotonic()
@@ -33,7 +30,7 @@ def test_every_end_is_bounded_told_to_all_and_called_by_its_name(loss: Loss, tls
         assert (type(ended), ended.cause, ended.code) == (loss.kind, loss.cause, loss.code)
         waiters.assert_all_end_with(ended, loss.sender)
         assert_same_end(session, ended)
-        if loss.answered is not None:
+        if loss.answered:
             assert room.peer.finished.wait(LIMIT)
             assert room.closed_with is not None
-            assert room.closed_with.code == loss.answered
+            assert room.closed_with.code == loss.code

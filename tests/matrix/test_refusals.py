@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import Any
 
 import pytest
 
-from rtsync import ConnectFailed, OpenAI, RealtimeSession
+from rtsync import ConnectFailed
 from tests.loopback import LIMIT, Certificates
 from tests.matrix.conftest import SLACK
-from tests.matrix.refusals import REFUSALS, SHORT, Refusal
+from tests.matrix.refusals import REFUSALS, SHORT, Credential, Refusal, reach
 from tests.matrix.waiters import Told, assert_same_end
 from tests.session.service import Task, spawn
 
 ROWS = [pytest.param(refusal, over, id=f"{refusal}-{over}") for refusal in REFUSALS for over in refusal.over]
-
-
-class Credential:
-    """A key that is given out when the test says so."""
-
-    def __init__(self) -> None:
-        self.asked, self.given = threading.Event(), threading.Event()
-
-    def __call__(self) -> str:
-        self.asked.set()
-        assert self.given.wait(LIMIT)
-        return "k"
-
-
-def reach(port: int, over: str, certificates: Certificates, key: Any, **options: Any) -> RealtimeSession:
-    """A session for `port`, or for a server behind the proxy there."""
-    if over == "proxy":
-        options["proxy"] = f"http://127.0.0.1:{port}"
-    address = "https://api.example.test" if over == "proxy" else f"http{over[2:]}://127.0.0.1:{port}"
-    return RealtimeSession(OpenAI(api_key=key, base_url=f"{address}/v1"), tls=certificates.client_context(), **options)
 
 
 def failure(task: Task) -> ConnectFailed:
