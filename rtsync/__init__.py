@@ -27,6 +27,7 @@ from rtsync.edges.signals import (
     session_opened,
 )
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
+from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
 from rtsync.session import Expectation, RealtimeSession, Response
 from rtsync.threads.delivery import QueueDispatcher
@@ -83,12 +84,14 @@ __all__ = [
     "Expectation",
     "IncomingCall",
     "Item",
+    "Lost",
     "OpenAI",
     "ProtocolError",
     "QueueDispatcher",
     "RateLimited",
     "RealtimeError",
     "RealtimeSession",
+    "Reconnect",
     "RedirectRefused",
     "Response",
     "ResponseFailed",
@@ -114,6 +117,7 @@ __all__ = [
     "message_refused",
     "reconnected",
     "reconnecting",
+    "restorable_items",
     "session_closed",
     "session_opened",
     "target_from_env",

@@ -64,6 +64,10 @@ class Interrupt:
     def set(self) -> None:
         """End the wait. Takes no lock; callable from anywhere, more than once."""
         self.is_set = True
+        self.nudge()
+
+    def nudge(self) -> None:
+        """End one wait, as ``set`` does, and leave nothing set."""
         if self._pair is not None:
             try:
                 self._pair[1].send(b"\0")
@@ -403,7 +407,8 @@ def wrap_tls(
         )
     except (OSError, ValueError) as error:  # Reset before the first byte, or a name that no certificate can have.
         _close_half_made(error)
-        raise ConnectFailed(f"TLS with {host} failed: {error}", phase="tls") from error
+        cut = isinstance(error, OSError)
+        raise ConnectFailed(f"TLS with {host} failed: {error}", phase="tls", retryable=cut) from error
     try:
         _shake_hands(secure, host, deadline, interrupt)
     except BaseException:
@@ -418,6 +423,11 @@ def _close_half_made(error: Exception) -> None:
         made = frame.f_locals.get("self")
         if isinstance(made, ssl.SSLSocket):
             made.close()
+
+
+def _cut_off(error: OSError) -> bool:
+    """Whether the connection ended, rather than one side refusing the other."""
+    return isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or not isinstance(error, ssl.SSLError)
 
 
 def _shake_hands(secure: ssl.SSLSocket | NestedTLS, host: str, deadline: Deadline, interrupt: Interrupt) -> None:
@@ -438,7 +448,7 @@ def _shake_hands(secure: ssl.SSLSocket | NestedTLS, host: str, deadline: Deadlin
             ) from error
         except OSError as error:
             why = getattr(error, "reason", None) or error.strerror or str(error)
-            raise ConnectFailed(f"TLS with {host} failed: {why}", phase="tls") from error
+            raise ConnectFailed(f"TLS with {host} failed: {why}", phase="tls", retryable=_cut_off(error)) from error
         ready = wait_ready(secure, write=write, timeout=deadline.remaining(), also=interrupt.reader)
         interrupt.check()
         if not ready:

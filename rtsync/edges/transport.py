@@ -23,6 +23,7 @@ import ssl
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -141,6 +142,8 @@ class Line(websocket.WebSocketApp):
         self._close_received: tuple[int, str] | None = None
         self._closed_by_us = False
         self._close_by: float | None = None
+        self._alarm: tuple[float, Callable[[], None]] | None = None
+        self._posted: deque[Callable[[], None]] = deque()
         self._pinged = 0.0
 
     # -- the face ------------------------------------------------------------------------------------------------
@@ -234,6 +237,18 @@ class Line(websocket.WebSocketApp):
         if guard is not None:
             guard.abort(why)
 
+    def call_at(self, moment: float | None, job: Callable[[], None] = lambda: None) -> None:
+        """Run ``job`` in the reader thread at ``moment`` (monotonic seconds), once the line is open; None: not at all.
+
+        There is one such job: a later call replaces it. Threads: the reader, or before it runs.
+        """
+        self._alarm = None if moment is None else (moment, job)
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Run ``job`` in the reader thread, between two messages; never where the line ends before. Threads: any."""
+        self._posted.append(job)
+        self._interrupt.nudge()
+
     def abandon(self) -> None:
         """In a forked child: give the descriptors back and leave the connection to the parent."""
         self._open = False
@@ -279,7 +294,7 @@ class Line(websocket.WebSocketApp):
         guard = self._guard
         assert guard is not None
         while self._close_received is None:
-            self._check_closing()
+            self._look_up()
             self._await_frame()
             before = guard.position
             self._deliver_buffered()
@@ -376,16 +391,25 @@ class Line(websocket.WebSocketApp):
     def _wake_at(self, guard: GuardedSocket) -> float | None:
         """The next moment at which silence means something."""
         moments = [] if self._close_by is None else [self._close_by]
+        if self._alarm is not None:
+            moments.append(self._alarm[0])
         if self.options.heartbeat:
             moments.append(max(self._pinged, guard.last_received) + self.options.heartbeat)
         return min(moments, default=None)
 
-    def _check_closing(self) -> None:
+    def _look_up(self) -> None:
+        """Between two messages, and whenever woken: is it time for something else than reading?"""
         if self._close_by is not None and time.monotonic() >= self._close_by:
             raise _Unanswered
+        if self._alarm is not None and time.monotonic() >= self._alarm[0]:
+            _, job = self._alarm
+            self._alarm = None
+            job()
+        while self._posted:
+            self._posted.popleft()()
 
     def _on_silence(self, guard: GuardedSocket) -> None:
-        self._check_closing()
+        self._look_up()
         now = time.monotonic()
         heartbeat = self.options.heartbeat
         if not heartbeat or now - max(self._pinged, guard.last_received) < heartbeat:

@@ -200,6 +200,26 @@ class Conversation:
             speaking=self._speaking,
         )
 
+    def follow(self, earlier: Conversation) -> None:
+        """Go on from ``earlier``, the same conversation on the connection before: its totals and responses."""
+        self._usage, self._rate_limits = earlier._usage, earlier._rate_limits
+        self._responses = {**earlier._responses, **self._responses}
+
+    def reconfigure(self, later: Conversation) -> None:
+        """Take over the configuration that ``later``, another view of the same session, was told of."""
+        self._config = later._config
+
+    @property
+    def speaking(self) -> bool:
+        """Whether voice detection hears somebody."""
+        return self._speaking
+
+    @property
+    def detects_voice(self) -> bool:
+        """Whether the service decides by itself where speech begins and ends (protocol 4.2)."""
+        audio = _object(self._config.get("audio"))
+        return _object(audio.get("input")).get("turn_detection") is not None
+
     def item(self, item_id: str) -> Item | None:
         """One item as it is now."""
         found = self._items.get(item_id)

@@ -92,13 +92,17 @@ class Correlation:
         """The event did not go out, or nobody wants its answer any more."""
         self.withdraw(record.event_id)
 
-    def withdraw(self, event_id: str) -> None:
-        """The same by id, for one whose record never came into anybody's hands (Ctrl+C)."""
-        self._pending.pop(event_id, None)
+    def withdraw(self, event_id: str) -> bool:
+        """The same by id, for one whose record never came into anybody's hands (Ctrl+C). Whether it was pending."""
+        return self._pending.pop(event_id, None) is not None
 
     def in_flight(self) -> tuple[str, ...]:
         """Types of the unanswered events, oldest first."""
         return tuple(record.type for record in self._pending.values())
+
+    def outstanding(self) -> tuple[Sent, ...]:
+        """The unanswered events, oldest first."""
+        return tuple(self._pending.values())
 
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from rtsync.vocabulary.errors import ServerError
+from rtsync.vocabulary.errors import RealtimeError
 from rtsync.vocabulary.events import Event
 from rtsync.vocabulary.names import known_server_types
 
@@ -38,17 +38,22 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         sequence: its number, from 1.
-        event: the event.
+        event: the event; None for a fault that came without one: the line ended.
         size: bytes of its message.
         fault: the error in it, where it answers what ``owner`` sent.
         owner: the window of the thread concerned, or None.
     """
 
     sequence: int
-    event: Event
+    event: Event | None
     size: int
-    fault: ServerError | None = None
+    fault: RealtimeError | None = None
     owner: object = None
+
+    @property
+    def type(self) -> str:
+        """The event's type."""
+        return _OTHERS if self.event is None else self.event.type
 
 
 class Window(msgspec.Struct, eq=False):
@@ -85,7 +90,7 @@ class Window(msgspec.Struct, eq=False):
         self.returned.add(entry.sequence)
         if len(self.returned) > _MOST_RETURNED:
             self.returned = {number for number in self.returned if number >= oldest}
-        place = _place(entry.event.type, self.seen)
+        place = _place(entry.type, self.seen)
         self.seen[place] = max(entry.sequence, self.seen.get(place, 0))
 
     def on_timeout(self, types: frozenset[str] | None, newest: int) -> None:
@@ -106,11 +111,11 @@ class History:
         self._delta_bytes = 0
         self._dropped: dict[str, int] = {}
 
-    def add(self, event: Event, size: int, fault: ServerError | None = None, owner: object = None) -> Entry:
-        """Keep ``event`` under the next number."""
+    def add(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> Entry:
+        """Keep ``event``, or a fault without one, under the next number."""
         self.newest += 1
         entry = Entry(self.newest, event, size, fault, owner)
-        if event.type.endswith(".delta"):
+        if entry.type.endswith(".delta"):
             self._deltas.append(entry)
             self._delta_bytes += size
             while self._too_many_deltas():
@@ -162,7 +167,7 @@ class History:
         return max(shared, self._dropped.get(name, 0))
 
     def _drop(self, entry: Entry) -> None:
-        self._dropped[_place(entry.event.type, self._dropped)] = entry.sequence
+        self._dropped[_place(entry.type, self._dropped)] = entry.sequence
 
 
 def _place(name: str, places: Mapping[str, int]) -> str:

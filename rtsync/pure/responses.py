@@ -12,7 +12,7 @@ there is one, begun or asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from rtsync.vocabulary.events import Event, Fields
@@ -46,6 +46,8 @@ class Record:
         pieces: deltas in order of arrival, each as kind (``"text"``, ``"transcript"``, ``"audio"``, ``"arguments"``)
             and content; audio is base64 as it came.
         response: the ``response`` object of ``response.done``, or as last known.
+        owner: who asked for it by an event of their own; whatever the caller gave.
+        restarts: how often it was asked for once more, on a new line; ``pieces`` is another list then.
     """
 
     def __init__(self, mark: str | None = None, *, out_of_band: bool = False) -> None:
@@ -55,6 +57,8 @@ class Record:
         self.status = "requested"
         self.pieces: list[tuple[str, str]] = []
         self.response: dict[str, Any] = {}
+        self.owner: object = None
+        self.restarts = 0
         self._items: dict[int, dict[str, Any]] = {}
 
     @property
@@ -78,6 +82,12 @@ class Record:
         """The line ended before the response did."""
         if not self.done:
             self.status = "lost"
+
+    def restart(self) -> None:
+        """It is asked for once more: forget what the first one said."""
+        self.id, self.status, self.response = None, "requested", {}
+        self.pieces, self._items = [], {}
+        self.restarts += 1
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -173,13 +183,25 @@ class Ledger:
                 self._running.pop(record.id, None)
         return record
 
-    def lose_all(self) -> list[Record]:
-        """The line has ended: every open response is lost. Returns them."""
-        lost = self._open()
-        for record in lost:
-            record.lose()
-        self._requested.clear()
+    @property
+    def idle(self) -> bool:
+        """Whether no response at all has begun or been asked for, and not ended."""
+        return not self._running and not self._requested
+
+    def lose(self, asked: Container[str | None] | None = None) -> list[Record]:
+        """The line has ended: every response that had begun is lost, and those asked for over it.
+
+        Args:
+            asked: marks of those that the service was asked for; None for all that are waiting to begin.
+
+        Returns:
+            Them; what is to become of each is up to the caller.
+        """
+        waiting = [record for mark, record in self._requested.items() if asked is None or mark in asked]
+        lost = [*self._running.values(), *waiting]
         self._running.clear()
+        for record in waiting:
+            del self._requested[record.mark or ""]
         return lost
 
     def _open(self) -> list[Record]:

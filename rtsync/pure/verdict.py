@@ -17,6 +17,7 @@ from rtsync.vocabulary.errors import (
     RateLimited,
     SessionClosed,
     SessionExpired,
+    passing_close,
 )
 
 __all__ = ["closed", "refused"]
@@ -61,6 +62,7 @@ def refused(
         headers=found,
         request_id=found.get("x-request-id") or found.get("apim-request-id") or found.get("cf-ray"),
         code=error_code,
+        retryable=passing_close(code) and error_code not in _MODEL_HINTS if kind is ConnectFailed else None,
     )
 
 
@@ -100,7 +102,9 @@ def closed(
     text = f"{message}: {said}" if isinstance(said, str) and said else message
     if in_flight:
         text += f" (unanswered: {', '.join(in_flight[:5])}{', ...' if len(in_flight) > 5 else ''})"
-    return _CLASSES.get(final, SessionClosed)(text, code=code, reason=reason, cause=final, in_flight=in_flight)
+    kind = _CLASSES.get(final, SessionClosed)
+    for_good = details.get("code") == "insufficient_quota"  # Which money mends, not time.
+    return kind(text, code=code, reason=reason, cause=final, in_flight=in_flight, retryable=False if for_good else None)
 
 
 def _cause(cause: CloseCause, code: int | None, reason: str, error_code: object) -> CloseCause:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import ssl
 
+from rtsync.pure.recovery import Reconnect
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError
 
-__all__ = ["byte_count", "proxy_option", "required_seconds", "tls_context"]
+__all__ = ["byte_count", "proxy_option", "reconnect_policy", "required_seconds", "tls_context"]
 
 
 def required_seconds(value: object, name: str) -> float:
@@ -30,6 +31,17 @@ def proxy_option(value: object) -> str | bool | None:
     if value is None or value is False or isinstance(value, str):
         return value
     raise ConfigurationError("proxy must be a URL such as 'http://host:port', False for none, or None")
+
+
+def reconnect_policy(value: object) -> Reconnect | None:
+    """The policy of reconnecting; None for none."""
+    if value is None or value is False:
+        return None
+    if value is True:
+        return Reconnect()
+    if isinstance(value, Reconnect):
+        return value
+    raise ConfigurationError(f"reconnect must be True, a Reconnect(...), or None, not {type(value).__name__}")
 
 
 def tls_context(value: object) -> ssl.SSLContext | None:

@@ -105,7 +105,8 @@ class Response:
             timeout: longest wait for each next piece, in seconds; None waits for ever.
 
         Raises:
-            ResponseFailed: it ended other than completed; all pieces have been given.
+            ResponseFailed: it ended other than completed, or was asked for anew on a new line (see ``Reconnect``)
+                when pieces had been given; all that came before have been given.
             WaitTimeout: no next piece in time; the response may still go on.
             SessionClosed: the session ended before it had begun.
 
@@ -122,8 +123,13 @@ class Response:
 
     def _stream(self, kinds: tuple[str, ...], convert: Callable[[str], Any], timeout: float | None) -> Iterator[Any]:
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
-        pieces, seen = self._follower.record.pieces, 0
-        while self._wait_beyond(seen, limit):
+        record = self._follower.record
+        restarts, pieces, seen = record.restarts, record.pieces, 0
+        while self._wait_beyond(restarts, seen, limit):
+            if record.restarts != restarts:
+                if seen:
+                    raise self._failed("lost", None, "the line was lost in the middle, and the response asked for anew")
+                restarts, pieces = record.restarts, record.pieces
             while seen < len(pieces):
                 kind, piece = pieces[seen]
                 seen += 1
@@ -131,14 +137,17 @@ class Response:
                     yield convert(piece)
         self._raise_failure()
 
-    def _wait_beyond(self, seen: int, timeout: float | None) -> bool:
-        """Block until there is a piece beyond ``seen``; False when there will be none."""
+    def _wait_beyond(self, restarts: int, seen: int, timeout: float | None) -> bool:
+        """Block until there is a piece beyond ``seen``, or it was asked for anew; False when there will be none."""
         self._core.check_may_wait(settled=False)
-        follower = self._follower
-        pieces = follower.record.pieces
-        if not follower.bell.wait_until(lambda: len(pieces) > seen or follower.over, timeout):
+        follower, record = self._follower, self._follower.record
+
+        def more() -> bool:
+            return record.restarts != restarts or len(record.pieces) > seen
+
+        if not follower.bell.wait_until(lambda: more() or follower.over, timeout):
             raise WaitTimeout(f"nothing more of the response within {timeout:g} s; it is {self.status}")
-        return len(pieces) > seen
+        return more()
 
     # -- until it is done --------------------------------------------------------------------------------------------
 
@@ -199,7 +208,7 @@ class Response:
     def _raise_failure(self) -> None:
         follower, record = self._follower, self._follower.record
         if isinstance(follower.error, SessionClosed) and record.id is not None:
-            raise self._failed("lost", None, f"the session ended in the middle: {follower.error}") from follower.error
+            raise self._failed("lost", None, f"the line ended in the middle: {follower.error}") from follower.error
         if follower.error is not None:
             raise copy.copy(follower.error)
         if record.status == "completed" or (record.status == "cancelled" and follower.cancelled):

@@ -19,11 +19,12 @@ from typing import Any, Literal, Self, TypeVar
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
 from rtsync.edges.transport import Line, LineOptions
 from rtsync.pure.conversation import Item, Snapshot
+from rtsync.pure.recovery import Reconnect
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
 from rtsync.session import typed_face
 from rtsync.session.embedding import reach
-from rtsync.session.options import byte_count, proxy_option, required_seconds, tls_context
+from rtsync.session.options import byte_count, proxy_option, reconnect_policy, required_seconds, tls_context
 from rtsync.session.response import Response
 from rtsync.session.typed_face import typed_as
 from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
@@ -77,6 +78,8 @@ class RealtimeSession:
             callable that runs what it is given elsewhere, e.g. ``wx.CallAfter`` or a ``QueueDispatcher``.
         tls: an ``ssl.SSLContext``, or the path of a file with the authorities to trust.
         proxy: URL of an HTTP proxy; False for none; None to follow the environment.
+        reconnect: True, or a ``Reconnect(...)``: a session that is lost is opened again and restored, and renewed
+            before the service's maximum duration. Without it a session ends with its line.
 
     Raises:
         ConfigurationError: an option is not what it must be.
@@ -98,6 +101,7 @@ class RealtimeSession:
         handlers: Handlers = "thread",
         tls: ssl.SSLContext | str | os.PathLike[str] | None = None,
         proxy: str | bool | None = None,
+        reconnect: Reconnect | bool | None = None,
     ) -> None:
         if not isinstance(target, Target):
             raise ConfigurationError(
@@ -121,7 +125,13 @@ class RealtimeSession:
         number = next(_numbers)
         delivery: Delivery = delivery_for(handlers, f"rtsync-handlers-{number}")
         self._board = Board()
-        self._core = Core(number, delivery, self._board)
+        self._core = Core(
+            number,
+            delivery,
+            self._board,
+            reconnect=reconnect_policy(reconnect),
+            send_timeout=self._options.send_timeout,
+        )
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -194,9 +204,13 @@ class RealtimeSession:
         release: Callable[[], None] = lambda: None  # noqa: E731
         try:
             url, headers, release = reach(self.target)
-            core.speak(self.target.dialect, self.target.session_type or "realtime", _echoes_metadata(self.target))
-            line = Line(url, headers, options=self._options, on_message=core.on_message)
-            core.start(self, line, release)
+            core.speak(
+                self.target.dialect,
+                self.target.session_type or "realtime",
+                echoes=_echoes_metadata(self.target),
+                rejoins=self.target.purpose == "call",
+            )
+            core.start(self, functools.partial(Line, url, options=self._options), headers, release)
         except BaseException as error:
             release()
             core.fail(error if isinstance(error, RealtimeError) else SessionClosed(f"not started: {error}"))
@@ -538,8 +552,8 @@ class RealtimeSession:
         """One attempt: wait for the floor, send, wait until it has begun or was refused."""
         core = self._core
         mark = core.floor.new_mark()
-        follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"))
         options = {**params, "metadata": {**(params.get("metadata") or {}), MARK: mark}}
+        follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"), options)
         try:
             if not core.floor.await_turn(follower, deadline.remaining()):
                 running = core.floor.active

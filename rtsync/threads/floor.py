@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from rtsync.edges.latch import Bell
 from rtsync.pure.responses import Ledger, Record
@@ -79,9 +79,23 @@ class Floor:
         follower.notify(sequence, fault)
         self.turns.ring()
 
-    def lose_all(self) -> list[Follower]:
-        """The session has ended: nothing more will come. Returns those who still waited. Under the books."""
-        return [self._followers.pop(record) for record in self._ledger.lose_all() if record in self._followers]
+    def lose(self, asked: Container[str | None] | None = None) -> list[tuple[Record, Follower | None]]:
+        """The line has ended. Returns the responses that it took along, and who held them. Under the books.
+
+        Args:
+            asked: marks of those that the service was asked for, see ``Ledger.lose``; None for all.
+        """
+        return [(record, self._followers.pop(record, None)) for record in self._ledger.lose(asked)]
+
+    def keep_turn(self, follower: Follower) -> None:
+        """A lost response is to be asked for once more, before all others. Under the books."""
+        follower.record.restart()
+        self._enter(follower)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no response is running or asked for. Under the books."""
+        return self._ledger.idle
 
     # -- user threads -------------------------------------------------------------------------------------------------
 
@@ -129,6 +143,9 @@ class Floor:
         with self._books:
             if not follower.record.out_of_band and (self._ledger.busy or self._queue[0] is not follower):
                 return False
-            self._ledger.request(follower.record)
-            self._followers[follower.record] = follower
+            self._enter(follower)
             return True
+
+    def _enter(self, follower: Follower) -> None:
+        self._ledger.request(follower.record)
+        self._followers[follower.record] = follower

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rtsync.edges.latch import Bell, Latch
 from rtsync.pure.responses import Record
@@ -37,10 +38,11 @@ class Request:
 class Follower:
     """A response that somebody holds: its record, and a bell that rings when the record has grown."""
 
-    __slots__ = ("bell", "cancelled", "error", "record", "sequence")
+    __slots__ = ("bell", "cancelled", "error", "options", "record", "sequence")
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, options: dict[str, Any]) -> None:
         self.record = record
+        self.options = options  # Of response.create, our mark included.
         self.bell = Bell()
         self.error: RealtimeError | None = None
         self.sequence = 0

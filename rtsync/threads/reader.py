@@ -12,8 +12,11 @@ Rules:
 2. Handlers are queued before waiters are woken, so that a wait can be sure that what it must see run is known.
 3. The session is referred to weakly: a forgotten session is collected although its threads run, and its finalizer
    calls ``abandon``, which takes no lock.
-4. Every end, however it comes, passes through ``_ended`` exactly once, in the reader thread: it names the cause, wakes
+4. Every end, however it comes, passes through ``end`` exactly once, in a reader thread: it names the cause, wakes
    everybody, and lets the handlers' thread finish.
+5. ``_current`` is the connection that the program speaks through. Whoever sends notes the event under ``_books`` while
+   that connection is still the current one, and ``sending`` holds its id until the kernel has it. So a change of
+   connections knows of every event whether it was handed over, is being handed over, or will go to the next one.
 """
 
 from __future__ import annotations
@@ -28,19 +31,22 @@ from typing import Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Latch
+from rtsync.edges.latch import Bell, Latch
 from rtsync.edges.signals import Board
-from rtsync.edges.transport import Ending, Line
+from rtsync.edges.transport import Line
 from rtsync.pure import verdict
 from rtsync.pure.conversation import Conversation, Item, Snapshot
-from rtsync.pure.correlation import Correlation, Sent
-from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
+from rtsync.pure.correlation import Sent
+from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger, after
 from rtsync.threads import process
+from rtsync.threads.connection import Connection, Route, nowhere
 from rtsync.threads.delivery import Delivery
 from rtsync.threads.floor import MARK, Floor
 from rtsync.threads.following import Follower, Request, Subscription
+from rtsync.threads.losses import Losses, collect
+from rtsync.threads.recovery import Recovery
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
@@ -50,12 +56,13 @@ from rtsync.vocabulary.errors import (
     ConnectTimeout,
     ProtocolError,
     RealtimeError,
+    SendTimeout,
     ServerError,
     SessionClosed,
     UsageError,
     WaitTimeout,
 )
-from rtsync.vocabulary.events import Event, decode_object, encode
+from rtsync.vocabulary.events import Event, encode, new_event_id
 
 __all__ = ["Core"]
 
@@ -63,6 +70,8 @@ logger = logging.getLogger("rtsync.session")
 
 # A server that skips response.created still ends what was asked for.
 _BEGINNINGS = ("response.created", "response.done")
+# Events after which nothing waits in the input buffer.
+_HEARD = frozenset({"input_audio_buffer.committed", "input_audio_buffer.cleared"})
 _MOMENT = 0.2  # seconds in which a thread that is done surely ends
 _VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
 
@@ -70,33 +79,40 @@ _VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to sa
 class Core:
     """The inside of one session."""
 
-    def __init__(self, number: int, delivery: Delivery, board: Board) -> None:
+    def __init__(
+        self, number: int, delivery: Delivery, board: Board, *, reconnect: Reconnect | None, send_timeout: float
+    ) -> None:
         self.number = number
         self.delivery = delivery
         self.hub = Hub(delivery)
         self.ready = Latch()
+        self.leaving = Latch()
         self.finished = Latch()
         self.error: RealtimeError | None = None
         self.process: int | None = None
+        self.settings = Settings()
         self._books = threading.RLock()  # Rule 1.
         self.floor = Floor(self._books, lambda: self.error is not None)
+        self._recovery = Recovery(self, reconnect)
+        self._send_timeout = send_timeout
         self._state = State.NEW
-        self._correlation = Correlation(MARK)
-        self._conversation = Conversation()
-        self._typed: Callable[..., Event] = Event
-        self._kind = "realtime"
-        self._translator: Preview | None = None
-        self._speaks_preview = False
+        self._moved = Bell()
+        self._dialect, self._kind = "ga", "realtime"
         self._requests: set[Request] = set()
         self._subscriptions: list[Subscription] = []
         self._board = weakref.ref(board)
         self._session: Callable[[], Any] = lambda: None
-        self._line: Line | None = None
-        self._thread: threading.Thread | None = None
+        self._connect: Callable[..., Line] | None = None
+        self._headers: Callable[[], Mapping[str, str]] = dict
+        self._lines = 0
+        self._current: Connection | None = None
+        self._connections: tuple[Connection, ...] = ()  # Those whose lines may be alive.
+        self._readers: list[threading.Thread] = []
         self._release: Callable[[], None] = lambda: None
         self._established = False
         self._abandoned = False
-        self._last_error: Mapping[str, Any] | None = None
+        self._again: list[Follower] = []
+        self._unheard = 0  # Audio appended and not yet part of an item, in events.
 
     def __repr__(self) -> str:
         return f"Core({self.number}, {self._state})"
@@ -117,36 +133,69 @@ class Core:
         with self._books:
             before = self._state
             self._state = after(before, trigger)
-            return before
+        self._moved.ring()
+        return before
 
-    def speak(self, dialect: str, kind: str, echoes: bool) -> None:
+    def speak(self, dialect: str, kind: str, *, echoes: bool, rejoins: bool) -> None:
         """Say what is known of the endpoint before it is reached.
 
         Args:
             dialect: ``"preview"`` for one that is to be translated.
             kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
             echoes: whether it surely returns the metadata of a response, by which ours are told from others'.
+            rejoins: whether a new connection comes back to the same session: that of a running call.
         """
-        self._kind = kind
-        self._speaks_preview = dialect == "preview"
-        self._translator = Preview(kind) if self._speaks_preview else None
+        self._dialect, self._kind = dialect, kind
+        self._recovery.rejoins = rejoins
         if echoes:
             self.floor.expect_echo()
 
-    def start(self, session: Any, line: Line, release: Callable[[], None]) -> None:
-        """Start the reader thread on ``line``; ``release`` is called when it has ended."""
-        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+    def start(
+        self,
+        session: Any,
+        connect: Callable[..., Line],
+        headers: Callable[[], Mapping[str, str]],
+        release: Callable[[], None],
+    ) -> None:
+        """Start the reader thread on a first line.
 
-        self._typed = typed
+        Args:
+            session: whose core this is.
+            connect: makes a line from a callable that gives the headers, and ``on_message``.
+            headers: those of the upgrade, the credential among them; asked for at each connect.
+            release: called when all is over.
+        """
         self.process = os.getpid()
         self._session = weakref.ref(session)
-        self._release = release
-        self._line = line
+        self._connect, self._headers, self._release = connect, headers, release
+        self._current = first = self.new_connection(self.take)
         process.register(self)
-        self._thread = threading.Thread(target=self._run, name=f"rtsync-reader-{self.number}", daemon=True)
-        self._thread.start()
+        self.run(first)
         if self._state is State.CLOSING:  # close() came when there was no line yet.
-            line.close(wait=False)
+            first.line.close(wait=False)
+
+    def new_connection(self, route: Route) -> Connection:
+        """Another line, not yet opened, whose events go along ``route``."""
+        assert self._connect is not None
+        self._lines += 1
+        connection = Connection(
+            self._lines, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
+        )
+        connection.line = self._connect(
+            self._recovery.fresh(connection, self._headers), on_message=connection.on_message
+        )
+        self._connections = (*(known for known in self._connections if known.line.ending is None), connection)
+        if self.leaving:  # close() may have looked at them just before there was this one.
+            connection.line.close(wait=False)
+        return connection
+
+    def run(self, connection: Connection) -> None:
+        """Start a reader thread on ``connection``."""
+        thread = threading.Thread(
+            target=self._read, args=(connection,), name=f"rtsync-reader-{self.number}", daemon=True
+        )
+        self._readers = [*(known for known in self._readers if known.is_alive()), thread]
+        thread.start()
 
     def fail(self, error: RealtimeError) -> None:
         """The session could not even be started."""
@@ -164,8 +213,9 @@ class Core:
         Raises:
             ConnectFailed: and its kinds: why it never did.
         """
-        line = self._line
-        assert line is not None
+        connection = self._current
+        assert connection is not None
+        line = connection.line
         in_time = self.ready.wait(deadline.remaining())
         if not in_time and line.phase not in ("credential", "session"):
             in_time = self.ready.wait(_VERDICT_PATIENCE)  # The line watches over these phases itself and knows more.
@@ -175,17 +225,20 @@ class Core:
             raise SessionClosed("close() was called before the session was open", cause=CloseCause.USER)
         if not in_time:
             phase = line.phase
-            raise _too_late(phase, deadline, self._last_error)
+            raise _too_late(phase, deadline, connection.last_error)
 
     def close_line(self, *, timeout: float | None = None, wait: bool = True) -> None:
-        """End the line, see ``Line.close``."""
-        if self._line is not None:
-            self._line.close(timeout=timeout, wait=wait)
+        """End the lines, see ``Line.close``, and whatever would open another one."""
+        self.leaving.set()
+        deadline = Deadline(timeout)
+        for connection in reversed(self._connections):
+            connection.line.close(timeout=deadline.remaining(), wait=wait)
 
     def abort_line(self, why: str) -> None:
-        """End the line at once, without a word to the peer. Takes no lock."""
-        if self._line is not None:
-            self._line.abort(why)
+        """End the lines at once, without a word to the peer. Takes no lock."""
+        self.leaving.set()
+        for connection in self._connections:
+            connection.line.abort(why)
 
     def close(self, deadline: Deadline) -> None:
         """End the session within ``deadline``: the line first, then the handlers that still have events.
@@ -197,22 +250,20 @@ class Core:
         self.close_line(timeout=deadline.remaining(), wait=established and not inside)
         if not established:
             self.ready.set()  # open() need not wait for a credential that does not come.
-        if inside:
-            self.delivery.afterwards(self.close_line)
-            return
-        if self._thread is threading.current_thread():
+        if inside or threading.current_thread() in self._readers:
             return
         ended = self.finished.wait(_at_least(_MOMENT, deadline))
-        if ended and self._thread is not None:
-            self._thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
+        if ended:
+            for thread in self._readers:
+                thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
 
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
-        if self._line is not None and not self.finished and os.getpid() == self.process:
+        if self._current is not None and not self.finished and os.getpid() == self.process:
             self._abandoned = True
-            self._line.abort("the session was garbage-collected")
+            self.abort_line("the session was garbage-collected")
             import warnings
 
             warnings.warn(
@@ -224,53 +275,38 @@ class Core:
     def disown(self) -> None:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
-        if self._line is not None:
-            self._line.abandon()
+        for connection in self._connections:
+            connection.line.abandon()
 
-    def _run(self) -> None:
-        assert self._line is not None
-        self.delivery.reader = threading.get_ident()
-        try:
-            self._line.run_forever()
-        finally:
-            self._ended()
+    def _read(self, connection: Connection) -> None:
+        """The reader thread: one line after the other, until there is no next one."""
+        following: Connection | None = connection
+        while following is not None:
+            connection = following
+            connection.thread_id = threading.get_ident()
+            if connection is self._current:
+                self.delivery.reader = connection.thread_id
+            try:
+                connection.line.run_forever()
+            finally:
+                following = self._recovery.after(connection)
+
+    def why_ended(self, connection: Connection) -> RealtimeError:
+        """Why the line of ``connection`` has ended."""
+        with self._books:
+            return connection.why_ended(abandoned=self._abandoned)
 
     # -- arrivals: the reader thread ----------------------------------------------------------------------------------
 
-    def on_message(self, _line: Line, message: bytes) -> None:
-        """A message arrived: the line's callback.
-
-        Raises:
-            UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
-        """
-        try:
-            data = decode_object(message)
-        except ProtocolError as error:
-            self._refuse(error)
-            return
-        named = data.get("type")
-        if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
-            self._take(self._typed(data), len(message))
-            return
-        size = len(message)
-        for arrival in self._translated(data):
-            self._take(self._typed(arrival.event, arrival.wire_type), size)
-            size = 0  # Counted once.
-
-    def _translated(self, data: dict[str, Any]) -> list[Arrival]:
-        """The events in GA terms that ``data`` stands for. Some servers on a GA path speak the preview's names too."""
-        if self._translator is None:
-            self._translator = Preview(self._kind)
-            self._speaks_preview = False
-        return self._translator.incoming(data)
-
-    def _take(self, event: Event, size: int) -> None:
+    def take(self, connection: Connection, event: Event, size: int) -> None:
+        """The program's route: an event of the current connection."""
         sequence = self.hub.newest + 1
-        sent, record = self._note(event)
-        fault = None if self._last_error is None else _server_error(self._last_error, sent)
+        sent, record = self._note(connection, event)
+        error = connection.last_error
+        fault = None if error is None else _server_error(error, sent)
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
-            self._established = True
+            self._established = connection.greeted = True
             self.move(Trigger.ESTABLISHED)
         self._deliver(sequence, event)
         owner = sent.owner if sent is not None else None
@@ -280,29 +316,30 @@ class Core:
         self._answer(sequence, event, fault, owner)
         self.floor.advance(sequence, event, record)
         if greeted:
-            self._announce(signals.session_opened)
+            self._recovery.watch(connection)
+            self.announce(signals.session_opened)
             self.ready.set()
 
-    def _note(self, event: Event) -> tuple[Sent | None, Record | None]:
+    def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
         with self._books:
+            sent = connection.note(event)
             if event.type == "error":
-                self._last_error = self._details(event)
-                return self._correlation.blamed(self._last_error), None
-            self._last_error = None
-            self._conversation.apply(event)
-            sent, record = self._correlation.answered(event), self.floor.note(event)
-            if sent is None and record is not None and record.mark is not None and event.type in _BEGINNINGS:
-                self._correlation.begun(record.mark)
+                return sent, None
+            if event.type in _HEARD:
+                self._unheard = 0
+            record = self.floor.note(event)
+            if sent is not None:
+                self._note_answer(sent, record)
+            elif record is not None and record.mark is not None and event.type in _BEGINNINGS:
+                connection.correlation.begun(record.mark)
             return sent, record
 
-    def _details(self, event: Event) -> dict[str, Any]:
-        """The ``error`` object of an error event, its message fit for an exception: some servers echo the key."""
-        found = event.get("error")
-        details = dict(found) if isinstance(found, Mapping) else {}
-        if isinstance(details.get("message"), str) and self._line is not None:
-            details["message"] = self._line.redact(details["message"])
-        return details
+    def _note_answer(self, sent: Sent, record: Record | None) -> None:
+        if sent.type in UPDATES:
+            self.settings.confirmed(sent.event_id)
+        elif record is not None and sent.type == "response.create":
+            record.owner = sent.owner
 
     def _deliver(self, sequence: int, event: Event) -> None:
         board = self._board()
@@ -331,6 +368,12 @@ class Core:
     def _mark_current(self, handler: Callable[..., Any]) -> None:
         self.delivery.current = handler
 
+    def report(self, hook: Callable[..., Any], error: Exception) -> None:
+        """A callable of the program's, called outside any event, has raised."""
+        session = self._session()
+        if session is not None:
+            self._report(session, None, hook, error)
+
     def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: Exception) -> None:
         where = f" for {event.type!r}" if event is not None else ""
         name = signals.name_of(handler)
@@ -343,9 +386,9 @@ class Core:
 
     def _refuse(self, error: ProtocolError) -> None:
         logger.warning("%s", error)
-        self._announce(signals.message_refused, error=error)
+        self.announce(signals.message_refused, error=error)
 
-    def _announce(self, signal: signals.SafeSignal, **data: Any) -> None:
+    def announce(self, signal: signals.SafeSignal, **data: Any) -> None:
         """Send a signal of the module, where handlers run, behind what was delivered before."""
         if not signal.receivers:
             return
@@ -370,22 +413,166 @@ class Core:
         elif isinstance(owner, Follower) and fault is not None:
             self.floor.refuse(sequence, owner, fault)
 
+    # -- from one line to the next: reader threads -------------------------------------------------------------------
+
+    def lose(self, connection: Connection, error: SessionClosed, *, again: bool) -> list[Lost] | None:
+        """The current line has ended, and the session goes on: tell everyone who waits for what it took along.
+
+        Args:
+            connection: the current one.
+            error: why it ended.
+            again: whether responses that somebody holds shall be asked for once more.
+
+        Returns:
+            What is lost with it; None where ``close()`` was faster, and the session ends.
+        """
+        with self._books:
+            if self._state is not State.OPEN:
+                return None
+            self._state = after(self._state, Trigger.LOST)
+            losses = self._part_with(connection, again)
+            lost = losses.listed() + self._lost_audio(connection)
+        self._moved.ring()
+        losses.tell(error, self.hub, self._requests)
+        self.floor.turns.ring()
+        return lost
+
+    def _part_with(self, connection: Connection, again: bool) -> Losses:
+        """Under the books."""
+        connection.over = True
+        self.settings.dropped()
+        losses = collect(connection, self.floor, again=again)
+        self._again += losses.kept
+        return losses
+
+    def _lost_audio(self, connection: Connection) -> list[Lost]:
+        """What was appended and is in no item. With voice detection on and nobody speaking that was silence."""
+        heard = connection.conversation
+        lost, self._unheard = self._unheard and (heard.speaking or not heard.detects_voice), 0
+        return [Lost("input_audio", None, "it was not committed yet")] if lost else []
+
+    def continue_on(self, connection: Connection, told: Callable[[], None]) -> bool:
+        """Make ``connection``, which is restored, the current one after a loss; False where ``close()`` was faster.
+
+        ``told`` is called just before the program can use it, and not under a lock.
+        """
+        with self._books:
+            if self._state is not State.RECONNECTING:
+                return False
+            self._adopt(connection)
+        self.delivery.reader = threading.get_ident()
+        connection.route = self._recovery.first_take
+        told()
+        with self._books:
+            if self._state is State.RECONNECTING:
+                self._state = after(self._state, Trigger.ESTABLISHED)
+        self._moved.ring()
+        self._ask_again(connection)
+        return True
+
+    def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool) -> list[Lost] | None:
+        """Move from the current connection, which is well, to ``connection``. Called by the reader of the current one.
+
+        Args:
+            connection: the next one; its reader calls ``take_over`` then.
+            error: what is told to those who lose something.
+            force: whether to do it although something is going on.
+
+        Returns:
+            What is lost by it; None where something is going on, or the session is no longer open.
+        """
+        with self._books:
+            old = self._current
+            assert old is not None
+            if self._state is not State.OPEN or not (force or self._is_calm(old)):
+                return None
+            old.route = nowhere
+            losses = self._part_with(old, again=True)
+            lost = losses.listed() + self._lost_audio(old)
+            self._adopt(connection)
+        self._moved.ring()
+        losses.tell(error, self.hub, self._requests)
+        self.floor.turns.ring()
+        return lost
+
+    def take_over(self, connection: Connection) -> None:
+        """The reader of ``connection`` is the session's from here on. Called in it."""
+        self.delivery.reader = threading.get_ident()
+        connection.route = self.take
+        self._ask_again(connection)
+
+    @property
+    def current(self) -> Connection | None:
+        """The connection that the program speaks through, or spoke through last, while the session reconnects."""
+        return self._current
+
+    def rejoined(self, connection: Connection) -> Conversation:
+        """The conversation of a session that has gone on while we were away, with what ``connection`` tells of it."""
+        with self._books:
+            assert self._current is not None
+            kept = self._current.conversation
+            kept.reconfigure(connection.conversation)
+            return kept
+
+    def left(self) -> SessionClosed:
+        """How a session ends that is left while it has no line."""
+        if self._abandoned:
+            return SessionClosed("the session object was garbage-collected while open", cause=CloseCause.ABANDONED)
+        return SessionClosed("close() was called", cause=CloseCause.USER)
+
+    def _adopt(self, connection: Connection) -> None:
+        """Under the books."""
+        assert self._current is not None
+        if connection.conversation is not self._current.conversation:
+            connection.conversation.follow(self._current.conversation)
+        self._current = connection
+
+    def is_calm(self) -> int | None:
+        """The number of the newest event where nothing is going on, else None: no response, nobody speaking, nothing
+        unanswered, no audio waiting to be committed.
+        """
+        with self._books:
+            current = self._current
+            calm = current is not None and self._state is State.OPEN and self._is_calm(current)
+            return self.hub.newest if calm else None
+
+    def _is_calm(self, connection: Connection) -> bool:
+        heard = connection.conversation
+        return not (
+            not self.floor.idle
+            or heard.speaking
+            or (self._unheard and not heard.detects_voice)
+            or connection.sending
+            or connection.correlation.outstanding()
+        )
+
+    def _ask_again(self, connection: Connection) -> None:
+        """Ask once more for the responses that shall be, over the new line. In its reader thread."""
+        again, self._again = self._again, []
+        for follower in again:
+            self.floor.turns.ring()
+            event = {"type": "response.create", "event_id": new_event_id(), "response": follower.options}
+            self.say(connection, event, follower)
+
+    def say(self, connection: Connection, event: dict[str, Any], owner: object) -> None:
+        """Send ``event`` over ``connection`` from its own reader thread; a line that breaks meanwhile ends soon."""
+        try:
+            self._hand_over(connection, event, owner, None)
+        except (LineBroken, SendTimeout, WaitTimeout):
+            logger.debug("the line broke while something was sent from its reader")
+
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
-    def _ended(self) -> None:
-        assert self._line is not None
-        assert self._line.ending is not None
-        ending = self._line.ending
-        with self._books:
-            in_flight = self._correlation.in_flight()
-        error = self._closing_error(ending, in_flight) if self._established else self._opening_error(ending)
+    def end(self, error: RealtimeError) -> None:
+        """The session is over, because of ``error``."""
         with self._books:
             self.error = error
             self._state = after(self._state, Trigger.ENDED)
-            lost = self.floor.lose_all()
+            lost = self._end_responses()
             requests, self._requests = self._requests, set()
             subscriptions, self._subscriptions = self._subscriptions, []
         self.ready.set()
+        self._moved.ring()
         self.hub.end(error)
         for request in requests:
             request.resolve(0, None, error)
@@ -396,9 +583,16 @@ class Core:
         for subscription in subscriptions:
             subscription.end(None if quiet else error)
         if self._established:
-            self._announce(signals.session_closed, error=error)
+            self.announce(signals.session_closed, error=error)
         self.delivery.end()
         self._let_go()
+
+    def _end_responses(self) -> list[Follower]:
+        """Under the books."""
+        held = self.floor.lose()
+        for record, _ in held:
+            record.lose()
+        return [follower for _, follower in held if follower is not None]
 
     def _let_go(self) -> None:
         try:
@@ -407,34 +601,6 @@ class Core:
             logger.exception("the embedded server could not be stopped")
         process.discard(self)
         self.finished.set()
-
-    def _opening_error(self, ending: Ending) -> RealtimeError:
-        if isinstance(ending.error, RealtimeError) and not isinstance(ending.error, ProtocolError):
-            return ending.error
-        assert self._line is not None
-        if ending.cause is CloseCause.USER:
-            return SessionClosed("close() was called before the session was open", cause=CloseCause.USER)
-        if ending.cause is CloseCause.SERVER or self._last_error is not None:
-            return verdict.refused(self._last_error, ending.code, ending.reason, self._line.response_headers)
-        phase = self._line.phase
-        failure = ConnectFailed(f"{ending.message}, before the service had greeted", phase=phase)
-        failure.__cause__ = ending.error
-        return failure
-
-    def _closing_error(self, ending: Ending, in_flight: tuple[str, ...]) -> SessionClosed:
-        cause, message = ending.cause, ending.message
-        if self._abandoned:
-            cause, message = CloseCause.ABANDONED, "the session object was garbage-collected while open"
-        error = verdict.closed(
-            code=ending.code,
-            reason=ending.reason,
-            cause=cause,
-            message=message,
-            error=self._last_error,
-            in_flight=in_flight,
-        )
-        error.__cause__ = ending.error
-        return error
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
@@ -452,54 +618,107 @@ class Core:
         self.check_process()
         self.delivery.check_may_wait(settled)
 
-    def check_open(self) -> None:
-        """Raise what stands in the way of sending."""
-        if self._state is State.OPEN:
-            return
-        if self.error is not None:
-            raise copy.copy(self.error)
-        if self._state is State.NEW:
-            raise UsageError("the session is not open; use it in a with block, or call open() first")
-        if self._state is State.CONNECTING:
-            raise UsageError("the session is still being opened; send after open() has returned")
-        raise SessionClosed("close() was called", cause=CloseCause.USER)
-
     def send(self, event: dict[str, Any], owner: object, timeout: float | None) -> None:
-        """Hand ``event``, which has its id, to the kernel. Answers and errors go to ``owner``."""
-        self.check_open()
-        try:
-            data = encode(self._for_the_wire(event))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"the event {event['type']!r} cannot be written as JSON: {error}") from error
-        try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
-            with self._books:
-                self._correlation.sent(event, owner)
-            assert self._line is not None
-            self._line.send(data, timeout=timeout)
-        except BaseException as error:
-            with self._books:
-                self._correlation.withdraw(event["event_id"])
-            if isinstance(error, LineBroken):
-                raise self._verdict(error) from error
-            raise
+        """Hand ``event``, which has its id, to the kernel. Answers and errors go to ``owner``.
+
+        While the session reconnects it waits. An event that the line broke under goes out on the next one: it was
+        never whole.
+        """
+        deadline = Deadline(self._send_timeout if timeout is None else timeout)
+        broken: Connection | None = None
+        while True:
+            connection = self._await_line(event, deadline, broken)
+            try:
+                self._hand_over(connection, event, owner, deadline.remaining())
+                break
+            except LineBroken as error:
+                if not self._recovery.wanted or threading.get_ident() == connection.thread_id:
+                    raise self._verdict(error, connection) from error
+                broken = connection
         if signals.event_sent.receivers and (session := self._session()) is not None:
             signals.event_sent.emit(
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
             )
 
-    def _for_the_wire(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _await_line(self, event: Mapping[str, Any], deadline: Deadline, broken: Connection | None) -> Connection:
+        """The connection to send over, once there is one that is not ``broken``."""
+        if self._state is not State.OPEN or self._current is broken:
+            self._check_opened()
+            self.delivery.check_may_wait(settled=False)
+            if not self._moved.wait_until(lambda: self._settled_on(broken), deadline.remaining()):
+                raise WaitTimeout(
+                    f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
+                    f" {event['type']!r} was not sent. Give send() more time, or try again later"
+                )
+        if self.error is not None:
+            raise copy.copy(self.error)
+        if self._state is not State.OPEN or self._current is None:
+            raise SessionClosed("close() was called", cause=CloseCause.USER)
+        return self._current
+
+    def _settled_on(self, broken: Connection | None) -> bool:
+        """Whether it is known where to send, or that there will be nowhere."""
+        return self._state is not State.RECONNECTING and (self._current is not broken or self._state is not State.OPEN)
+
+    def _check_opened(self) -> None:
+        if self._state is State.NEW:
+            raise UsageError("the session is not open; use it in a with block, or call open() first")
+        if self._state is State.CONNECTING:
+            raise UsageError("the session is still being opened; send after open() has returned")
+
+    def _hand_over(self, connection: Connection, event: dict[str, Any], owner: object, timeout: float | None) -> None:
+        """Send ``event`` over ``connection``.
+
+        Raises:
+            LineBroken: it did not go out whole: the line broke, or is not the session's any more.
+        """
+        try:
+            data = encode(self._for_the_wire(connection, event))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"the event {event['type']!r} cannot be written as JSON: {error}") from error
+        event_id = event["event_id"]
+        try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
+            self._note_sending(connection, event, owner)
+            connection.line.send(data, timeout=timeout)
+        except BaseException:
+            with self._books:
+                connection.sending.discard(event_id)
+                connection.correlation.withdraw(event_id)
+            raise
+        with self._books:
+            connection.sending.discard(event_id)
+            late = connection.over and connection.correlation.withdraw(event_id)
+        if late:
+            raise ConnectionLost(
+                f"the line ended while {event['type']!r} was being sent, so it will not be answered; it is not sent"
+                " again. The session goes on over a new connection",
+                code=1006,
+                cause=CloseCause.NETWORK,
+                in_flight=(event["type"],),
+            )
+
+    def _note_sending(self, connection: Connection, event: Mapping[str, Any], owner: object) -> None:
+        with self._books:
+            if connection.over:
+                raise LineBroken("the session has moved to another line")
+            connection.correlation.sent(event, owner)
+            connection.sending.add(event["event_id"])
+            if event["type"] in UPDATES:
+                self.settings.sent(event)
+            elif event["type"] == "input_audio_buffer.append":
+                self._unheard += 1
+
+    def _for_the_wire(self, connection: Connection, event: dict[str, Any]) -> dict[str, Any]:
         """``event`` in the dialect of the endpoint; what that does not know is said once."""
-        if self._translator is None or not self._speaks_preview:
-            return event
-        with self._books:  # It remembers what it has said.
-            translated, notes = self._translator.outgoing(event)
+        with self._books:  # The dialect remembers what it has said.
+            translated, notes = connection.for_the_wire(event)
         for note in notes:
             logger.warning("%s", note)
         return translated
 
-    def _verdict(self, broken: LineBroken) -> RealtimeError:
+    def _verdict(self, broken: LineBroken, connection: Connection) -> RealtimeError:
         """Why the line ended, as the reader knows it, or will in a moment."""
-        if self._thread is not threading.current_thread():
+        if threading.get_ident() != connection.thread_id:
             self.finished.wait(_VERDICT_PATIENCE)
         if self.error is not None:
             return copy.copy(self.error)
@@ -573,6 +792,10 @@ class Core:
         """One item of the conversation as it is now."""
         with self._books:
             return self._conversation.item(item_id)
+
+    @property
+    def _conversation(self) -> Conversation:
+        return Conversation() if self._current is None else self._current.conversation
 
 
 def _at_least(moment: float, deadline: Deadline) -> float | None:

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from rtsync.pure.history import Entry, History, Window
 from rtsync.vocabulary.deadline import Deadline
-from rtsync.vocabulary.errors import RealtimeError, ServerError, UsageError, WaitTimeout
+from rtsync.vocabulary.errors import RealtimeError, UsageError, WaitTimeout
 from rtsync.vocabulary.events import Event
 
 __all__ = ["Hub", "Settling", "Waiter"]
@@ -64,8 +64,10 @@ class Waiter:
         self._gate = threading.Lock()
         self._gate.acquire()
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: Event | None) -> bool:
         """Whether ``event`` is what it waits for. Runs the user's predicate."""
+        if event is None:
+            return False
         if self.types is not None and event.type not in self.types:
             return False
         return self.where is None or bool(self.where(event))
@@ -73,6 +75,11 @@ class Waiter:
     def faulted_by(self, entry: Entry) -> bool:
         """Whether the error in ``entry`` answers something that the waiting thread sent."""
         return entry.fault is not None and entry.owner is self.window
+
+    @property
+    def follows_a_response(self) -> bool:
+        """Whether it waits for nothing but events of a response."""
+        return self.types is not None and all(name.startswith("response.") for name in self.types)
 
     def wake(self) -> None:
         """Let the waiting thread go on."""
@@ -140,14 +147,32 @@ class Hub:
 
     # -- arrivals: the reader thread -------------------------------------------------------------------------------
 
-    def publish(self, event: Event, size: int, fault: ServerError | None = None, owner: object = None) -> int:
+    def publish(self, event: Event, size: int, fault: RealtimeError | None = None, owner: object = None) -> int:
         """Number ``event``, keep it, and wake who waits for it. Returns the number."""
+        return self._publish(event, size, fault, owner)
+
+    def _publish(self, event: Event | None, size: int, fault: RealtimeError | None, owner: object) -> int:
         with self._lock:
             entry = self._history.add(event, size, fault, owner)
             waiters = tuple(self._waiters)
         for waiter in waiters:
             self._offer(waiter, entry)
         return entry.sequence
+
+    def lose(self, faults: Iterable[tuple[object, RealtimeError]], response: RealtimeError | None) -> None:
+        """The line has ended, and the session goes on over another one.
+
+        Args:
+            faults: windows of those who sent what will not be answered now, each with what to tell them.
+            response: ends every wait for events of a response, where one was running.
+        """
+        for owner, error in faults:
+            self._publish(None, 0, error, owner)
+        if response is not None:
+            with self._lock:
+                waiters = [waiter for waiter in self._waiters if waiter.follows_a_response]
+            for waiter in waiters:
+                self._finish(waiter, None, response)
 
     @property
     def newest(self) -> int:
@@ -284,14 +309,15 @@ class Hub:
         if waiter.error is not None:
             raise _own_copy(waiter.error)
         assert waiter.entry is not None
+        assert waiter.entry.event is not None
         return waiter.entry.event
 
     def _too_late(self, waiter: Waiter, deadline: Deadline, start: int) -> WaitTimeout:
         stuck = self._settling.stuck()
-        arrived = _folded(entry.event.type for entry in self._history.since(start))
+        arrived = _folded(entry.type for entry in self._history.since(start) if entry.event is not None)
         if waiter.entry is not None:
             return WaitTimeout(
-                f"{waiter.entry.event.type!r} arrived, but the handlers before it have not finished within"
+                f"{waiter.entry.type!r} arrived, but the handlers before it have not finished within"
                 f" {deadline.timeout:g} s ({stuck or 'none is running'}). settled=False returns without waiting for"
                 " handlers",
                 arrived=arrived,

@@ -49,7 +49,13 @@ __all__ = [
     "UsageError",
     "WaitTimeout",
     "WebhookRefused",
+    "passing_close",
 ]
+
+
+# What time may mend (protocol 1.3 and 6.2; RFC 9110 15.5 and 15.6).
+_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PASSING_CLOSES = frozenset({1001, 1005, 1006, 1011, 1012, 1013, 1014})
 
 
 class CloseCause(StrEnum):
@@ -192,6 +198,7 @@ class ConnectFailed(RealtimeError, ConnectionError):
         request_id: the service's id of the request, for its support, or None.
         retry_after: seconds the service asked to wait, or None.
         code: the service's error code (``"invalid_model"``) or None.
+        retryable: whether another attempt may succeed although nothing is changed.
     """
 
     def __init__(
@@ -204,6 +211,7 @@ class ConnectFailed(RealtimeError, ConnectionError):
         request_id: str | None = None,
         retry_after: float | None = None,
         code: str | None = None,
+        retryable: bool | None = None,
     ) -> None:
         super().__init__(
             message,
@@ -213,7 +221,13 @@ class ConnectFailed(RealtimeError, ConnectionError):
             request_id=request_id,
             retry_after=retry_after,
             code=code,
+            retryable=self._passes(phase, status, code) if retryable is None else retryable,
         )
+
+    @classmethod
+    def _passes(cls, phase: str, status: int | None, code: str | None) -> bool:
+        """What is known from phase and answer alone: silence and trouble pass, refusals and bad TLS stay."""
+        return status in _PASSING_STATUSES if status is not None else phase not in ("tls", "session")
 
     phase: str
     status: int | None
@@ -221,26 +235,43 @@ class ConnectFailed(RealtimeError, ConnectionError):
     request_id: str | None
     retry_after: float | None
     code: str | None
+    retryable: bool
 
 
 class ConnectTimeout(ConnectFailed, TimeoutError):
     """The one deadline over credential, DNS, TCP, proxy, TLS, upgrade and ``session.created`` passed."""
 
+    @classmethod
+    def _passes(cls, phase: str, status: int | None, code: str | None) -> bool:
+        return True
+
 
 class AuthenticationFailed(ConnectFailed):
     """The credential was refused: HTTP 401 or 403, or close code 3000 after the upgrade."""
+
+    @classmethod
+    def _passes(cls, phase: str, status: int | None, code: str | None) -> bool:
+        return phase == "credential"  # Nobody refused it: what gives tokens was not to be reached.
 
 
 class RateLimited(ConnectFailed):
     """HTTP 429, or a quota error after the upgrade. ``retry_after`` says how long to wait, where known."""
 
+    @classmethod
+    def _passes(cls, phase: str, status: int | None, code: str | None) -> bool:
+        return code != "insufficient_quota"  # Which money mends, not time.
+
 
 class RedirectRefused(ConnectFailed):
     """The server answered with a redirect. rtsync never follows one: it would carry the credential along."""
 
+    @classmethod
+    def _passes(cls, phase: str, status: int | None, code: str | None) -> bool:
+        return False
+
 
 class SessionClosed(RealtimeError, ConnectionError):
-    """The session has ended.
+    """The session has ended; or, where it reconnects, the line ended before something was answered.
 
     Attributes:
         code: WebSocket close code (1005: none was sent, 1006: no close frame came), or None where the
@@ -248,6 +279,8 @@ class SessionClosed(RealtimeError, ConnectionError):
         reason: close reason text of the peer.
         cause: a ``CloseCause``.
         in_flight: types of client events that had been sent and not answered, oldest first.
+        retryable: whether a new session may succeed although nothing is changed: the network, the service's
+            maximum duration, and closes that pass (1001, 1005, 1006, 1011 to 1014; protocol 6.2).
     """
 
     def __init__(
@@ -258,13 +291,33 @@ class SessionClosed(RealtimeError, ConnectionError):
         reason: str = "",
         cause: CloseCause = CloseCause.SERVER,
         in_flight: Sequence[str] = (),
+        retryable: bool | None = None,
     ) -> None:
-        super().__init__(message, code=code, reason=reason, cause=cause, in_flight=tuple(in_flight))
+        super().__init__(
+            message,
+            code=code,
+            reason=reason,
+            cause=cause,
+            in_flight=tuple(in_flight),
+            retryable=_passing(cause, code) if retryable is None else retryable,
+        )
 
     code: int | None
     reason: str
     cause: CloseCause
     in_flight: tuple[str, ...]
+    retryable: bool
+
+
+def passing_close(code: int | None) -> bool:
+    """Whether a server that closes with ``code`` may take a new connection (protocol 6.2)."""
+    return code in _PASSING_CLOSES
+
+
+def _passing(cause: CloseCause, code: int | None) -> bool:
+    if cause is CloseCause.SERVER:
+        return passing_close(code)
+    return cause in (CloseCause.NETWORK, CloseCause.EXPIRED, CloseCause.RATE_LIMIT)
 
 
 class ConnectionLost(SessionClosed):

@@ -32,7 +32,7 @@ def numbers(entries: list[Entry]) -> list[int]:
 
 
 def types(history: History, start: int = 0) -> list[str]:
-    return [entry.event.type for entry in history.since(start)]
+    return [entry.type for entry in history.since(start)]
 
 
 def returned(history: History, window: Window, kind: str) -> int | None:
@@ -41,7 +41,7 @@ def returned(history: History, window: Window, kind: str) -> int | None:
     if history.dropped(frozenset({kind}), start, window.seen):
         return -1
     for entry in history.since(start):
-        if entry.event.type == kind and entry.sequence not in window.returned:
+        if entry.type == kind and entry.sequence not in window.returned:
             window.on_return(entry, history.oldest)
             return entry.sequence
     return None

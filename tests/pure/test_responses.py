@@ -374,11 +374,14 @@ def test_all_open_responses_are_lost_with_the_line() -> None:
     ledger.apply(done("r1", "a"))
     ledger.apply(created("r2", "b"))
     ledger.apply(delta("output_text", "Once", "r2"))
-    assert ledger.lose_all() == [running, waiting]
+    lost = ledger.lose()
+    assert lost == [running, waiting]
+    for record in lost:
+        record.lose()
     assert [record.status for record in (finished, running, waiting)] == ["completed", "lost", "lost"]
     assert running.text == "Once"
     assert not ledger.busy
-    assert ledger.lose_all() == []
+    assert ledger.lose() == []
 
 
 def test_responses_that_never_end_do_not_fill_the_memory_and_ours_outlives_them() -> None:
@@ -391,4 +394,4 @@ def test_responses_that_never_end_do_not_fill_the_memory_and_ours_outlives_them(
     assert ours.done
     assert ledger.apply(done("r0")) is None
     assert ledger.apply(done("r999")) is not None
-    assert 1 < len(ledger.lose_all()) < 1000
+    assert 1 < len(ledger.lose()) < 1000

@@ -444,7 +444,9 @@ def test_a_server_that_echoes_no_metadata_is_understood_by_order() -> None:
     seen: list[Json] = []
     with conversing(answer) as (session, _service):
         assert [session.respond().wait().text for _ in range(5)] == list("01234")
-        assert session._core._correlation.in_flight() == ()
+        current = session._core.current
+        assert current is not None
+        assert current.correlation.in_flight() == ()
         asking = [spawn(lambda: session.respond(conversation="none").wait().text) for _ in range(3)]
         assert sorted(one.result() for one in asking) == list("567")
 

@@ -75,7 +75,9 @@ def test_what_is_no_event_is_refused_and_nothing_is_sent(wrong: Any) -> None:
             session.send(wrong)
         session.send({"type": "session.update"})
         service.hear("session.update")
-        assert session._core._correlation.in_flight() == ("session.update",)
+        current = session._core.current
+        assert current is not None
+        assert current.correlation.in_flight() == ("session.update",)
 
 
 def test_the_longest_event_id_goes_out() -> None:

@@ -1,0 +1,185 @@
+"""One line of a session, and what is known of that line alone.
+
+A session that reconnects has several, one after another, and for a moment two. What must not be carried from one to
+the next lives here: who waits for which answer, the dialect that the server turned out to speak, the mirror of the
+conversation, the last error. ``route`` is where its events go: to the program, to its restoration, or nowhere.
+
+Everything here belongs to the thread that runs the line, except what the core changes under its lock: ``correlation``,
+``conversation``, ``sending`` and ``over``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rtsync.edges.transport import Ending, Line
+from rtsync.pure import verdict
+from rtsync.pure.conversation import Conversation
+from rtsync.pure.correlation import Correlation, Sent
+from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
+from rtsync.pure.recovery import Restoration
+from rtsync.vocabulary.errors import (
+    CloseCause,
+    ConnectFailed,
+    ProtocolError,
+    RealtimeError,
+    SessionClosed,
+)
+from rtsync.vocabulary.events import Event, decode_object
+
+__all__ = ["Connection", "Route", "nowhere"]
+
+Route = Callable[["Connection", Event, int], None]
+
+
+def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
+    """The route of a line that another one has replaced."""
+
+
+class Connection:
+    """A line and its books.
+
+    Args:
+        number: 1 for the session's first.
+        dialect: ``"preview"`` for an endpoint that is to be translated.
+        kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
+        mark: key of our marks in the metadata of responses.
+        route: takes each event, with the size of its message in bytes.
+        refuse: told of a message that is no event.
+
+    Attributes:
+        line: set before anything else happens.
+        greeted: the service has said its first word.
+        restoration: what it has been given back; unused by a session's first.
+        sending: ids of the events that threads are handing over right now.
+        over: what depended on it has been told of its end, or moved to another.
+        failure: why it was given up, where that was decided here.
+        credential: what it authenticated with; None before.
+    """
+
+    def __init__(
+        self, number: int, *, dialect: str, kind: str, mark: str, route: Route, refuse: Callable[[ProtocolError], None]
+    ) -> None:
+        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+
+        self.number = number
+        self.line: Line
+        self.route = route
+        self.correlation = Correlation(mark)
+        self.conversation = Conversation()
+        self.restoration = Restoration()
+        self.sending: set[str] = set()
+        self.greeted = False
+        self.over = False
+        self.failure: RealtimeError | None = None
+        self.last_error: Mapping[str, Any] | None = None
+        self.credential: str | None = None
+        self.thread_id: int | None = None
+        self._typed: Callable[..., Event] = typed
+        self._refuse = refuse
+        self._kind = kind
+        self._speaks_preview = dialect == "preview"
+        self._translator = Preview(kind) if self._speaks_preview else None
+
+    def __repr__(self) -> str:
+        return f"Connection({self.number})"
+
+    # -- in ----------------------------------------------------------------------------------------------------------
+
+    def on_message(self, _line: Line, message: bytes) -> None:
+        """A message arrived: the line's callback.
+
+        Raises:
+            UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
+        """
+        try:
+            data = decode_object(message)
+        except ProtocolError as error:
+            self._refuse(error)
+            return
+        named = data.get("type")
+        if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
+            self.route(self, self._typed(data), len(message))
+            return
+        size = len(message)
+        for arrival in self._translated(data):
+            self.route(self, self._typed(arrival.event, arrival.wire_type), size)
+            size = 0  # Counted once.
+
+    def _translated(self, data: dict[str, Any]) -> list[Arrival]:
+        """The events in GA terms that ``data`` stands for. Some servers on a GA path speak the preview's names too."""
+        if self._translator is None:
+            self._translator = Preview(self._kind)
+            self._speaks_preview = False
+        return self._translator.incoming(data)
+
+    def note(self, event: Event) -> Sent | None:
+        """Enter ``event`` into the books; returns the client event that it answers."""
+        if event.type == "error":
+            self.last_error = self._details(event)
+            return self.correlation.blamed(self.last_error)
+        self.last_error = None
+        self.conversation.apply(event)
+        return self.correlation.answered(event)
+
+    def _details(self, event: Event) -> dict[str, Any]:
+        """The ``error`` object of an error event, its message fit for an exception: some servers echo the key."""
+        found = event.get("error")
+        details = dict(found) if isinstance(found, Mapping) else {}
+        if isinstance(details.get("message"), str):
+            details["message"] = self.line.redact(details["message"])
+        return details
+
+    # -- out ---------------------------------------------------------------------------------------------------------
+
+    def for_the_wire(self, event: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """``event`` in the dialect of the endpoint, and what is to be said about that, once."""
+        if self._translator is None or not self._speaks_preview:
+            return event, []
+        return self._translator.outgoing(event)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def give_up(self, failure: RealtimeError) -> None:
+        """End the line because of ``failure``, which will be why it ended."""
+        self.failure = failure
+        self.line.abort(str(failure))
+
+    def why_ended(self, *, abandoned: bool) -> RealtimeError:
+        """Why the line has ended: a ``SessionClosed`` where the service had greeted, else why it never did."""
+        ending = self.line.ending
+        assert ending is not None
+        if self.failure is not None and ending.cause is not CloseCause.USER:
+            return self.failure
+        return self._closing_error(ending, abandoned) if self.greeted else self._opening_error(ending)
+
+    def _opening_error(self, ending: Ending) -> RealtimeError:
+        if isinstance(ending.error, RealtimeError) and not isinstance(ending.error, ProtocolError):
+            return ending.error
+        if ending.cause is CloseCause.USER:
+            return SessionClosed("close() was called before the session was open", cause=CloseCause.USER)
+        if ending.cause is CloseCause.SERVER or self.last_error is not None:
+            return verdict.refused(self.last_error, ending.code, ending.reason, self.line.response_headers)
+        failure = ConnectFailed(
+            f"{ending.message}, before the service had greeted",
+            phase=self.line.phase,
+            retryable=ending.cause is CloseCause.NETWORK,
+        )
+        failure.__cause__ = ending.error
+        return failure
+
+    def _closing_error(self, ending: Ending, abandoned: bool) -> SessionClosed:
+        cause, message = ending.cause, ending.message
+        if abandoned:
+            cause, message = CloseCause.ABANDONED, "the session object was garbage-collected while open"
+        error = verdict.closed(
+            code=ending.code,
+            reason=ending.reason,
+            cause=cause,
+            message=message,
+            error=self.last_error,
+            in_flight=self.correlation.in_flight(),
+        )
+        error.__cause__ = ending.error
+        return error

@@ -1,0 +1,477 @@
+"""The way back: what happens when a line has ended, and how the next one is made ready.
+
+1. ``after`` is asked by every reader thread when its line has ended: is there a next one to read? It pauses between
+   attempts, on a latch that ``close()`` sets.
+2. A new connection is restored by its own events: the service's first word starts its ``Restoration``, each answer
+   lets the next steps go out. The program sees none of it until the connection is adopted.
+3. A renewal makes the next connection while the current one goes on: a second reader thread opens and restores it, and
+   holds what arrives. The reader of the current one looks, a few times a second, for a moment in which nothing is
+   going on, brings the other one up to date, and hands over. From then on its own line carries nothing.
+4. ``_attempt`` counts attempts since the last progress: a word of the service that the restoration did not ask for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rtsync.edges import signals
+from rtsync.pure.conversation import Snapshot
+from rtsync.pure.recovery import (
+    Lost,
+    Outline,
+    Reconnect,
+    cause_of,
+    delay_before,
+    outline,
+)
+from rtsync.threads.connection import Connection
+from rtsync.vocabulary.errors import (
+    AuthenticationFailed,
+    CloseCause,
+    ConnectionLost,
+    ConnectTimeout,
+    RealtimeError,
+    SessionClosed,
+    SessionExpired,
+)
+from rtsync.vocabulary.events import Event
+
+if TYPE_CHECKING:
+    from rtsync.threads.reader import Core
+
+__all__ = ["Recovery"]
+
+logger = logging.getLogger("rtsync.session")
+
+_LEAD = 60.0  # seconds before the end of a session at which its renewal begins; of a short session, a fifth of it
+_LOOK = 0.25  # seconds between two looks for a calm moment
+_LONGEST_LIFE = 86400.0  # seconds; an expiry beyond that is no expiry
+
+
+class Recovery:
+    """Reconnects and renews one session.
+
+    Args:
+        core: the session's.
+        policy: the user's; None: a line that ends is the session's end.
+
+    Attributes:
+        rejoins: whether a new connection comes back to the same session: that of a running call.
+    """
+
+    def __init__(self, core: Core, policy: Reconnect | None) -> None:
+        self.rejoins = False
+        self._core = core
+        self._policy = policy
+        self._attempt = 0
+        self._loss: SessionClosed | None = None
+        self._lost: list[Lost] = []
+        self._refused: str | None = None  # The credential that the service has refused.
+        self._plans: dict[int, _Plan] = {}
+        self._renewal: _Renewal | None = None
+        self._held: list[tuple[Event, int]] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a line that ends may be followed by another one."""
+        return self._policy is not None
+
+    # -- from line to line ---------------------------------------------------------------------------------------------
+
+    def after(self, connection: Connection) -> Connection | None:
+        """The connection to read after ``connection``, whose line has ended; None where there is none.
+
+        Threads: the reader of ``connection``; it pauses here.
+        """
+        try:
+            return self._after(connection)
+        except BaseException as error:  # Nobody may wait for ever, whatever went wrong.
+            logger.exception("reconnecting failed")
+            lost = ConnectionLost(f"reconnecting failed: {type(error).__name__}", code=1006, cause=CloseCause.NETWORK)
+            self._core.end(lost)
+            raise
+
+    def _after(self, connection: Connection) -> Connection | None:
+        core = self._core
+        error = core.why_ended(connection)
+        self._plans.pop(connection.number, None)
+        if self._renewal is not None and self._renewal.is_next(connection):
+            self._renewal.failed(error)
+            return None
+        if connection.over and connection is not core.current:  # Another one has taken its place.
+            return None
+        self._give_up_renewal()
+        if connection is core.current and not self._goes_on(connection, error):
+            core.end(error)
+            return None
+        return self._next(connection, error)
+
+    def _goes_on(self, connection: Connection, error: RealtimeError) -> bool:
+        """Whether the session outlives its current line; tells those who depended on that, if so."""
+        if (
+            self._policy is None
+            or not isinstance(error, SessionClosed)
+            or not error.retryable
+            or not connection.greeted
+        ):
+            return False
+        lost = self._core.lose(connection, error, again=self._policy.responses == "again")
+        if lost is None:
+            return False
+        self._loss, self._lost = error, lost
+        return True
+
+    def _next(self, failed: Connection, error: RealtimeError) -> Connection | None:
+        """Pause, and make the connection to try next."""
+        core, policy, loss = self._core, self._policy, self._loss
+        assert policy is not None
+        assert loss is not None
+        self._attempt += 1
+        delay = delay_before(self._attempt, policy, error, _chance())
+        if isinstance(error, AuthenticationFailed) and not error.retryable:
+            self._refused = failed.credential
+        if core.leaving:
+            core.end(core.left())
+        elif delay is None:
+            core.end(_given_up(loss, error, self._attempt - 1))
+        else:
+            core.announce(signals.reconnecting, attempt=self._attempt, cause=loss.cause, delay=delay, error=error)
+            if not core.leaving.wait(delay):
+                return self.open_another()
+            core.end(core.left())
+        return None
+
+    def open_another(self) -> Connection:
+        """A connection that will be restored; given up where the service does not greet in time."""
+        connection = self._core.new_connection(self.rebuild)
+        self._await_answers(connection)
+        return connection
+
+    def fresh(
+        self, connection: Connection, headers: Callable[[], Mapping[str, str]]
+    ) -> Callable[[], Mapping[str, str]]:
+        """``headers``, asked anew at the connect of ``connection``; a token that was refused is not sent again."""
+
+        def asked() -> Mapping[str, str]:
+            found = headers()
+            connection.credential = _credential_in(found)
+            if connection.credential is not None and connection.credential == self._refused:
+                raise AuthenticationFailed(
+                    "the service refused the credential, and there is no other: the token source gave the same one"
+                    " again",
+                    phase="credential",
+                    retryable=False,
+                )
+            return found
+
+        return asked
+
+    def first_take(self, connection: Connection, event: Event, size: int) -> None:
+        """The route of a connection that has just been adopted: its first word for the program is progress."""
+        if event.type != "error":
+            self._attempt, self._refused = 0, None
+            connection.route = self._core.take
+        self._core.take(connection, event, size)
+
+    # -- restoring: the reader of the new connection -------------------------------------------------------------------
+
+    def rebuild(self, connection: Connection, event: Event, _size: int) -> None:
+        """The route of a connection that is being restored."""
+        sent = connection.note(event)
+        error = connection.last_error
+        if error is None and not connection.greeted:
+            connection.greeted = True
+            self._begin(connection)
+        elif sent is not None and error is not None:
+            connection.restoration.refused(sent.event_id, error)
+        elif sent is not None:
+            connection.restoration.confirmed(sent.event_id)
+        if connection.greeted:
+            self._go_on(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        core = self._core
+        if self.rejoins:  # The call has kept its session.
+            connection.conversation = core.rejoined(connection)
+            return
+        plan = self._plans[connection.number] = _Plan(core, self._policy)
+        plan.aim(connection)
+
+    def _go_on(self, connection: Connection) -> None:
+        """Send what is due; once all is done, put the connection to use."""
+        restoration = connection.restoration
+        for event in restoration.due():
+            self._core.say(connection, event, restoration)
+        if restoration.updates_refused:
+            connection.give_up(_not_configured(restoration.updates_refused[0]))
+        elif not restoration.done:
+            self._await_answers(connection)
+        elif self._renewal is not None and self._renewal.is_next(connection):
+            connection.line.call_at(None)
+            connection.route = self._hold
+            self._renewal.ready()
+        else:
+            self._put_to_use(connection)
+
+    def _await_answers(self, connection: Connection) -> None:
+        """Give the connection up where the service falls silent in the middle of it."""
+        patience = connection.line.options.connect_timeout
+        silent = ConnectTimeout(
+            f"the service has said nothing for {patience:g} s while the session was being restored", phase="session"
+        )
+        connection.line.call_at(time.monotonic() + patience, lambda: connection.give_up(silent))
+
+    def _put_to_use(self, connection: Connection) -> None:
+        core, loss = self._core, self._loss
+        assert loss is not None
+        plan = self._plans.pop(connection.number, None)
+        lost = tuple(self._lost) + (plan.lost(connection) if plan is not None else ())
+        attempt = self._attempt
+
+        def told() -> None:
+            core.announce(signals.reconnected, attempt=attempt, cause=loss.cause, lost=lost, renewed=False)
+
+        connection.line.call_at(None)
+        if core.continue_on(connection, told):
+            self.watch(connection)
+
+    # -- renewing: the reader of the current connection, until the other one takes over --------------------------------
+
+    def watch(self, connection: Connection) -> None:
+        """See to it that ``connection``, which is the session's now, is replaced before the service ends it."""
+        if self._policy is None or not self._policy.renew or self.rejoins:
+            return
+        life = _life(connection)
+        if life is not None:
+            self._renewal = _Renewal(self._core, self, life)
+            connection.line.call_at(self._renewal.begins, self._renewal.look)
+
+    def _give_up_renewal(self) -> None:
+        renewal, self._renewal = self._renewal, None
+        if renewal is not None:
+            renewal.give_up()
+
+    def catch_up(self, connection: Connection) -> None:
+        """Bring a connection that is ready up to what has changed since. In its reader."""
+        plan = self._plans.get(connection.number)
+        if plan is not None:
+            connection.route = self.rebuild
+            plan.aim(connection)
+            self._go_on(connection)
+
+    def _hold(self, _connection: Connection, event: Event, size: int) -> None:
+        """The route of a connection that is ready, and whose reader does not yet know that it is in use."""
+        self._held.append((event, size))
+
+    def is_up_to_date(self, connection: Connection) -> bool:
+        """Whether a connection that is ready has all that it shall have."""
+        plan = self._plans.get(connection.number)
+        return plan is None or plan.is_met(connection)
+
+    def move_to(self, connection: Connection, *, force: bool) -> bool:
+        """Hand over from the current connection to ``connection``; False where something is going on."""
+        core = self._core
+        old = core.current
+        assert old is not None
+        expired = SessionExpired(
+            "the connection was renewed before the service's maximum duration", code=1000, cause=CloseCause.EXPIRED
+        )
+        lost = core.switch_to(connection, expired, force=force)
+        if lost is None:
+            return False
+        plan = self._plans.pop(connection.number)
+        core.announce(
+            signals.reconnected,
+            attempt=0,
+            cause=CloseCause.EXPIRED,
+            lost=(*lost, *plan.lost(connection)),
+            renewed=True,
+        )
+        self._renewal = None
+        connection.line.post(lambda: self._take_over(connection))
+        old.line.close(wait=False)
+        return True
+
+    def _take_over(self, connection: Connection) -> None:
+        held, self._held = self._held, []
+        self._core.take_over(connection)
+        for event, size in held:
+            self._core.take(connection, event, size)
+        self.watch(connection)
+
+
+class _Plan:
+    """What one new connection shall have, by the user's choice."""
+
+    def __init__(self, core: Core, policy: Reconnect | None) -> None:
+        assert policy is not None
+        self._core = core
+        self._restore = policy.restore
+        self._chosen: list[dict[str, Any]] | None = None  # What a callable has chosen, and from what.
+        self._chosen_from: frozenset[str] = frozenset()
+        self._outline = Outline([], ())
+
+    def aim(self, connection: Connection) -> None:
+        """Tell the restoration of ``connection`` what there shall be now."""
+        self._outline = self._outlined(self._core.snapshot())
+        connection.restoration.aim(self._core.settings.event, self._outline.items)
+
+    def is_met(self, connection: Connection) -> bool:
+        """Whether the connection has that already."""
+        return connection.restoration.has(self._core.settings.event, self._outlined(self._core.snapshot()).items)
+
+    def lost(self, connection: Connection) -> tuple[Lost, ...]:
+        """What could not be rebuilt."""
+        return (*self._outline.lost, *connection.restoration.lost)
+
+    def _outlined(self, snapshot: Snapshot) -> Outline:
+        if self._restore == "conversation":
+            return outline(snapshot)
+        if self._restore == "config":
+            why = "restore='config' brings back no items"
+            return Outline([], tuple(Lost("item", item.id, why) for item in snapshot.items))
+        if self._chosen is None:
+            self._chosen_from = frozenset(item.id for item in snapshot.items)
+            self._chosen = self._choose(snapshot)
+        later = [item for item in outline(snapshot).items if item["id"] not in self._chosen_from]
+        return Outline([*self._chosen, *later], ())
+
+    def _choose(self, snapshot: Snapshot) -> list[dict[str, Any]]:
+        """What the user's callable returns; nothing where it fails, which is reported."""
+        assert callable(self._restore)
+        try:
+            return [_named(item) for item in self._restore(snapshot)]
+        except Exception as error:
+            self._core.report(self._restore, error)
+            return []
+
+
+class _Renewal:
+    """One move to a new connection before the old one expires. See rule 3 of this module."""
+
+    def __init__(self, core: Core, recovery: Recovery, life: float) -> None:
+        now = time.monotonic()
+        lead = min(_LEAD, life / 5)
+        self.begins = now + life - lead
+        self._patient_until = now + life - lead / 2
+        self._force_at = now + life - lead / 4
+        self._core = core
+        self._recovery = recovery
+        self._next: Connection | None = None
+        self._is_ready = False
+        self._not_before = self.begins
+        self._calm_at: int | None = None
+
+    def is_next(self, connection: Connection) -> bool:
+        """Whether ``connection`` is the one that shall take over."""
+        return connection is self._next
+
+    def look(self) -> None:
+        """Is it time for the next step? In the reader of the current connection."""
+        core, now = self._core, time.monotonic()
+        calm_at = core.is_calm()
+        calm = calm_at is not None and calm_at == self._calm_at
+        self._calm_at = calm_at
+        if self._next is None:
+            if now >= self._not_before and (calm or now >= self._patient_until):
+                self._next = self._recovery.open_another()
+                core.run(self._next)
+        elif self._is_ready and self._hand_over(self._next, calm=calm, force=now >= self._force_at):
+            return
+        if core.current is not None:
+            core.current.line.call_at(now + _LOOK, self.look)
+
+    def _hand_over(self, connection: Connection, *, calm: bool, force: bool) -> bool:
+        if not (calm or force):
+            return False
+        if not self._recovery.is_up_to_date(connection) and not force:
+            self._is_ready = False
+            connection.line.post(lambda: self._recovery.catch_up(connection))
+            return False
+        return self._recovery.move_to(connection, force=force)
+
+    def ready(self) -> None:
+        """The next connection has all that it was to be given. In its reader."""
+        self._is_ready = True
+
+    def failed(self, error: RealtimeError) -> None:
+        """The next connection has ended before it took over. In its reader."""
+        logger.info("the session could not be renewed yet: %s", error)
+        self._next, self._is_ready = None, False
+        later = 1.0 + _chance() if getattr(error, "retryable", False) else float("inf")
+        self._not_before = time.monotonic() + later
+
+    def give_up(self) -> None:
+        """The current connection has ended first."""
+        if self._next is not None:
+            self._next.over = True
+            self._next.line.abort("the connection that it should have replaced has ended")
+
+
+def _life(connection: Connection) -> float | None:
+    """Seconds until the service ends the session (``expires_at``, protocol 4.1), by the service's own clock where its
+    answer to the upgrade told the time; None where it did not say.
+    """
+    expires_at = connection.conversation.config.get("expires_at")
+    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
+        return None
+    life = expires_at - (_date_in(connection.line.response_headers) or time.time())
+    return life if 0 < life <= _LONGEST_LIFE else None
+
+
+def _date_in(headers: Mapping[str, str]) -> float | None:
+    said = headers.get("date")
+    if said is None:
+        return None
+    import email.utils  # Costly, and only wanted here.
+
+    try:
+        return email.utils.parsedate_to_datetime(said).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _chance() -> float:
+    """A random number from 0 to 1."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
+
+
+def _credential_in(headers: Mapping[str, str]) -> str | None:
+    return next((value for name, value in headers.items() if name.lower() in ("authorization", "api-key")), None)
+
+
+def _named(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item of the user's, with an id, by which its answer is told from others'."""
+    return {"id": "item_" + os.urandom(10).hex(), **item}
+
+
+def _given_up(loss: SessionClosed, error: RealtimeError, attempts: int) -> RealtimeError:
+    """Why the session ends when no further attempt is made."""
+    if attempts == 0:
+        return error
+    said = f"{loss}; reconnecting was given up after {attempts} attempt{'s' if attempts > 1 else ''}: {error}"
+    cause = cause_of(error, loss.cause)
+    kind = type(loss) if cause is loss.cause else SessionClosed
+    ended = kind(
+        said,
+        code=loss.code,
+        reason=loss.reason,
+        cause=cause,
+        in_flight=loss.in_flight,
+        retryable=getattr(error, "retryable", False),
+    )
+    ended.__cause__ = error
+    return ended
+
+
+def _not_configured(error: Mapping[str, Any]) -> SessionClosed:
+    said = error.get("message") or error.get("code") or "no reason given"
+    return SessionClosed(
+        f"the service refused on a new connection what it had confirmed on the last one (session.update): {said}",
+        cause=CloseCause.SERVER,
+        retryable=False,
+    )
