@@ -38,6 +38,8 @@ class Room:
         """The conversation, by id, in order."""
         self.config: Json = {}
         self.closed_with: PeerClosed | None = None
+        self.quiet = False
+        """Whether the room only begins responses, and answers nothing else."""
         self.stalled = threading.Event()
         self._heard: queue.SimpleQueue[Json] = queue.SimpleQueue()
         self._numbers = iter(range(1, 1_000_000))
@@ -155,9 +157,11 @@ def reticent(room: Room, event: Json) -> None:
 
 
 def attentive(room: Room, event: Json) -> None:
-    """Answer whatever is asked; a response says "yes"."""
+    """Answer whatever is asked, as long as the room is not quiet; a response says "yes"."""
     kind = event["type"]
-    if kind == "session.update":
+    if room.quiet:
+        reticent(room, event)
+    elif kind == "session.update":
         room.update(event)
     elif kind == "conversation.item.create":
         room.create(event)

@@ -96,6 +96,12 @@ STAGES: dict[str, tuple[str, Callable[[Peer], object]]] = {
 """How far the connect comes: over what, and how much of it the server takes part in."""
 
 
+def _phase(session: RealtimeSession) -> str | None:
+    """How far the connect is, where nobody outside of this process can see it."""
+    connection = session._core.current
+    return None if connection is None else connection.line.phase
+
+
 @contextlib.contextmanager
 def _stuck_at(stage: str, certificates: Certificates) -> Iterator[tuple[RealtimeSession, Callable[[], bool]]]:
     """A session whose connect will come to a stop, and whether it has."""
@@ -109,7 +115,7 @@ def _stuck_at(stage: str, certificates: Certificates) -> Iterator[tuple[Realtime
     if stage == "tcp":
         with blackhole() as (_host, port):
             session = reach(port, "ws", certificates, "k", connect_timeout=LIMIT)
-            yield session, lambda: getattr(session._core._line, "phase", None) == "tcp"
+            yield session, lambda: _phase(session) == "tcp"
         return
     over, script = STAGES[stage]
     there = threading.Event()

@@ -28,6 +28,7 @@ def test_every_end_is_bounded_told_to_all_and_called_by_its_name(loss: Loss, tls
         ended = told.closed
         assert time.monotonic() - began < loss.within + SLACK
         assert (type(ended), ended.cause, ended.code) == (loss.kind, loss.cause, loss.code)
+        assert ended.retryable is loss.again
         waiters.assert_all_end_with(ended, loss.sender)
         assert_same_end(session, ended)
         if loss.answered:

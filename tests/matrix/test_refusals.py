@@ -48,6 +48,7 @@ def test_every_refusal_is_bounded_told_to_all_and_called_by_its_name(
             assert type(failed) is refusal.kind
             assert failed.phase in refusal.phases
             assert failed.status == refusal.status
+            assert failed.retryable is refusal.again
             if refusal.wait is None:
                 assert failed.retry_after is None
             else:

@@ -17,10 +17,16 @@ from tests.session.service import Task, spawn
 __all__ = ["Told", "Waiters", "assert_same_end"]
 
 MARKER: Json = {"type": "matrix.marker"}
+OVER: Json = {"type": "matrix.over"}
+"""What the waits wait for that nothing else ends."""
+
 _BLOCKING = 12 << 20  # bytes of one event; the kernel takes a few millions of them, then the sender stands
 
+ASKED = "This is never confirmed."
 STREAMED = ("response", "stream")
 """The waits for a response that has begun."""
+PATIENT = ("wait_for", "expect", "events", "handler")
+"""The waits that a session which comes back keeps."""
 
 
 class Waiters:
@@ -46,13 +52,13 @@ class Waiters:
         placed: list[threading.Event] = []
 
         def placing() -> Callable[[Event], bool]:
-            """A condition that no event fulfils, and that sees the marker when its wait stands."""
+            """A condition that only the end fulfils, and that sees the marker when its wait stands."""
             placed.append(seen := threading.Event())
 
             def look(event: Event) -> bool:
                 if event.type == MARKER["type"]:
                     seen.set()
-                return False
+                return event.type == OVER["type"]
 
             return look
 
@@ -61,14 +67,15 @@ class Waiters:
             "turn": spawn(lambda: session.respond(timeout=None)),
             "response": spawn(lambda: response.wait(None)),
             "stream": spawn(lambda: list(response.text_deltas(timeout=None))),
-            "asked": spawn(lambda: session.update(instructions="Hi", timeout=None)),
+            "asked": spawn(lambda: session.update(instructions=ASKED, timeout=None)),
             "wait_for": spawn(lambda: session.wait_for(first, timeout=None)),
             "expect": spawn(lambda: _expect(session, second)),
-            "events": spawn(lambda: list(events)),
+            "events": spawn(lambda: any(event.type == OVER["type"] for event in events)),
         }
         if handler:
             self.tasks["handler"] = _in_a_handler(session, placing())
-        room.hear("session.update")
+        while room.hear("session.update")["session"].get("instructions") != ASKED:
+            """That of the session's own config came before."""
         room.say({"type": "matrix.handler"}, MARKER)
         for seen in placed:
             while not seen.wait(0.05):
@@ -107,6 +114,33 @@ class Waiters:
             assert isinstance(error, SessionClosed), (name, error)
             assert (type(error), error.cause, error.code) == (type(ended), ended.cause, ended.code), name
 
+    def assert_those_end_that_were_lost(
+        self, loss: type[SessionClosed], cause: CloseCause, sender: type[RealtimeError] | None = None
+    ) -> None:
+        """What the line took along has ended; a wait for its turn, and a send that was cut, have gone on.
+
+        Except where the send has ended by itself, with `sender`.
+        """
+        for name in (*STREAMED, "asked"):
+            error = self.end(name)
+            if name in STREAMED:
+                assert isinstance(error, ResponseFailed), (name, error)
+                assert (error.status, error.text) == ("lost", "so far")
+                error = error.__cause__
+            assert isinstance(error, SessionClosed), (name, error)
+            assert (type(error), error.cause) == (loss, cause), (name, error)
+        assert self.end("turn") is None, self.end("turn")
+        if "send" in self.tasks:
+            assert type(self.end("send")) is (sender or type(None)), self.end("send")
+
+    def assert_the_others_go_on(self, room: Room) -> None:
+        """What nobody has answered yet is still waited for, and comes from `room`."""
+        patient = [name for name in PATIENT if name in self.tasks]
+        assert not any(self.tasks[name].over for name in patient)
+        room.say(OVER)
+        for name in patient:
+            assert self.end(name) is None, self.end(name)
+
 
 def _expect(session: RealtimeSession, where: Callable[[Event], bool]) -> None:
     with session.expect(where, timeout=None):
@@ -115,7 +149,7 @@ def _expect(session: RealtimeSession, where: Callable[[Event], bool]) -> None:
 
 def _in_a_handler(session: RealtimeSession, where: Callable[[Event], bool]) -> Task:
     """A wait inside a handler, which is called at `matrix.handler`."""
-    over, outcome = threading.Event(), list[BaseException]()
+    over, outcome = threading.Event(), list[RealtimeError]()
 
     def handler(session: RealtimeSession, _event: Event) -> None:
         try:
@@ -129,42 +163,72 @@ def _in_a_handler(session: RealtimeSession, where: Callable[[Event], bool]) -> T
 
     def follow() -> None:
         assert over.wait(2 * LIMIT)
-        raise outcome[0]
+        if outcome:
+            raise outcome[0]
 
     return spawn(follow)
 
 
 class Told:
-    """What `session_closed` says of one session; a context manager."""
+    """What the signals say of the life of one session; a context manager.
+
+    `losses`, `returns` and `ends` hold the data of `reconnecting`, `reconnected` and `session_closed`, each with the
+    state of the session at that moment.
+    """
 
     def __init__(self, session: RealtimeSession) -> None:
         self._session = session
-        self._told: list[tuple[str, SessionClosed]] = []
-        self._came = threading.Event()
+        self._changed = threading.Condition()  # guards the lists
+        self.losses: list[dict[str, Any]] = []
+        self.returns: list[dict[str, Any]] = []
+        self.ends: list[dict[str, Any]] = []
+        self._receivers = [
+            (rtsync.reconnecting, self._into(self.losses)),
+            (rtsync.reconnected, self._into(self.returns)),
+            (rtsync.session_closed, self._into(self.ends)),
+        ]
 
     def __enter__(self) -> Told:
-        rtsync.session_closed.connect(self._receive, sender=self._session)
+        for signal, receiver in self._receivers:
+            signal.connect(receiver, sender=self._session, weak=False)
         return self
 
     def __exit__(self, *_: object) -> None:
-        rtsync.session_closed.disconnect(self._receive, sender=self._session)
+        for signal, receiver in self._receivers:
+            signal.disconnect(receiver, sender=self._session)
 
-    def _receive(self, session: RealtimeSession, error: SessionClosed, **_data: Any) -> None:
-        self._told.append((session.state, error))
-        self._came.set()
+    def _into(self, told: list[dict[str, Any]]) -> Callable[..., None]:
+        def receive(session: RealtimeSession, **data: Any) -> None:
+            with self._changed:
+                told.append({"state": session.state, **data})
+                self._changed.notify_all()
+
+        return receive
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Block until `condition` holds; asked at each signal."""
+        with self._changed:
+            assert self._changed.wait_for(condition, LIMIT), (self.losses, self.returns, self.ends)
 
     @property
     def closed(self) -> SessionClosed:
-        """The error that it carried; it came once, and the session was closed."""
-        assert self._came.wait(LIMIT), "session_closed was never sent"
-        [(state, error)] = self._told
-        assert state == "closed"
+        """The error that `session_closed` carried; it came once, and the session was closed."""
+        self.until(lambda: self.ends)
+        [end] = self.ends
+        assert end["state"] == "closed"
+        error: SessionClosed = end["error"]
         return error
 
     @property
+    def back(self) -> dict[str, Any]:
+        """What the first `reconnected` carried."""
+        self.until(lambda: self.returns)
+        return self.returns[0]
+
+    @property
     def nothing(self) -> bool:
-        """Whether it was never sent, as for a session that never was open."""
-        return not self._told
+        """Whether nothing was ever sent, as for a session that never was open."""
+        return not (self.losses or self.returns or self.ends)
 
 
 def assert_same_end(session: RealtimeSession, error: ConnectFailed | SessionClosed) -> None:
