@@ -174,8 +174,8 @@ class RealtimeSession:
             core.await_greeting(deadline)
             if self._config is not None:
                 core.ask(self._update_event(self._config), deadline)
-        except BaseException:
-            self._give_up()
+        except BaseException as error:
+            self._give_up(error)
             raise
         return self
 
@@ -216,9 +216,10 @@ class RealtimeSession:
             core.fail(error if isinstance(error, RealtimeError) else SessionClosed(f"not started: {error}"))
             raise
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: BaseException) -> None:
         core = self._core
         self._finalizer.detach()
+        core.blame(error)
         core.move(Trigger.CLOSE)
         core.close_line(timeout=0.0, wait=False)
         core.abort_line("the session could not be opened")

@@ -150,7 +150,7 @@ class Connection:
         """Why the line has ended: a ``SessionClosed`` where the service had greeted, else why it never did."""
         ending = self.line.ending
         assert ending is not None
-        if self.failure is not None and ending.cause is not CloseCause.USER:
+        if self.failure is not None:
             return self.failure
         return self._closing_error(ending, abandoned) if self.greeted else self._opening_error(ending)
 

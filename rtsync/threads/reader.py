@@ -227,6 +227,15 @@ class Core:
             phase = line.phase
             raise _too_late(phase, deadline, connection.last_error)
 
+    def blame(self, error: BaseException) -> None:
+        """``open()`` gives up because of ``error``, and whoever else waits shall hear of that."""
+        connection = self._current
+        if connection is None or self.finished or not isinstance(error, RealtimeError):
+            return
+        if not isinstance(error, ConnectFailed | SessionClosed):
+            error = SessionClosed(f"the session could not be opened: {error}", cause=CloseCause.SERVER)
+        connection.failure = error
+
     def close_line(self, *, timeout: float | None = None, wait: bool = True) -> None:
         """End the lines, see ``Line.close``, and whatever would open another one."""
         self.leaving.set()
