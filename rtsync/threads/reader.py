@@ -12,8 +12,8 @@ Rules:
 2. Handlers are queued before waiters are woken, so that a wait can be sure that what it must see run is known.
 3. The session is referred to weakly: a forgotten session is collected although its threads run, and its finalizer
    calls ``abandon``, which takes no lock.
-4. Every end, however it comes, passes through ``end`` exactly once, in a reader thread: it names the cause, wakes
-   everybody, and lets the handlers' thread finish.
+4. Every end, however it comes, passes through ``end`` once: it names the cause, wakes everybody, and lets the handlers'
+   thread finish. A reader thread calls it, or ``close`` where that thread stands in a token callable.
 5. ``_current`` is the connection that the program speaks through. Whoever sends notes the event under ``_books`` while
    that connection is still the current one, and ``sending`` holds its id until the kernel has it. So a change of
    connections knows of every event whether it was handed over, is being handed over, or will go to the next one.
@@ -259,14 +259,27 @@ class Core:
         self.close_line(timeout=deadline.remaining(), wait=established and not inside)
         if not established:
             self.ready.set()  # open() need not wait for a credential that does not come.
+        asking = self._leave_asking()
         if inside or threading.current_thread() in self._readers:
             return
         ended = self.finished.wait(_at_least(_MOMENT, deadline))
-        if ended:
+        if ended and not asking:
             for thread in self._readers:
                 thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
+
+    def _leave_asking(self) -> bool:
+        """End the session where its reader stands in a token callable, which nothing can interrupt.
+
+        Returns whether it did; the reader then finds the session over when the callable has returned.
+        """
+        newest = self._connections[-1] if self._connections else None
+        alive = any(known.line.phase != "credential" and known.line.ending is None for known in self._connections)
+        if newest is None or alive or newest.line.phase != "credential" or newest.line.ending is not None:
+            return False
+        self.end(newest.failure or self.left())
+        return True
 
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
@@ -527,7 +540,8 @@ class Core:
         """How a session ends that is left while it has no line."""
         if self._abandoned:
             return SessionClosed("the session object was garbage-collected while open", cause=CloseCause.ABANDONED)
-        return SessionClosed("close() was called", cause=CloseCause.USER)
+        when = "" if self._established else " before the session was open"
+        return SessionClosed(f"close() was called{when}", cause=CloseCause.USER)
 
     def _adopt(self, connection: Connection) -> None:
         """Under the books."""
@@ -573,8 +587,10 @@ class Core:
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
     def end(self, error: RealtimeError) -> None:
-        """The session is over, because of ``error``."""
+        """The session is over, because of ``error``. Only the first call counts."""
         with self._books:
+            if self.error is not None:
+                return
             self.error = error
             self._state = after(self._state, Trigger.ENDED)
             lost = self._end_responses()
