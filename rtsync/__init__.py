@@ -28,6 +28,7 @@ from rtsync.edges.signals import (
 )
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.state import State
+from rtsync.pure.stats import SessionStats
 from rtsync.session import Expectation, RealtimeSession, Response
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -38,6 +39,7 @@ from rtsync.vocabulary.errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
+    FellBehind,
     ProtocolError,
     RateLimited,
     RealtimeError,
@@ -81,6 +83,7 @@ __all__ = [
     "ConnectionLost",
     "Event",
     "Expectation",
+    "FellBehind",
     "IncomingCall",
     "Item",
     "OpenAI",
@@ -97,6 +100,7 @@ __all__ = [
     "ServerError",
     "SessionClosed",
     "SessionExpired",
+    "SessionStats",
     "Simulator",
     "Snapshot",
     "State",

@@ -22,6 +22,7 @@ import copy
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -37,6 +38,7 @@ from rtsync.pure.correlation import Correlation, Sent
 from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger, after
+from rtsync.pure.stats import SessionStats
 from rtsync.threads import process
 from rtsync.threads.delivery import Delivery
 from rtsync.threads.floor import MARK, Floor
@@ -65,6 +67,7 @@ logger = logging.getLogger("rtsync.session")
 _BEGINNINGS = ("response.created", "response.done")
 _MOMENT = 0.2  # seconds in which a thread that is done surely ends
 _VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
+_CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that fits better.
 
 
 class Core:
@@ -97,6 +100,9 @@ class Core:
         self._established = False
         self._abandoned = False
         self._last_error: Mapping[str, Any] | None = None
+        self._events_sent = 0
+        self._opened_at: float | None = None
+        self._closed_at: float | None = None
 
     def __repr__(self) -> str:
         return f"Core({self.number}, {self._state})"
@@ -246,7 +252,7 @@ class Core:
         try:
             data = decode_object(message)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, len(message))
             return
         named = data.get("type")
         if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
@@ -271,17 +277,24 @@ class Core:
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
             self._established = True
+            self._opened_at = time.monotonic()
             self.move(Trigger.ESTABLISHED)
-        self._deliver(sequence, event)
+        self._deliver(sequence, event, size)
         owner = sent.owner if sent is not None else None
         self.hub.publish(event, size, fault, owner)
         for subscription in tuple(self._subscriptions):
-            subscription.put(event)
+            subscription.put(event, size)
         self._answer(sequence, event, fault, owner)
         self.floor.advance(sequence, event, record)
         if greeted:
             self._announce(signals.session_opened)
             self.ready.set()
+        self._check_overflow()
+
+    def _check_overflow(self) -> None:
+        """End the session where its handlers have fallen too far behind: out of the line's callback."""
+        if self.delivery.overflow is not None:
+            raise SessionClosed(self.delivery.overflow, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
 
     def _note(self, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
@@ -304,10 +317,10 @@ class Core:
             details["message"] = self._line.redact(details["message"])
         return details
 
-    def _deliver(self, sequence: int, event: Event) -> None:
+    def _deliver(self, sequence: int, event: Event, size: int) -> None:
         board = self._board()
         if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event))
+            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, event.type.endswith(".delta"))
 
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
@@ -341,12 +354,16 @@ class Core:
 
         signals.handler_failed.emit(session, also_failed, event=event, handler=handler, error=error)
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError, size: int) -> None:
         logger.warning("%s", error)
-        self._announce(signals.message_refused, error=error)
+        self._announce(signals.message_refused, size, error=error)
+        self._check_overflow()
 
-    def _announce(self, signal: signals.SafeSignal, **data: Any) -> None:
-        """Send a signal of the module, where handlers run, behind what was delivered before."""
+    def _announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
+        """Send a signal of the module, where handlers run, behind what was delivered before.
+
+        ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
+        """
         if not signal.receivers:
             return
 
@@ -360,7 +377,7 @@ class Core:
                     **data,
                 )
 
-        self.delivery.put(self.hub.newest, send)
+        self.delivery.put(self.hub.newest, send, size)
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
@@ -381,6 +398,7 @@ class Core:
         error = self._closing_error(ending, in_flight) if self._established else self._opening_error(ending)
         with self._books:
             self.error = error
+            self._closed_at = time.monotonic()
             self._state = after(self._state, Trigger.ENDED)
             lost = self.floor.lose_all()
             requests, self._requests = self._requests, set()
@@ -482,10 +500,15 @@ class Core:
             if isinstance(error, LineBroken):
                 raise self._verdict(error) from error
             raise
+        self._count_sent()
         if signals.event_sent.receivers and (session := self._session()) is not None:
             signals.event_sent.emit(
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
             )
+
+    def _count_sent(self) -> None:
+        with self._books:
+            self._events_sent += 1
 
     def _for_the_wire(self, event: dict[str, Any]) -> dict[str, Any]:
         """``event`` in the dialect of the endpoint; what that does not know is said once."""
@@ -538,16 +561,24 @@ class Core:
         if self.delivery.in_handler():
             return
         settled = Latch()
-        self.delivery.when_settled(sequence, settled.set)
-        if not settled.wait(deadline.remaining()):
+        try:
+            self.delivery.when_settled(sequence, settled.set)
+            in_time = settled.wait(deadline.remaining())
+        finally:
+            self.delivery.forget(settled.set)
+        if not in_time:
             raise WaitTimeout(
                 f"the answer came, but the handlers before it have not finished within {deadline.timeout:g} s"
                 f" ({self.delivery.stuck() or 'none is running'})"
             )
+        if self.error is not None and self.delivery.gave_up(sequence):
+            raise copy.copy(self.error)
 
     def subscribe(self, types: frozenset[str] | None, timeout: float | None) -> Subscription:
         """A live iterator over events of ``types``, or of all."""
-        subscription = Subscription(types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe)
+        subscription = Subscription(
+            types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe, self.delivery.limits
+        )
         with self._books:
             ended = self.error
             if ended is None:
@@ -563,6 +594,44 @@ class Core:
                 self._subscriptions.remove(subscription)
 
     # -- what is known ------------------------------------------------------------------------------------------------
+
+    def stats(self) -> SessionStats:
+        """The session in numbers."""
+        queue, now = self.delivery.queue, time.monotonic()
+        received, sent = self._bytes_over_all_lines()
+        last = None if self._line is None else self._line.last_received
+        until = now if self._closed_at is None else self._closed_at
+        return SessionStats(
+            events_received=self.hub.newest,
+            events_sent=self._events_sent,
+            bytes_received=received,
+            bytes_sent=sent,
+            events_dropped=queue.dropped,
+            queued_events=queue.events,
+            queued_bytes=queue.size,
+            most_queued_events=queue.most_events,
+            most_queued_bytes=queue.most_size,
+            handler_lag=self.delivery.lag(),
+            lines=self._lines(),
+            waiting=self._waiting(),
+            open_for=0.0 if self._opened_at is None else until - self._opened_at,
+            silent_for=None if last is None else now - last,
+        )
+
+    def _lines(self) -> int:
+        """Lines on which the service has greeted so far."""
+        return int(self._established)
+
+    def _bytes_over_all_lines(self) -> tuple[int, int]:
+        """Bytes received and sent so far."""
+        return (0, 0) if self._line is None else self._line.counters
+
+    def _waiting(self) -> int:
+        """Threads that wait for something of this session."""
+        with self._books:
+            bells = [self.floor.waiting, *(subscription.waiting for subscription in self._subscriptions)]
+            requests = len(self._requests)
+        return self.hub.waiting + self.delivery.awaiting + requests + sum(bells)
 
     def snapshot(self) -> Snapshot:
         """The conversation as it is now."""

@@ -42,7 +42,7 @@ def returned(history: History, window: Window, kind: str) -> int | None:
         return -1
     for entry in history.since(start):
         if entry.event.type == kind and entry.sequence not in window.returned:
-            window.on_return(entry, history.oldest)
+            window.on_return(entry, history.numbers)
             return entry.sequence
     return None
 
@@ -266,7 +266,7 @@ def test_a_window_that_is_never_renewed_does_not_grow_without_bound() -> None:
     history, window = History(), Window(start=0)
     for number in range(MANY):
         entry = history.add(Event({"type": f"vendor.{number}"}), 1)
-        window.on_return(entry, history.oldest)
+        window.on_return(entry, history.numbers)
     assert len(window.returned) < MANY / 2
     assert len(window.seen) < MANY / 2
     assert {entry.sequence for entry in history.since(0)} <= window.returned

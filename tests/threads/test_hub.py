@@ -22,6 +22,7 @@ class Settled:
         self.at_once = True
         self.inside = False
         self.pending: list[tuple[int, Callable[[], None]]] = []
+        self.hopeless = False
 
     def in_handler(self) -> bool:
         return self.inside
@@ -34,6 +35,12 @@ class Settled:
             wake()
         else:
             self.pending.append((sequence, wake))
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        self.pending = [pair for pair in self.pending if pair[1] != wake]
+
+    def gave_up(self, sequence: int) -> bool:
+        return self.hopeless
 
     def stuck(self) -> str | None:
         return None if self.at_once else "stubborn has been running for 1.0 s"
