@@ -22,6 +22,7 @@ class Settled:
         self.at_once = True
         self.inside = False
         self.pending: list[tuple[int, Callable[[], None]]] = []
+        self.asked: list[int] = []
         self.hopeless = False
 
     def in_handler(self) -> bool:
@@ -31,6 +32,7 @@ class Settled:
         pass
 
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
+        self.asked.append(sequence)
         if self.at_once:
             wake()
         else:
@@ -92,8 +94,23 @@ def test_an_event_is_handed_out_when_its_handlers_have_run(hub: Hub, settled: Se
     publish(hub)
     with pytest.raises(WaitTimeout, match="stubborn"):
         hub.wait({DONE}, None, 0.01, settled=True)
-    assert [sequence for sequence, _ in settled.pending] == [1]
+    assert settled.asked == [1]
+    assert settled.pending == []  # Nobody waits any longer, and nothing is kept for it.
     assert hub.wait({DONE}, None, 0, settled=False).type == DONE
+
+
+def test_an_end_that_no_handler_will_see_out_ends_the_waits_for_handlers(hub: Hub, settled: Settled) -> None:
+    settled.at_once = False
+    hub.note_send()
+    publish(hub)
+    waiting = spawn(lambda: hub.wait({DONE}, None, None, settled=True))
+    while not settled.pending:
+        threading.Event().wait(0)
+    hub.end(SessionClosed("overflow", cause=CloseCause.OVERFLOW))
+    settled.hopeless = True
+    settled.pending[0][1]()
+    with pytest.raises(SessionClosed, match="overflow"):
+        waiting.result()
 
 
 def test_inside_a_handler_no_wait_waits_for_handlers(hub: Hub, settled: Settled) -> None:
