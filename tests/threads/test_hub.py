@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -23,6 +24,7 @@ class Settled:
         self.inside = False
         self.pending: list[tuple[int, Callable[[], None]]] = []
         self.asked: list[int] = []
+        self.awaited = threading.Event()
         self.hopeless = False
 
     def in_handler(self) -> bool:
@@ -37,6 +39,7 @@ class Settled:
             wake()
         else:
             self.pending.append((sequence, wake))
+            self.awaited.set()
 
     def forget(self, wake: Callable[[], None]) -> None:
         self.pending = [pair for pair in self.pending if pair[1] != wake]
@@ -104,8 +107,7 @@ def test_an_end_that_no_handler_will_see_out_ends_the_waits_for_handlers(hub: Hu
     hub.note_send()
     publish(hub)
     waiting = spawn(lambda: hub.wait({DONE}, None, None, settled=True))
-    while not settled.pending:
-        threading.Event().wait(0)
+    assert settled.awaited.wait(LIMIT)
     hub.end(SessionClosed("overflow", cause=CloseCause.OVERFLOW))
     settled.hopeless = True
     settled.pending[0][1]()
