@@ -104,9 +104,13 @@ def test_an_event_is_handed_out_when_its_handlers_have_run(hub: Hub, settled: Se
 
 def test_an_end_that_no_handler_will_see_out_ends_the_waits_for_handlers(hub: Hub, settled: Settled) -> None:
     settled.at_once = False
-    hub.note_send()
-    publish(hub)
-    waiting = spawn(lambda: hub.wait({DONE}, None, None, settled=True))
+
+    def wait() -> None:
+        hub.note_send()
+        publish(hub)
+        hub.wait({DONE}, None, None, settled=True)
+
+    waiting = spawn(wait)
     assert settled.awaited.wait(LIMIT)
     hub.end(SessionClosed("overflow", cause=CloseCause.OVERFLOW))
     settled.hopeless = True
