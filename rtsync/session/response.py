@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["Response"]
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
+_TOO_LARGE = "too_large"
 
 
 class Response:
     """What the model answers to one ``response.create``. Made by ``session.respond()`` and ``session.ask()``.
 
     Its properties show what has arrived so far and are complete once ``done``.
+
+    Of one response 64 MiB of audio are kept as they came (17 minutes of PCM16), and 16 MiB of text that is still being
+    said. Where more comes the beginning is kept, and whoever reads beyond it gets ``ResponseFailed`` with the reason
+    ``"too_large"``; handlers and ``events()`` get all of it.
 
     Threads: every method may be called from any thread; several threads may stream the same response, each gets all.
     """
@@ -67,7 +72,13 @@ class Response:
 
     @property
     def audio(self) -> bytes:
-        """The audio received, raw samples in the session's output format (protocol 4.5)."""
+        """The audio received, raw samples in the session's output format (protocol 4.5).
+
+        Raises:
+            ResponseFailed: there was more of it than is kept; ``audio_chunks`` gives what is.
+        """
+        if "audio" in self._follower.record.gaps:
+            raise self._too_large(("audio",))
         return b"".join(_decoded(piece) for kind, piece in list(self._follower.record.pieces) if kind == "audio")
 
     @property
@@ -105,7 +116,8 @@ class Response:
             timeout: longest wait for each next piece, in seconds; None waits for ever.
 
         Raises:
-            ResponseFailed: it ended other than completed; all pieces have been given.
+            ResponseFailed: it ended other than completed, or there is more of it than is kept; all pieces have been
+                given.
             WaitTimeout: no next piece in time; the response may still go on.
             SessionClosed: the session ended before it had begun.
 
@@ -122,23 +134,30 @@ class Response:
 
     def _stream(self, kinds: tuple[str, ...], convert: Callable[[str], Any], timeout: float | None) -> Iterator[Any]:
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
-        pieces, seen = self._follower.record.pieces, 0
-        while self._wait_beyond(seen, limit):
-            while seen < len(pieces):
+        record, seen = self._follower.record, 0
+        pieces = record.pieces
+        while self._wait_beyond(seen, kinds, limit):
+            while seen < len(pieces) and not record.cut_short(kinds, seen):
                 kind, piece = pieces[seen]
                 seen += 1
                 if kind in kinds:
                     yield convert(piece)
+            if record.cut_short(kinds, seen):
+                raise self._too_large(kinds)
         self._raise_failure()
 
-    def _wait_beyond(self, seen: int, timeout: float | None) -> bool:
-        """Block until there is a piece beyond ``seen``; False when there will be none."""
+    def _wait_beyond(self, seen: int, kinds: tuple[str, ...], timeout: float | None) -> bool:
+        """Block until there is a piece beyond ``seen``, or a gap; False when there will be none."""
         self._core.check_may_wait(settled=False)
-        follower = self._follower
-        pieces = follower.record.pieces
-        if not follower.bell.wait_until(lambda: len(pieces) > seen or follower.over, timeout):
+        follower, record = self._follower, self._follower.record
+        pieces = record.pieces
+
+        def more() -> bool:
+            return len(pieces) > seen or record.cut_short(kinds, seen)
+
+        if not follower.bell.wait_until(lambda: more() or follower.over, timeout):
             raise WaitTimeout(f"nothing more of the response within {timeout:g} s; it is {self.status}")
-        return len(pieces) > seen
+        return more()
 
     # -- until it is done --------------------------------------------------------------------------------------------
 
@@ -149,7 +168,8 @@ class Response:
             timeout: in seconds; None waits for ever.
 
         Raises:
-            ResponseFailed: it failed, was cut short, or was cancelled by anyone but this object's ``cancel()``.
+            ResponseFailed: it failed, was cut short, was cancelled by anyone but this object's ``cancel()``, or has
+                more text than is kept.
             WaitTimeout: it is not done in time.
             SessionClosed: the session ended before it had begun.
 
@@ -203,10 +223,20 @@ class Response:
         if follower.error is not None:
             raise copy.copy(follower.error)
         if record.status == "completed" or (record.status == "cancelled" and follower.cancelled):
+            if record.wordless:
+                raise self._too_large(("text", "transcript"))
             return
         reason, explanation = _why(record.response.get("status_details"))
         said = f"the response ended {record.status}" + (f": {explanation or reason}" if explanation or reason else "")
         raise self._failed(record.status, reason, said)
+
+    def _too_large(self, kinds: tuple[str, ...]) -> ResponseFailed:
+        return self._failed(
+            self.status,
+            _TOO_LARGE,
+            f"there is more {' or '.join(kinds)} in this response than is kept, and what is kept is the beginning;"
+            " handlers and events() get all of it",
+        )
 
     def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
         text = self.text or self.transcript

@@ -157,7 +157,8 @@ class ResponseFailed(RealtimeError):
         response: the response as last known, a plain dict in the shape of ``response.done``'s
             ``response`` (protocol section 5.1), or None where none had begun.
         status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
-        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None.
+        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None; ``"too_large"`` where it was
+            larger than what rtsync keeps of a response.
         text: the text (or transcript) received before the end.
     """
 
