@@ -143,11 +143,6 @@ class History:
         """The numbers of the kept entries."""
         return {entry.sequence for kept in (self._events, self._deltas) for entry in kept}
 
-    @property
-    def oldest(self) -> int:
-        """The number of the oldest entry kept."""
-        return min((kept[0].sequence for kept in (self._events, self._deltas) if kept), default=self.newest)
-
     def dropped(self, types: frozenset[str] | None, start: int, seen: Mapping[str, int]) -> bool:
         """Whether an event of ``types`` (None: of any type) was dropped that a window did not get to see.
 
