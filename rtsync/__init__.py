@@ -29,6 +29,7 @@ from rtsync.edges.signals import (
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
+from rtsync.pure.stats import SessionStats
 from rtsync.session import Expectation, RealtimeSession, Response
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -39,6 +40,7 @@ from rtsync.vocabulary.errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
+    FellBehind,
     ProtocolError,
     RateLimited,
     RealtimeError,
@@ -82,6 +84,7 @@ __all__ = [
     "ConnectionLost",
     "Event",
     "Expectation",
+    "FellBehind",
     "IncomingCall",
     "Item",
     "Lost",
@@ -100,6 +103,7 @@ __all__ = [
     "ServerError",
     "SessionClosed",
     "SessionExpired",
+    "SessionStats",
     "Simulator",
     "Snapshot",
     "State",

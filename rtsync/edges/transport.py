@@ -44,6 +44,7 @@ from rtsync.vocabulary.errors import (
     ProtocolError,
     RealtimeError,
     SendTimeout,
+    SessionClosed,
     UsageError,
     WaitTimeout,
 )
@@ -101,7 +102,8 @@ class Line(websocket.WebSocketApp):
             within the connect deadline.
         options: deadlines, limits, TLS and proxy.
         on_open: called in the reader thread once the upgrade is done.
-        on_message: called in the reader thread with the bytes of each message.
+        on_message: called in the reader thread with the bytes of each message. A ``SessionClosed`` out of it ends the
+            line with its cause and close code.
         on_error: called in the reader thread with what failed, where something failed.
         on_close: called in the reader thread at the end, always, with close code and reason.
     """
@@ -153,6 +155,12 @@ class Line(websocket.WebSocketApp):
         """Bytes received and sent on this connection, TLS not counted."""
         guard = self._guard
         return (0, 0) if guard is None else (guard.received_bytes, guard.sent_bytes)
+
+    @property
+    def last_received(self) -> float | None:
+        """When the last byte came, on the monotonic clock, or the connection was made; None before that."""
+        guard = self._guard
+        return None if guard is None else guard.last_received
 
     def redact(self, text: str) -> str:
         """``text``, which came from the server, without the credentials of this line."""
@@ -488,7 +496,7 @@ class Line(websocket.WebSocketApp):
         opened = 1006 if self._open else None
         if self._closed_by_us and not self._open:  # Whatever the closed socket looked like to the step in progress.
             return Ending(None, "", CloseCause.USER, "close() was called while connecting")
-        if self._closed_by_us and isinstance(failure, LineBroken | _Unanswered | Interrupted):
+        if self._closed_by_us and isinstance(failure, LineBroken | _Unanswered | Interrupted | SessionClosed):
             return Ending(opened, "", CloseCause.USER, "close() was called")
         if isinstance(failure, Interrupted):
             failure = LineBroken("it was aborted")
@@ -498,6 +506,8 @@ class Line(websocket.WebSocketApp):
 
     def _failed_ending(self, failure: BaseException | None, opened: int | None) -> Ending:
         code = self._close_code_for(failure)
+        if isinstance(failure, SessionClosed):
+            return Ending(code, "", failure.cause, str(failure))
         if code is not None and isinstance(failure, Exception):
             cause = CloseCause.SIZE if code == 1009 else CloseCause.PROTOCOL
             return Ending(code, "", cause, _sentence(failure), _as_protocol_error(failure, code))
@@ -521,6 +531,8 @@ class Line(websocket.WebSocketApp):
             return 1007
         if isinstance(failure, websocket.WebSocketException):
             return 1002
+        if isinstance(failure, SessionClosed):
+            return failure.code
         return failure.close_code if isinstance(failure, ProtocolError) else None
 
     def _call(self, callback: Callable[..., object] | None, *args: Any) -> None:

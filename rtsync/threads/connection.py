@@ -46,7 +46,7 @@ class Connection:
         kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
         mark: key of our marks in the metadata of responses.
         route: takes each event, with the size of its message in bytes.
-        refuse: told of a message that is no event.
+        refuse: told of a message that is no event, and of its size in bytes.
 
     Attributes:
         line: set before anything else happens.
@@ -59,7 +59,14 @@ class Connection:
     """
 
     def __init__(
-        self, number: int, *, dialect: str, kind: str, mark: str, route: Route, refuse: Callable[[ProtocolError], None]
+        self,
+        number: int,
+        *,
+        dialect: str,
+        kind: str,
+        mark: str,
+        route: Route,
+        refuse: Callable[[ProtocolError, int], None],
     ) -> None:
         from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
 
@@ -96,7 +103,7 @@ class Connection:
         try:
             data = decode_object(message)
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, len(message))
             return
         named = data.get("type")
         if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):

@@ -25,6 +25,7 @@ import copy
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,7 @@ from rtsync.pure.correlation import Sent
 from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger, after
+from rtsync.pure.stats import SessionStats
 from rtsync.threads import process
 from rtsync.threads.connection import Connection, Route, nowhere
 from rtsync.threads.delivery import Delivery
@@ -74,6 +76,7 @@ _BEGINNINGS = ("response.created", "response.done")
 _HEARD = frozenset({"input_audio_buffer.committed", "input_audio_buffer.cleared"})
 _MOMENT = 0.2  # seconds in which a thread that is done surely ends
 _VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
+_CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that fits better.
 
 
 class Core:
@@ -104,7 +107,9 @@ class Core:
         self._session: Callable[[], Any] = lambda: None
         self._connect: Callable[..., Line] | None = None
         self._headers: Callable[[], Mapping[str, str]] = dict
+        self._tries = 0
         self._lines = 0
+        self._past_bytes = 0, 0
         self._current: Connection | None = None
         self._connections: tuple[Connection, ...] = ()  # Those whose lines may be alive.
         self._readers: list[threading.Thread] = []
@@ -113,6 +118,9 @@ class Core:
         self._abandoned = False
         self._again: list[Follower] = []
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
+        self._events_sent = 0
+        self._opened_at: float | None = None
+        self._closed_at: float | None = None
 
     def __repr__(self) -> str:
         return f"Core({self.number}, {self._state})"
@@ -177,14 +185,18 @@ class Core:
     def new_connection(self, route: Route) -> Connection:
         """Another line, not yet opened, whose events go along ``route``."""
         assert self._connect is not None
-        self._lines += 1
+        self._tries += 1
         connection = Connection(
-            self._lines, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
+            self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
         )
         connection.line = self._connect(
             self._recovery.fresh(connection, self._headers), on_message=connection.on_message
         )
-        self._connections = (*(known for known in self._connections if known.line.ending is None), connection)
+        with self._books:
+            alive = [known for known in self._connections if known.line.ending is None]
+            counted = [self._past_bytes, *(known.line.counters for known in self._connections if known not in alive)]
+            self._past_bytes = sum(received for received, _ in counted), sum(sent for _, sent in counted)
+            self._connections = (*alive, connection)
         if self.leaving:  # close() may have looked at them just before there was this one.
             connection.line.close(wait=False)
         return connection
@@ -329,18 +341,26 @@ class Core:
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
             self._established = connection.greeted = True
+            self._lines += 1
+            self._opened_at = time.monotonic()
             self.move(Trigger.ESTABLISHED)
-        self._deliver(sequence, event)
+        self._deliver(sequence, event, size)
         owner = sent.owner if sent is not None else None
         self.hub.publish(event, size, fault, owner)
         for subscription in tuple(self._subscriptions):
-            subscription.put(event)
+            subscription.put(event, size)
         self._answer(sequence, event, fault, owner)
         self.floor.advance(sequence, event, record)
         if greeted:
             self._recovery.watch(connection)
             self.announce(signals.session_opened)
             self.ready.set()
+        self._check_overflow()
+
+    def _check_overflow(self) -> None:
+        """End the session where its handlers have fallen too far behind: out of the line's callback."""
+        if self.delivery.overflow is not None:
+            raise SessionClosed(self.delivery.overflow, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
 
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
@@ -363,10 +383,10 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _deliver(self, sequence: int, event: Event) -> None:
+    def _deliver(self, sequence: int, event: Event, size: int) -> None:
         board = self._board()
         if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event))
+            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, event.type.endswith(".delta"))
 
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
@@ -406,12 +426,16 @@ class Core:
 
         signals.handler_failed.emit(session, also_failed, event=event, handler=handler, error=error)
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError, size: int) -> None:
         logger.warning("%s", error)
-        self.announce(signals.message_refused, error=error)
+        self.announce(signals.message_refused, size, error=error)
+        self._check_overflow()
 
-    def announce(self, signal: signals.SafeSignal, **data: Any) -> None:
-        """Send a signal of the module, where handlers run, behind what was delivered before."""
+    def announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
+        """Send a signal of the module, where handlers run, behind what was delivered before.
+
+        ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
+        """
         if not signal.receivers:
             return
 
@@ -425,7 +449,7 @@ class Core:
                     **data,
                 )
 
-        self.delivery.put(self.hub.newest, send)
+        self.delivery.put(self.hub.newest, send, size)
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
@@ -549,6 +573,7 @@ class Core:
         if connection.conversation is not self._current.conversation:
             connection.conversation.follow(self._current.conversation)
         self._current = connection
+        self._lines += 1
 
     def is_calm(self) -> int | None:
         """The number of the newest event where nothing is going on, else None: no response, nobody speaking, nothing
@@ -592,6 +617,7 @@ class Core:
             if self.error is not None:
                 return
             self.error = error
+            self._closed_at = time.monotonic()
             self._state = after(self._state, Trigger.ENDED)
             lost = self._end_responses()
             requests, self._requests = self._requests, set()
@@ -711,6 +737,7 @@ class Core:
                 connection.correlation.withdraw(event_id)
             raise
         with self._books:
+            self._events_sent += 1
             connection.sending.discard(event_id)
             late = connection.over and connection.correlation.withdraw(event_id)
         if late:
@@ -782,16 +809,24 @@ class Core:
         if self.delivery.in_handler():
             return
         settled = Latch()
-        self.delivery.when_settled(sequence, settled.set)
-        if not settled.wait(deadline.remaining()):
+        try:
+            self.delivery.when_settled(sequence, settled.set)
+            in_time = settled.wait(deadline.remaining())
+        finally:
+            self.delivery.forget(settled.set)
+        if not in_time:
             raise WaitTimeout(
                 f"the answer came, but the handlers before it have not finished within {deadline.timeout:g} s"
                 f" ({self.delivery.stuck() or 'none is running'})"
             )
+        if self.error is not None and self.delivery.gave_up(sequence):
+            raise copy.copy(self.error)
 
     def subscribe(self, types: frozenset[str] | None, timeout: float | None) -> Subscription:
         """A live iterator over events of ``types``, or of all."""
-        subscription = Subscription(types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe)
+        subscription = Subscription(
+            types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe, self.delivery.limits
+        )
         with self._books:
             ended = self.error
             if ended is None:
@@ -807,6 +842,42 @@ class Core:
                 self._subscriptions.remove(subscription)
 
     # -- what is known ------------------------------------------------------------------------------------------------
+
+    def stats(self) -> SessionStats:
+        """The session in numbers."""
+        queue, now = self.delivery.queue, time.monotonic()
+        received, sent = self._bytes_over_all_lines()
+        last = None if self._current is None else self._current.line.last_received
+        until = now if self._closed_at is None else self._closed_at
+        return SessionStats(
+            events_received=self.hub.newest,
+            events_sent=self._events_sent,
+            bytes_received=received,
+            bytes_sent=sent,
+            events_dropped=queue.dropped,
+            queued_events=queue.events,
+            queued_bytes=queue.size,
+            most_queued_events=queue.most_events,
+            most_queued_bytes=queue.most_size,
+            handler_lag=self.delivery.lag(),
+            lines=self._lines,
+            waiting=self._waiting(),
+            open_for=0.0 if self._opened_at is None else until - self._opened_at,
+            silent_for=None if last is None else now - last,
+        )
+
+    def _bytes_over_all_lines(self) -> tuple[int, int]:
+        """Bytes received and sent so far."""
+        with self._books:
+            counted = [self._past_bytes, *(connection.line.counters for connection in self._connections)]
+        return sum(received for received, _ in counted), sum(sent for _, sent in counted)
+
+    def _waiting(self) -> int:
+        """Threads that wait for something of this session."""
+        with self._books:
+            bells = [self.floor.waiting, *(subscription.waiting for subscription in self._subscriptions)]
+            requests = len(self._requests)
+        return self.hub.waiting + self.delivery.awaiting + requests + sum(bells)
 
     def snapshot(self) -> Snapshot:
         """The conversation as it is now."""

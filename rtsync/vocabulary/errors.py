@@ -5,6 +5,7 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     RealtimeError
     ├── ConfigurationError      you: target, options or credentials missing or malformed
     ├── UsageError              you: a documented rule broken (waits for itself, forked)
+    │   └── FellBehind          too many events came before a wait or a subscription took them
     ├── ServerError             they: an ``error`` event
     ├── ResponseFailed          they: a response failed, incomplete or cut off
     ├── ProtocolError           they: not the protocol (bad frame, bad UTF-8, too large)
@@ -37,6 +38,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionLost",
+    "FellBehind",
     "ProtocolError",
     "RateLimited",
     "RealtimeError",
@@ -77,6 +79,8 @@ class CloseCause(StrEnum):
     """The peer broke the WebSocket protocol or sent invalid UTF-8."""
     SIZE = "size"
     """A message was larger than ``max_message_size``."""
+    OVERFLOW = "overflow"
+    """The handlers fell so far behind that no more events could be queued for them (``on_overflow="close"``)."""
     ABANDONED = "abandoned"
     """The session object was garbage-collected while open."""
     FORKED = "forked"
@@ -113,6 +117,13 @@ class UsageError(RealtimeError, RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+
+
+class FellBehind(UsageError):
+    """Events that a wait or a subscription wants came so long before it took them that they are no longer kept.
+
+    The session goes on.
+    """
 
 
 class ServerError(RealtimeError):
@@ -152,7 +163,8 @@ class ResponseFailed(RealtimeError):
         response: the response as last known, a plain dict in the shape of ``response.done``'s
             ``response`` (protocol section 5.1), or None where none had begun.
         status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
-        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None.
+        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None; ``"too_large"`` where it was
+            larger than what rtsync keeps of a response.
         text: the text (or transcript) received before the end.
     """
 

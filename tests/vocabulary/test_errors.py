@@ -29,6 +29,7 @@ END = {"code": 1006, "reason": "bye", "cause": CloseCause.NETWORK, "in_flight": 
 TREE: dict[str, tuple[type[Exception] | None, str, dict[str, Any]]] = {
     "ConfigurationError": (ValueError, "RealtimeError", {}),
     "UsageError": (RuntimeError, "RealtimeError", {}),
+    "FellBehind": (RuntimeError, "UsageError", {}),
     "ServerError": (
         None,
         "RealtimeError",
