@@ -244,7 +244,7 @@ class Core:
             UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
         """
         try:
-            data = decode_object(message)
+            data = _line.cleaned(decode_object(message))
         except ProtocolError as error:
             self._refuse(error)
             return
