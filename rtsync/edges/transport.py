@@ -35,7 +35,7 @@ from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
 from rtsync.edges.network import Address, Interrupt, Interrupted, Route
 from rtsync.edges.upgrade import upgrade
-from rtsync.pure.failures import without_credentials
+from rtsync.pure.failures import credentials_sent, without_credentials
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -169,6 +169,11 @@ class Line(websocket.WebSocketApp):
         Of all that a server sends, that is what programs print and log, and some servers echo the key they refuse.
         """
         return without_credentials(event, self.redact)
+
+    def note_credentials(self, event: Mapping[str, Any]) -> None:
+        """Remember the credentials in a client event, so that no error of the server shows them. Threads: any."""
+        if found := credentials_sent(event):
+            self._secrets = tuple(dict.fromkeys((*self._secrets, *found)))
 
     def run_forever(self, *args: Any, **kwargs: Any) -> bool:
         """Open the line, deliver messages until it ends, and return whether it failed.

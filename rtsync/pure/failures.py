@@ -1,11 +1,13 @@
-"""Where in an event a server speaks of a failure, and may echo the credential that it refuses."""
+"""Where in an event a server speaks of a failure, and may echo the credential that it refuses; and where a client
+event carries credentials of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["without_credentials"]
+__all__ = ["credentials_sent", "without_credentials"]
 
 _DEEPEST = 20
 
@@ -24,6 +26,22 @@ def without_credentials(event: dict[str, Any], redact: Redact) -> dict[str, Any]
         if isinstance(was := event.get(name), dict | str | list) and (value := clean(was, redact)) != was
     }
     return {**event, **changed} if changed else event
+
+
+def credentials_sent(event: Mapping[str, Any]) -> tuple[str, ...]:
+    """The credentials for MCP servers that a client event hands to the service (protocol 4.6)."""
+    holder = event.get("session") or event.get("response")
+    tools = holder.get("tools") if isinstance(holder, Mapping) else None
+    if not isinstance(tools, Sequence) or isinstance(tools, str):
+        return ()
+    found = [text for tool in tools if isinstance(tool, Mapping) for text in _of_tool(tool)]
+    return tuple(dict.fromkeys(part for text in found for part in (text, text.rpartition(" ")[2])))
+
+
+def _of_tool(tool: Mapping[str, Any]) -> list[str]:
+    headers = tool.get("headers")
+    held = [tool.get("authorization"), *(headers.values() if isinstance(headers, Mapping) else ())]
+    return [text for text in held if isinstance(text, str)]
 
 
 def _all(value: Any, redact: Redact, depth: int = 0) -> Any:

@@ -475,6 +475,7 @@ class Core:
             with self._books:
                 self._correlation.sent(event, owner)
             assert self._line is not None
+            self._line.note_credentials(event)
             self._line.send(data, timeout=timeout)
         except BaseException as error:
             with self._books:
