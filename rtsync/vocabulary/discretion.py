@@ -35,8 +35,11 @@ _CLOSED = frozenset(
         "parameters", "variables",
     }
 )  # fmt: skip
-# Not even on request: audio, images and credentials; the value of a client secret is called just "value".
-_NEVER = frozenset({"api_key", "audio", "authorization", "client_secret", "headers", "image_url", "secret", "value"})
+# Not even on request: audio, images and credentials. The value of a client secret is called just "value"; the URL of an
+# MCP server may hold a key.
+_NEVER = frozenset(
+    {"api_key", "audio", "authorization", "client_secret", "headers", "image_url", "secret", "server_url", "value"}
+)
 _NEVER_INSIDE = frozenset({"api_key", "authorization", "client_secret", "headers", "image_url", "secret"})
 
 
@@ -67,7 +70,7 @@ def _outlined(value: Any, field: str, *, shown: bool, depth: int) -> str:
 
 def _is_error(value: Mapping[str, Any]) -> bool:
     """Whether this is an error object of the service (protocol 5.4), whose ``message`` is the service's own."""
-    return "message" in value and "code" in value and "content" not in value
+    return isinstance(value.get("message"), str) and "code" in value and "content" not in value
 
 
 def _name(name: object) -> str:
