@@ -56,6 +56,13 @@ class Item(msgspec.Struct, frozen=True):
     truncated_ms: int | None
     data: dict[str, Any]
 
+    def __repr__(self) -> str:  # Without what was said: see ``rtsync.vocabulary.discretion``.
+        said = f"{len(self.text or self.transcript)} characters"
+        return f"<Item {self.id!r} {self.type!r} {self.role!r} {self.status!r}, {said}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("type", self.type), ("role", self.role), ("status", self.status)]
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of all responses of the session together (protocol 5.2)."""
@@ -84,6 +91,12 @@ class ResponseSummary(msgspec.Struct, frozen=True):
     status: str
     usage: dict[str, Any] | None
 
+    def __repr__(self) -> str:
+        return f"<ResponseSummary {self.id!r} {self.status!r}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("status", self.status)]
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """A conversation at one moment; it does not change any more.
@@ -106,6 +119,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     usage: Usage
     speaking: bool
     dropped_items: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self.items)} items, {len(self.responses)} responses>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("items", self.items), ("responses", self.responses), ("usage", self.usage)]
 
 
 class _Growing:

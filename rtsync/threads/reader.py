@@ -730,6 +730,7 @@ class Core:
         event_id = event["event_id"]
         try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
             self._note_sending(connection, event, owner)
+            connection.line.note_credentials(event)
             connection.line.send(data, timeout=timeout)
         except BaseException:
             with self._books:
