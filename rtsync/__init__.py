@@ -29,6 +29,7 @@ from rtsync.edges.signals import (
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
+from rtsync.pure.stats import SessionStats
 from rtsync.session import Expectation, RealtimeSession, Response
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -39,6 +40,7 @@ from rtsync.vocabulary.errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
+    FellBehind,
     ProtocolError,
     RateLimited,
     RealtimeError,
@@ -60,13 +62,16 @@ if TYPE_CHECKING:
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
+    from rtsync.session.traffic import TrafficLog, log_events
 
 # What stands beside a session is loaded when it is first asked for.
 _LATER = {
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
+    "TrafficLog": "rtsync.session.traffic",
     "create_client_secret": "rtsync.session.client_secret",
+    "log_events": "rtsync.session.traffic",
     "verify_webhook": "rtsync.pure.webhook",
 }
 
@@ -82,6 +87,7 @@ __all__ = [
     "ConnectionLost",
     "Event",
     "Expectation",
+    "FellBehind",
     "IncomingCall",
     "Item",
     "Lost",
@@ -100,11 +106,13 @@ __all__ = [
     "ServerError",
     "SessionClosed",
     "SessionExpired",
+    "SessionStats",
     "Simulator",
     "Snapshot",
     "State",
     "Subscription",
     "Target",
+    "TrafficLog",
     "Usage",
     "UsageError",
     "WaitTimeout",
@@ -114,6 +122,7 @@ __all__ = [
     "event_received",
     "event_sent",
     "handler_failed",
+    "log_events",
     "message_refused",
     "reconnected",
     "reconnecting",

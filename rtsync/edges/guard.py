@@ -222,9 +222,9 @@ class GuardedSocket:
                 raise WaitTimeout("the server does not read at the moment") from error
             self.abort("a send did not finish: the server stopped reading")
             raise
-        except BaseException:
+        except BaseException as error:
             if 0 < sum(sent) < len(view) or self._half_record:
-                self.abort(_INTERRUPTED)
+                self.abort(str(error) if isinstance(error, LineBroken) else _INTERRUPTED)
             self._begun = False
             raise
         else:

@@ -23,6 +23,11 @@ class Bell:
     def __init__(self) -> None:
         self._gates: list[threading.Lock] = []
 
+    @property
+    def waiting(self) -> int:
+        """How many threads sleep here now."""
+        return len(self._gates)
+
     def ring(self) -> None:
         """Have everyone who waits look again. Threads: any."""
         while self._gates:

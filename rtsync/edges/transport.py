@@ -35,7 +35,8 @@ from rtsync.edges.dial import dial
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
 from rtsync.edges.network import Address, Interrupt, Interrupted, Route
-from rtsync.edges.upgrade import redact, upgrade
+from rtsync.edges.upgrade import upgrade
+from rtsync.pure.failures import credentials_sent, without_credentials
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -44,9 +45,11 @@ from rtsync.vocabulary.errors import (
     ProtocolError,
     RealtimeError,
     SendTimeout,
+    SessionClosed,
     UsageError,
     WaitTimeout,
 )
+from rtsync.vocabulary.foreign import credentials_in, one_line, redact
 
 __all__ = ["Ending", "Line", "LineOptions"]
 
@@ -67,6 +70,12 @@ class LineOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_message_size: int = 64 << 20
     tls: ssl.SSLContext | None = None
     proxy: str | bool | None = None
+
+    def __repr__(self) -> str:  # The URL of a proxy may hold a password.
+        return f"<LineOptions connect_timeout={self.connect_timeout:g} heartbeat={self.heartbeat}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("connect_timeout", self.connect_timeout), ("heartbeat", self.heartbeat)]
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -101,7 +110,8 @@ class Line(websocket.WebSocketApp):
             within the connect deadline.
         options: deadlines, limits, TLS and proxy.
         on_open: called in the reader thread once the upgrade is done.
-        on_message: called in the reader thread with the bytes of each message.
+        on_message: called in the reader thread with the bytes of each message. A ``SessionClosed`` out of it ends the
+            line with its cause and close code.
         on_error: called in the reader thread with what failed, where something failed.
         on_close: called in the reader thread at the end, always, with close code and reason.
     """
@@ -154,9 +164,27 @@ class Line(websocket.WebSocketApp):
         guard = self._guard
         return (0, 0) if guard is None else (guard.received_bytes, guard.sent_bytes)
 
+    @property
+    def last_received(self) -> float | None:
+        """When the last byte came, on the monotonic clock, or the connection was made; None before that."""
+        guard = self._guard
+        return None if guard is None else guard.last_received
+
     def redact(self, text: str) -> str:
         """``text``, which came from the server, without the credentials of this line."""
         return redact(text, self._secrets)
+
+    def cleaned(self, event: dict[str, Any]) -> dict[str, Any]:
+        """``event`` as it came, but for the credentials of this line in what the server says of a failure.
+
+        Of all that a server sends, that is what programs print and log, and some servers echo the key they refuse.
+        """
+        return without_credentials(event, self.redact)
+
+    def note_credentials(self, event: Mapping[str, Any]) -> None:
+        """Remember the credentials in a client event, so that no error of the server shows them. Threads: any."""
+        if found := credentials_sent(event):
+            self._secrets = tuple(dict.fromkeys((*self._secrets, *found)))
 
     def run_forever(self, *args: Any, **kwargs: Any) -> bool:
         """Open the line, deliver messages until it ends, and return whether it failed.
@@ -269,7 +297,7 @@ class Line(websocket.WebSocketApp):
         route = Route.to(self._address, self.options.proxy)
         guard = dial(route, self.options.tls, deadline, self._interrupt, adopt=self._guarded, phase=self._set_phase)
         self.phase = "upgrade"
-        self._secrets = _secrets(headers)
+        self._secrets = credentials_in(headers)
         self.response_headers = upgrade(guard, self._address, headers, self._secrets, deadline)
         self.sock = websocket.WebSocket(skip_utf8_validation=True)
         self.sock.sock = guard  # type: ignore[assignment]
@@ -436,7 +464,7 @@ class Line(websocket.WebSocketApp):
     def _on_close_frame(self, payload: bytes) -> None:
         code = struct.unpack("!H", payload[:2])[0] if payload else 1005
         reason = payload[2:].decode("utf-8")  # Strictly: RFC 6455 5.5.1; a fault closes with 1007.
-        self._close_received = (code, reason)
+        self._close_received = (code, self.redact(reason))
         self._send_close(payload[:2], Deadline(_CONTROL_PATIENCE))
 
     def _send_close(self, payload: bytes, deadline: Deadline) -> None:
@@ -488,7 +516,7 @@ class Line(websocket.WebSocketApp):
         opened = 1006 if self._open else None
         if self._closed_by_us and not self._open:  # Whatever the closed socket looked like to the step in progress.
             return Ending(None, "", CloseCause.USER, "close() was called while connecting")
-        if self._closed_by_us and isinstance(failure, LineBroken | _Unanswered | Interrupted):
+        if self._closed_by_us and isinstance(failure, LineBroken | _Unanswered | Interrupted | SessionClosed):
             return Ending(opened, "", CloseCause.USER, "close() was called")
         if isinstance(failure, Interrupted):
             failure = LineBroken("it was aborted")
@@ -498,6 +526,8 @@ class Line(websocket.WebSocketApp):
 
     def _failed_ending(self, failure: BaseException | None, opened: int | None) -> Ending:
         code = self._close_code_for(failure)
+        if isinstance(failure, SessionClosed):
+            return Ending(code, "", failure.cause, str(failure))
         if code is not None and isinstance(failure, Exception):
             cause = CloseCause.SIZE if code == 1009 else CloseCause.PROTOCOL
             return Ending(code, "", cause, _sentence(failure), _as_protocol_error(failure, code))
@@ -510,7 +540,7 @@ class Line(websocket.WebSocketApp):
     def _closed_ending(self, code: int, reason: str) -> Ending:
         if self._closed_by_us:
             return Ending(code, reason, CloseCause.USER, "close() was called")
-        said = f"{code} {reason}".strip()
+        said = f"{code} {one_line(reason)}".strip()
         return Ending(code, reason, CloseCause.SERVER, f"the server closed the session ({said})")
 
     def _close_code_for(self, failure: BaseException | None) -> int | None:
@@ -521,6 +551,8 @@ class Line(websocket.WebSocketApp):
             return 1007
         if isinstance(failure, websocket.WebSocketException):
             return 1002
+        if isinstance(failure, SessionClosed):
+            return failure.code
         return failure.close_code if isinstance(failure, ProtocolError) else None
 
     def _call(self, callback: Callable[..., object] | None, *args: Any) -> None:
@@ -565,9 +597,3 @@ def _sentence(failure: Exception) -> str:
     if isinstance(failure, websocket.WebSocketException):
         return f"the server broke the WebSocket protocol: {failure}"
     return str(failure)
-
-
-def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The credentials in ``headers``, with and without their scheme."""
-    values = [value for name, value in headers.items() if name.lower() in ("authorization", "api-key")]
-    return tuple({part for value in values for part in (value, value.rpartition(" ")[2])})

@@ -8,20 +8,29 @@ It is built from server events alone, in the order of their arrival, so it shows
    conversation is: items are found by id and linked in order, pieces are joined when somebody looks.
 3. Audio is counted, not kept: parts lose their ``audio`` when they are taken in.
 4. Nothing is trusted: a field of another type is passed over, an unknown item is nobody's.
+5. What is kept is bounded, in items and in bytes of memory. Beyond that the items at the beginning are dropped, one
+   after the other, and counted. Every item knows what it weighs, so that no event looks at more than what it changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from sys import getsizeof
 from typing import Any
 
 import msgspec
 
+from rtsync.pure.weight import short_text, weight
 from rtsync.vocabulary.events import Event, Fields, Items
 
 __all__ = ["Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
 
+_MOST_ITEMS = 10_000
+_MOST_WEIGHT = 64 << 20
 _MOST_RESPONSES = 256
+_HEAVIEST_USAGE = 16 << 10
+# Bytes that an item, one of its parts and a piece or field of these take beside what they say, about.
+_ITEM, _PART, _PLACE = 1024, 256, 64
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -46,6 +55,13 @@ class Item(msgspec.Struct, frozen=True):
     transcript: str
     truncated_ms: int | None
     data: dict[str, Any]
+
+    def __repr__(self) -> str:  # Without what was said: see ``rtsync.vocabulary.discretion``.
+        said = f"{len(self.text or self.transcript)} characters"
+        return f"<Item {self.id!r} {self.type!r} {self.role!r} {self.status!r}, {said}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("type", self.type), ("role", self.role), ("status", self.status)]
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -75,6 +91,12 @@ class ResponseSummary(msgspec.Struct, frozen=True):
     status: str
     usage: dict[str, Any] | None
 
+    def __repr__(self) -> str:
+        return f"<ResponseSummary {self.id!r} {self.status!r}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("status", self.status)]
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """A conversation at one moment; it does not change any more.
@@ -86,6 +108,8 @@ class Snapshot(msgspec.Struct, frozen=True):
         rate_limits: as last told (protocol 5.5).
         usage: totals.
         speaking: whether voice detection hears somebody.
+        dropped_items: items at the beginning that are no longer in ``items``: of more than 10,000, or of items that
+            take more than 64 MiB of memory, the oldest are not kept.
     """
 
     items: tuple[Item, ...]
@@ -94,12 +118,22 @@ class Snapshot(msgspec.Struct, frozen=True):
     rate_limits: list[Any]
     usage: Usage
     speaking: bool
+    dropped_items: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self.items)} items, {len(self.responses)} responses>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("items", self.items), ("responses", self.responses), ("usage", self.usage)]
 
 
 class _Growing:
-    """An item while it lives: its fields, and its parts' text in pieces."""
+    """An item while it lives: its fields, and its parts' text in pieces.
 
-    __slots__ = ("after", "before", "fields", "id", "parts", "pieces", "truncated_ms")
+    ``weight`` is what it takes, about, and ``counted`` how much of that its conversation knows of.
+    """
+
+    __slots__ = ("after", "before", "counted", "fields", "id", "parts", "pieces", "truncated_ms", "weight")
 
     def __init__(self, item_id: str) -> None:
         self.id = item_id
@@ -109,10 +143,14 @@ class _Growing:
         self.truncated_ms: int | None = None
         self.before: _Growing | None = None
         self.after: _Growing | None = None
+        self.weight = _ITEM
+        self.counted = 0
 
     def describe(self, item: Mapping[str, Any]) -> None:
         """What the service says of the whole item."""
-        self.fields.update({name: value for name, value in item.items() if name != "content"})
+        for name, value in item.items():
+            if name != "content":
+                self._keep(self.fields, name, value)
         content = item.get("content")
         if isinstance(content, list) and (content or not self.parts):
             for index, part in enumerate(content):
@@ -125,21 +163,45 @@ class _Growing:
         said = {name: value for name, value in part.items() if name != "audio"}
         if index == len(self.parts):
             self.parts.append({})
+            self.weight += _PART
         known = self.parts[index]
         for name, value in said.items():
             if value not in (None, "") or not known.get(name):
-                known[name] = value
+                self._keep(known, name, value)
         for name in ("text", "transcript"):
             if isinstance(said.get(name), str) and said[name]:
-                self.pieces.pop((index, name), None)
+                self.forget(index, name)
 
     def grow(self, index: int, name: str, piece: str) -> None:
         """A delta of a part's text or transcript, or (index -1) of a call's arguments."""
-        self.pieces.setdefault((index, name), []).append(piece)
+        pieces = self.pieces.get((index, name))
+        if pieces is None:
+            pieces = self.pieces[index, name] = []
+            self.weight += _PART
+        pieces.append(piece)
+        self.weight += getsizeof(piece) + _PLACE
 
     def settle(self, index: int, name: str, whole: str) -> None:
         """The whole of what the deltas were pieces of."""
-        self.pieces[index, name] = [whole]
+        self.forget(index, name)
+        self.grow(index, name, whole)
+
+    def forget(self, index: int, name: str) -> None:
+        """The deltas so far are void."""
+        pieces = self.pieces.pop((index, name), None)
+        if pieces is not None:
+            self.weight -= sum(map(getsizeof, pieces)) + _PLACE * len(pieces) + _PART
+
+    def truncate(self, index: int, end: int) -> None:
+        """Cut to ``end`` milliseconds of audio. The service forgets the transcript with the audio."""
+        self.truncated_ms = end
+        self.forget(index, "transcript")
+        if 0 <= index < len(self.parts):
+            self.weight -= weight(self.parts[index].pop("transcript", None))
+
+    def _keep(self, place: dict[str, Any], name: str, value: Any) -> None:
+        self.weight += weight(value) - weight(place[name]) if name in place else weight(value) + weight(name) + _PLACE
+        place[name] = value
 
     def content(self) -> list[dict[str, Any]]:
         parts = [Fields(part).to_dict() for part in self.parts]
@@ -182,6 +244,8 @@ class Conversation:
         self._rate_limits: list[Any] = []
         self._usage = Usage()
         self._speaking = False
+        self._weight = 0
+        self._dropped = 0
 
     def apply(self, event: Event) -> None:
         """Take in one event; types that tell nothing of the conversation are passed over."""
@@ -198,6 +262,7 @@ class Conversation:
             rate_limits=Items(self._rate_limits).to_list(),
             usage=self._usage,
             speaking=self._speaking,
+            dropped_items=self._dropped,
         )
 
     def follow(self, earlier: Conversation) -> None:
@@ -265,11 +330,26 @@ class Conversation:
         else:
             item.after.before = item.before
 
+    # -- bounds ------------------------------------------------------------------------------------------------------
+
+    def _weigh(self, item: _Growing) -> None:
+        """``item`` has changed: drop the oldest, itself perhaps, until what is left may be kept."""
+        self._weight += item.weight - item.counted
+        item.counted = item.weight
+        while self._first is not None and (len(self._items) > _MOST_ITEMS or self._weight > _MOST_WEIGHT):
+            self._remove(self._first)
+            self._dropped += 1
+
+    def _remove(self, item: _Growing) -> None:
+        del self._items[item.id]
+        self._unlink(item)
+        self._weight -= item.counted
+
     # -- rules: one for each kind of event ----------------------------------------------------------------------------
 
     def _on_item(self, event: Event) -> None:
         item = _object(event.get("item"))
-        item_id = _text(item.get("id"))
+        item_id = short_text(item.get("id"))
         if item_id is None:
             return
         found = self._items.get(item_id)
@@ -277,6 +357,7 @@ class Conversation:
             found = self._items[item_id] = _Growing(item_id)
             self._place(found, self._position(event))
         found.describe(item)
+        self._weigh(found)
 
     def _position(self, event: Event) -> _Growing | None:
         """The item that a new one follows; null says that it is the first (protocol 3.1)."""
@@ -285,19 +366,17 @@ class Conversation:
         return self._items.get(str(event.get("previous_item_id"))) or self._last
 
     def _on_deleted(self, event: Event) -> None:
-        item = self._items.pop(str(event.get("item_id")), None)
+        item = self._items.get(str(event.get("item_id")))
         if item is not None:
-            self._unlink(item)
+            self._remove(item)
 
     def _on_truncated(self, event: Event) -> None:
         item, index = self._concerned(event)
         end = event.get("audio_end_ms")
         if item is None or not isinstance(end, int):
             return
-        item.truncated_ms = end
-        item.pieces.pop((index, "transcript"), None)  # The service forgets the transcript with the audio.
-        if 0 <= index < len(item.parts):
-            item.parts[index].pop("transcript", None)
+        item.truncate(index, end)
+        self._weigh(item)
 
     def _on_part(self, event: Event) -> None:
         item, index = self._concerned(event)
@@ -306,18 +385,21 @@ class Conversation:
         part = _object(event.get("part"))
         named = {"text": "output_text", "audio": "output_audio"}.get(str(part.get("type")))
         item.set_part(index, {**part, "type": named} if named else part)
+        self._weigh(item)
 
     def _grow(self, event: Event, name: str) -> None:
         item, index = self._concerned(event)
         delta = event.get("delta")
         if item is not None and isinstance(delta, str):
             item.grow(index if name != "arguments" else -1, name, delta)
+            self._weigh(item)
 
     def _settle(self, event: Event, name: str, field: str) -> None:
         item, index = self._concerned(event)
         whole = event.get(field)
         if item is not None and isinstance(whole, str):
             item.settle(index if name != "arguments" else -1, name, whole)
+            self._weigh(item)
 
     def _concerned(self, event: Event) -> tuple[_Growing | None, int]:
         index = event.get("content_index")
@@ -325,13 +407,14 @@ class Conversation:
 
     def _on_response(self, event: Event) -> None:
         response = _object(event.get("response"))
-        response_id = _text(response.get("id"))
+        response_id = short_text(response.get("id"))
         if response_id is None:
             return
         usage = response.get("usage")
-        status = _text(response.get("status")) or ("completed" if event.type == "response.done" else "in_progress")
+        kept = usage if isinstance(usage, dict) and weight(usage) <= _HEAVIEST_USAGE else None
+        status = short_text(response.get("status")) or ("completed" if event.type == "response.done" else "in_progress")
         self._responses.pop(response_id, None)
-        self._responses[response_id] = ResponseSummary(response_id, status, usage if isinstance(usage, dict) else None)
+        self._responses[response_id] = ResponseSummary(response_id, status, kept)
         if len(self._responses) > _MOST_RESPONSES:
             del self._responses[next(iter(self._responses))]
         if event.type == "response.done":

@@ -14,7 +14,7 @@ stays in a bounded history, and every thread has a window on it:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -29,6 +29,7 @@ _MOST_DELTAS = 512
 _MOST_EVENT_BYTES = 8 << 20
 _MOST_DELTA_BYTES = 1 << 20
 _MOST_NAMES = 256
+_LONGEST_NAME = 128  # characters; the service's own have at most 64
 _OTHERS = ""
 _MOST_RETURNED = 2 * (_MOST_EVENTS + _MOST_DELTAS)
 
@@ -85,11 +86,11 @@ class Window(msgspec.Struct, eq=False):
         self.waited = True
         return self.start
 
-    def on_return(self, entry: Entry, oldest: int) -> None:
-        """``entry`` is handed out; numbers below ``oldest`` are no longer kept, so they need not be remembered."""
+    def on_return(self, entry: Entry, kept: Callable[[], set[int]]) -> None:
+        """``entry`` is handed out. Only numbers that are still ``kept`` need be remembered, asked for now and then."""
         self.returned.add(entry.sequence)
         if len(self.returned) > _MOST_RETURNED:
-            self.returned = {number for number in self.returned if number >= oldest}
+            self.returned &= kept()
         place = _place(entry.type, self.seen)
         self.seen[place] = max(entry.sequence, self.seen.get(place, 0))
 
@@ -143,10 +144,9 @@ class History:
         """The kept entries behind number ``start``, oldest first."""
         return sorted(_tail(self._events, start) + _tail(self._deltas, start), key=_number)
 
-    @property
-    def oldest(self) -> int:
-        """The number of the oldest entry kept."""
-        return min((kept[0].sequence for kept in (self._events, self._deltas) if kept), default=self.newest)
+    def numbers(self) -> set[int]:
+        """The numbers of the kept entries."""
+        return {entry.sequence for kept in (self._events, self._deltas) for entry in kept}
 
     def dropped(self, types: frozenset[str] | None, start: int, seen: Mapping[str, int]) -> bool:
         """Whether an event of ``types`` (None: of any type) was dropped that a window did not get to see.
@@ -171,9 +171,9 @@ class History:
 
 
 def _place(name: str, places: Mapping[str, int]) -> str:
-    """The key of type ``name``. Names from the wire may be many: unknown ones share a place once there are a lot."""
-    own = name in places or name in known_server_types() or len(places) < _MOST_NAMES
-    return name if own else _OTHERS
+    """The key of type ``name``. Names from the wire may be many, and long: unknown ones share a place then."""
+    room = len(places) < _MOST_NAMES and len(name) <= _LONGEST_NAME
+    return name if room or name in places or name in known_server_types() else _OTHERS
 
 
 def _number(entry: Entry) -> int:

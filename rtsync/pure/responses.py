@@ -8,18 +8,28 @@ responses matched by order.
 
 One response at a time may write to the default conversation (protocol: ``response.create``). ``busy`` says whether
 there is one, begun or asked for.
+
+What a record keeps is bounded, of each kind by itself: 64 MiB of audio as base64 (17 minutes of PCM16), 16 MiB of
+text, of transcript and of arguments, 64 MiB of items. The beginning is kept, and ``gaps`` says behind which piece it
+ends. The whole text may come all the same, with ``response.done``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from sys import getsizeof
 from typing import Any
 
+from rtsync.pure.weight import short_text, weight
 from rtsync.vocabulary.events import Event, Fields
 
 __all__ = ["Ledger", "Record"]
 
 _MOST_ORPHANS = 64
+_MOST_AUDIO = 64 << 20
+_MOST_TEXT = 16 << 20
+_MOST_ITEMS = 64 << 20
+_PIECE = 64  # bytes that a piece takes beside what it says, about
 
 # Piece kind of each delta and of each final text, in both dialects (protocol 3.1 and 3.3).
 _DELTAS = {
@@ -45,9 +55,12 @@ class Record:
         status: ``"requested"``, then the service's status (protocol 5.1), or ``"lost"``.
         pieces: deltas in order of arrival, each as kind (``"text"``, ``"transcript"``, ``"audio"``, ``"arguments"``)
             and content; audio is base64 as it came.
+        gaps: by kind, the number of pieces behind which no more of the kind are kept; see the module.
         response: the ``response`` object of ``response.done``, or as last known.
         owner: who asked for it by an event of their own; whatever the caller gave.
         restarts: how often it was asked for once more, on a new line; ``pieces`` is another list then.
+
+    Of a response that this session did not ask for, nobody reads more than its id and status, and no more is kept.
     """
 
     def __init__(self, mark: str | None = None, *, out_of_band: bool = False) -> None:
@@ -56,10 +69,13 @@ class Record:
         self.id: str | None = None
         self.status = "requested"
         self.pieces: list[tuple[str, str]] = []
+        self.gaps: dict[str, int] = {}
         self.response: dict[str, Any] = {}
         self.owner: object = None
         self.restarts = 0
         self._items: dict[int, dict[str, Any]] = {}
+        self._weights: dict[str | int, int] = {}  # Of the pieces by kind, of the items by index.
+        self._items_weight = 0
 
     @property
     def done(self) -> bool:
@@ -71,8 +87,8 @@ class Record:
         kind = _DELTAS.get(event.type)
         if kind is not None:
             delta = event.get("delta")
-            if isinstance(delta, str) and self.mark is not None:  # Nobody reads the others; their audio would pile up.
-                self.pieces.append((kind, delta))
+            if isinstance(delta, str) and self.mark is not None:
+                self._note_piece(kind, delta)
         elif event.type in ("response.output_item.added", "response.output_item.done"):
             self._note_item(event)
         elif event.type in ("response.created", "response.done"):
@@ -86,8 +102,19 @@ class Record:
     def restart(self) -> None:
         """It is asked for once more: forget what the first one said."""
         self.id, self.status, self.response = None, "requested", {}
-        self.pieces, self._items = [], {}
+        self.pieces, self._items, self.gaps = [], {}, {}
+        self._weights, self._items_weight = {}, 0
         self.restarts += 1
+
+    def cut_short(self, kinds: Iterable[str], seen: int) -> bool:
+        """Whether pieces of ``kinds`` are missing and everything before them is among the first ``seen`` pieces."""
+        return bool(self.gaps) and any(self.gaps.get(kind, seen + 1) <= seen for kind in kinds)
+
+    @property
+    def wordless(self) -> bool:
+        """Whether there was more text than is kept, and the end of the response did not bring it."""
+        missing = (self.gaps.keys() & {"text"}, _TEXT_PARTS), (self.gaps.keys() & {"transcript"}, _SPOKEN_PARTS)
+        return any(gap and not any(self._parts(parts)) for gap, parts in missing)
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -124,19 +151,38 @@ class Record:
                 if isinstance(value, str):
                     yield value
 
+    def _note_piece(self, kind: str, piece: str) -> None:
+        if kind in self.gaps:
+            return
+        kept = self._weights.get(kind, 0) + getsizeof(piece) + _PIECE
+        if kept > (_MOST_AUDIO if kind == "audio" else _MOST_TEXT):
+            self.gaps[kind] = len(self.pieces)
+            return
+        self._weights[kind] = kept
+        self.pieces.append((kind, piece))
+
     def _note_item(self, event: Event) -> None:
         index, item = event.get("output_index"), event.get("item")
-        if isinstance(index, int) and isinstance(item, Fields):
-            self._items[index] = item.to_dict()
+        if self.mark is None or not isinstance(index, int) or not isinstance(item, Fields):
+            return
+        plain = item.to_dict()
+        weighs = weight(plain) + _PIECE
+        more = weighs - self._weights.get(index, 0)
+        if self._items_weight + more > _MOST_ITEMS:
+            return
+        self._items_weight += more
+        self._weights[index] = weighs
+        self._items[index] = plain
 
     def _note_response(self, event: Event) -> None:
-        response = event.get("response")
-        self.response = response.to_dict() if isinstance(response, Fields) else {}
-        if isinstance(self.response.get("id"), str):
-            self.id = self.response["id"]
-        status = self.response.get("status")
+        said = event.get("response")
+        response = said if isinstance(said, Fields) else Fields({})
+        if self.mark is not None:
+            self.response = response.to_dict()
+        self.id = short_text(response.get("id")) or self.id
+        status = short_text(response.get("status"))
         if event.type == "response.done":  # Sent once per response, whatever it says (protocol 3.4).
-            self.status = status if isinstance(status, str) and status != "in_progress" else "completed"
+            self.status = status if status is not None and status != "in_progress" else "completed"
         else:
             self.status = "in_progress"
 
@@ -219,8 +265,8 @@ class Ledger:
 
     def _begun(self, event: Event) -> Record | None:
         response = event.get("response")
-        response_id = response.get("id") if isinstance(response, Mapping) else None
-        if not isinstance(response_id, str):
+        response_id = short_text(response.get("id")) if isinstance(response, Mapping) else None
+        if response_id is None:
             return None
         known = self._running.get(response_id)  # A server that says it twice has not begun another one.
         record = known or self._matched(event) or Record(out_of_band=_is_out_of_band(event))

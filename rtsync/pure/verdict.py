@@ -98,7 +98,7 @@ def closed(
     """
     details = error or {}
     final = _cause(cause, code, reason, details.get("code"))
-    said = details.get("message") if final is not CloseCause.USER else None
+    said = details.get("message") if final not in (CloseCause.USER, CloseCause.OVERFLOW) else None
     text = f"{message}: {said}" if isinstance(said, str) and said else message
     if in_flight:
         text += f" (unanswered: {', '.join(in_flight[:5])}{', ...' if len(in_flight) > 5 else ''})"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import ssl
 
+from rtsync.pure.backlog import Limits
 from rtsync.pure.recovery import Reconnect
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError
 
-__all__ = ["byte_count", "proxy_option", "reconnect_policy", "required_seconds", "tls_context"]
+__all__ = ["byte_count", "proxy_option", "queue_limits", "reconnect_policy", "required_seconds", "tls_context"]
 
 
 def required_seconds(value: object, name: str) -> float:
@@ -24,6 +25,15 @@ def byte_count(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigurationError(f"{name} must be a number of bytes, at least 1, not {value!r}")
     return value
+
+
+def queue_limits(on_overflow: object, most_events: object, most_size: object) -> Limits:
+    """What may wait for handlers and subscriptions, from the three options that say so."""
+    if on_overflow not in ("close", "drop_deltas"):
+        raise ConfigurationError(f"on_overflow must be 'close' or 'drop_deltas', not {on_overflow!r}")
+    if isinstance(most_events, bool) or not isinstance(most_events, int) or most_events < 1:
+        raise ConfigurationError(f"max_queue_events must be a number of events, at least 1, not {most_events!r}")
+    return Limits(most_events, byte_count(most_size, "max_queue_size"), on_overflow == "drop_deltas")
 
 
 def proxy_option(value: object) -> str | bool | None:

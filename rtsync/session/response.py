@@ -12,6 +12,7 @@ from rtsync.threads.following import Follower
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import ResponseFailed, ServerError, SessionClosed, WaitTimeout
 from rtsync.vocabulary.events import Fields, Items, new_event_id
+from rtsync.vocabulary.foreign import one_line
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["Response"]
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
+_TOO_LARGE = "too_large"
 
 
 class Response:
     """What the model answers to one ``response.create``. Made by ``session.respond()`` and ``session.ask()``.
 
     Its properties show what has arrived so far and are complete once ``done``.
+
+    Of one response 64 MiB of audio are kept as they came (17 minutes of PCM16), and 16 MiB of text that is still being
+    said. Where more comes the beginning is kept, and whoever reads beyond it gets ``ResponseFailed`` with the reason
+    ``"too_large"``; handlers and ``events()`` get all of it.
 
     Threads: every method may be called from any thread; several threads may stream the same response, each gets all.
     """
@@ -34,7 +40,8 @@ class Response:
         self._follower = follower
 
     def __repr__(self) -> str:
-        return f"<Response {self.id or '(not begun)'} {self.status}, {len(self.text or self.transcript)} characters>"
+        said = f"{len(self.text or self.transcript)} characters"
+        return one_line(f"<Response {self.id or '(not begun)'} {self.status}, {said}>")
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -67,7 +74,13 @@ class Response:
 
     @property
     def audio(self) -> bytes:
-        """The audio received, raw samples in the session's output format (protocol 4.5)."""
+        """The audio received, raw samples in the session's output format (protocol 4.5).
+
+        Raises:
+            ResponseFailed: there was more of it than is kept; ``audio_chunks`` gives what is.
+        """
+        if "audio" in self._follower.record.gaps:
+            raise self._too_large(("audio",))
         return b"".join(_decoded(piece) for kind, piece in list(self._follower.record.pieces) if kind == "audio")
 
     @property
@@ -105,8 +118,8 @@ class Response:
             timeout: longest wait for each next piece, in seconds; None waits for ever.
 
         Raises:
-            ResponseFailed: it ended other than completed, or was asked for anew on a new line (see ``Reconnect``)
-                when pieces had been given; all that came before have been given.
+            ResponseFailed: it ended other than completed, there is more of it than is kept, or it was asked for anew on
+                a new line (see ``Reconnect``) when pieces had been given; all that came before have been given.
             WaitTimeout: no next piece in time; the response may still go on.
             SessionClosed: the session ended before it had begun.
 
@@ -125,25 +138,27 @@ class Response:
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         record = self._follower.record
         restarts, pieces, seen = record.restarts, record.pieces, 0
-        while self._wait_beyond(restarts, seen, limit):
+        while self._wait_beyond(restarts, seen, kinds, limit):
             if record.restarts != restarts:
                 if seen:
                     raise self._failed("lost", None, "the line was lost in the middle, and the response asked for anew")
                 restarts, pieces = record.restarts, record.pieces
-            while seen < len(pieces):
+            while seen < len(pieces) and not record.cut_short(kinds, seen):
                 kind, piece = pieces[seen]
                 seen += 1
                 if kind in kinds:
                     yield convert(piece)
+            if record.cut_short(kinds, seen):
+                raise self._too_large(kinds)
         self._raise_failure()
 
-    def _wait_beyond(self, restarts: int, seen: int, timeout: float | None) -> bool:
-        """Block until there is a piece beyond ``seen``, or it was asked for anew; False when there will be none."""
+    def _wait_beyond(self, restarts: int, seen: int, kinds: tuple[str, ...], timeout: float | None) -> bool:
+        """Block until there is a piece beyond ``seen``, or a gap, or it is asked for anew; False when it is over."""
         self._core.check_may_wait(settled=False)
         follower, record = self._follower, self._follower.record
 
         def more() -> bool:
-            return record.restarts != restarts or len(record.pieces) > seen
+            return record.restarts != restarts or len(record.pieces) > seen or record.cut_short(kinds, seen)
 
         if not follower.bell.wait_until(lambda: more() or follower.over, timeout):
             raise WaitTimeout(f"nothing more of the response within {timeout:g} s; it is {self.status}")
@@ -158,7 +173,8 @@ class Response:
             timeout: in seconds; None waits for ever.
 
         Raises:
-            ResponseFailed: it failed, was cut short, or was cancelled by anyone but this object's ``cancel()``.
+            ResponseFailed: it failed, was cut short, was cancelled by anyone but this object's ``cancel()``, or has
+                more text than is kept.
             WaitTimeout: it is not done in time.
             SessionClosed: the session ended before it had begun.
 
@@ -212,10 +228,20 @@ class Response:
         if follower.error is not None:
             raise copy.copy(follower.error)
         if record.status == "completed" or (record.status == "cancelled" and follower.cancelled):
+            if record.wordless:
+                raise self._too_large(("text", "transcript"))
             return
         reason, explanation = _why(record.response.get("status_details"))
         said = f"the response ended {record.status}" + (f": {explanation or reason}" if explanation or reason else "")
         raise self._failed(record.status, reason, said)
+
+    def _too_large(self, kinds: tuple[str, ...]) -> ResponseFailed:
+        return self._failed(
+            self.status,
+            _TOO_LARGE,
+            f"there is more {' or '.join(kinds)} in this response than is kept, and what is kept is the beginning;"
+            " handlers and events() get all of it",
+        )
 
     def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
         text = self.text or self.transcript

@@ -22,9 +22,17 @@ from rtsync.pure.conversation import Item, Snapshot
 from rtsync.pure.recovery import Reconnect
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
+from rtsync.pure.stats import SessionStats
 from rtsync.session import typed_face
 from rtsync.session.embedding import reach
-from rtsync.session.options import byte_count, proxy_option, reconnect_policy, required_seconds, tls_context
+from rtsync.session.options import (
+    byte_count,
+    proxy_option,
+    queue_limits,
+    reconnect_policy,
+    required_seconds,
+    tls_context,
+)
 from rtsync.session.response import Response
 from rtsync.session.typed_face import typed_as
 from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
@@ -76,6 +84,12 @@ class RealtimeSession:
         max_message_size: bytes of the largest message that is accepted.
         handlers: where handlers run: ``"thread"``, an ordered worker thread; ``"inline"``, the reader thread; or a
             callable that runs what it is given elsewhere, e.g. ``wx.CallAfter`` or a ``QueueDispatcher``.
+        on_overflow: what happens when more waits for the handlers than may: ``"close"``, the session ends with
+            ``SessionClosed`` and ``CloseCause.OVERFLOW``; or ``"drop_deltas"``, the oldest ``*.delta`` events are not
+            given to the handlers, and the session ends only where there are none left. A subscription of ``events()``
+            has a queue of its own, and only the subscription is concerned.
+        max_queue_events: most events that may wait for the handlers, and for each subscription.
+        max_queue_size: most bytes of their messages.
         tls: an ``ssl.SSLContext``, or the path of a file with the authorities to trust.
         proxy: URL of an HTTP proxy; False for none; None to follow the environment.
         reconnect: True, or a ``Reconnect(...)``: a session that is lost is opened again and restored, and renewed
@@ -99,13 +113,17 @@ class RealtimeSession:
         heartbeat: float | None = 20.0,
         max_message_size: int = 64 << 20,
         handlers: Handlers = "thread",
+        on_overflow: Literal["close", "drop_deltas"] = "close",
+        max_queue_events: int = 20_000,
+        max_queue_size: int = 64 << 20,
         tls: ssl.SSLContext | str | os.PathLike[str] | None = None,
         proxy: str | bool | None = None,
         reconnect: Reconnect | bool | None = None,
     ) -> None:
         if not isinstance(target, Target):
             raise ConfigurationError(
-                f"a session needs a target, OpenAI(...), Azure(...), Simulator() or target_from_env(), not {target!r}"
+                "a session needs a target, OpenAI(...), Azure(...), Simulator() or target_from_env(), not"
+                f" {type(target).__name__}"  # Not its value: it may be the key.
             )
         if config is not None and not isinstance(config, Mapping):
             raise ConfigurationError(f"config must be a mapping of session fields, not {type(config).__name__}")
@@ -123,7 +141,8 @@ class RealtimeSession:
             proxy=proxy_option(proxy),
         )
         number = next(_numbers)
-        delivery: Delivery = delivery_for(handlers, f"rtsync-handlers-{number}")
+        limits = queue_limits(on_overflow, max_queue_events, max_queue_size)
+        delivery: Delivery = delivery_for(handlers, f"rtsync-handlers-{number}", limits)
         self._board = Board()
         self._core = Core(
             number,
@@ -174,8 +193,8 @@ class RealtimeSession:
             core.await_greeting(deadline)
             if self._config is not None:
                 core.ask(self._update_event(self._config), deadline)
-        except BaseException:
-            self._give_up()
+        except BaseException as error:
+            self._give_up(error)
             raise
         return self
 
@@ -216,9 +235,10 @@ class RealtimeSession:
             core.fail(error if isinstance(error, RealtimeError) else SessionClosed(f"not started: {error}"))
             raise
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: BaseException) -> None:
         core = self._core
         self._finalizer.detach()
+        core.blame(error)
         core.move(Trigger.CLOSE)
         core.close_line(timeout=0.0, wait=False)
         core.abort_line("the session could not be opened")
@@ -238,6 +258,11 @@ class RealtimeSession:
     def item(self, item_id: str) -> Item | None:
         """One item of the conversation at this moment, or None where there is none of that id. Threads: any."""
         return self._core.item(item_id)
+
+    @property
+    def stats(self) -> SessionStats:
+        """The session in numbers, at this moment. Threads: any, also before opening and after the end."""
+        return self._core.stats()
 
     # -- sending -----------------------------------------------------------------------------------------------------
 

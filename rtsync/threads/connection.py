@@ -46,7 +46,7 @@ class Connection:
         kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
         mark: key of our marks in the metadata of responses.
         route: takes each event, with the size of its message in bytes.
-        refuse: told of a message that is no event.
+        refuse: told of a message that is no event, and of its size in bytes.
 
     Attributes:
         line: set before anything else happens.
@@ -59,7 +59,14 @@ class Connection:
     """
 
     def __init__(
-        self, number: int, *, dialect: str, kind: str, mark: str, route: Route, refuse: Callable[[ProtocolError], None]
+        self,
+        number: int,
+        *,
+        dialect: str,
+        kind: str,
+        mark: str,
+        route: Route,
+        refuse: Callable[[ProtocolError, int], None],
     ) -> None:
         from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
 
@@ -94,9 +101,9 @@ class Connection:
             UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
         """
         try:
-            data = decode_object(message)
+            data = self.line.cleaned(decode_object(message))
         except ProtocolError as error:
-            self._refuse(error)
+            self._refuse(error, len(message))
             return
         named = data.get("type")
         if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
@@ -117,19 +124,12 @@ class Connection:
     def note(self, event: Event) -> Sent | None:
         """Enter ``event`` into the books; returns the client event that it answers."""
         if event.type == "error":
-            self.last_error = self._details(event)
+            found = event.get("error")
+            self.last_error = dict(found) if isinstance(found, Mapping) else {}
             return self.correlation.blamed(self.last_error)
         self.last_error = None
         self.conversation.apply(event)
         return self.correlation.answered(event)
-
-    def _details(self, event: Event) -> dict[str, Any]:
-        """The ``error`` object of an error event, its message fit for an exception: some servers echo the key."""
-        found = event.get("error")
-        details = dict(found) if isinstance(found, Mapping) else {}
-        if isinstance(details.get("message"), str):
-            details["message"] = self.line.redact(details["message"])
-        return details
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Connection:
         """Why the line has ended: a ``SessionClosed`` where the service had greeted, else why it never did."""
         ending = self.line.ending
         assert ending is not None
-        if self.failure is not None and ending.cause is not CloseCause.USER:
+        if self.failure is not None:
             return self.failure
         return self._closing_error(ending, abandoned) if self.greeted else self._opening_error(ending)
 

@@ -12,6 +12,9 @@ Rules:
 2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then.
 3. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
    forgotten session alive.
+4. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
+   overflows the reader ends the session, and nobody waits for the handlers any longer: what they were to settle ends
+   unsettled.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
+from rtsync.pure.backlog import Backlog, Limits, Trouble
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
 
 __all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
@@ -39,11 +43,14 @@ _BATCH_SECONDS = 0.008
 class Delivery:
     """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.queue: Backlog[tuple[int, Job]] = Backlog(self.limits)
+        self.overflow: str | None = None
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
-        self._queue: deque[tuple[int, Job]] = deque()
         self._awaiting: list[tuple[int, Callable[[], None]]] = []
-        self._running: list[int] = []  # Several where a handler runs a GUI's loop, which drains again.
+        # Number and arrival of each. Several where a handler runs a GUI's loop, which drains again.
+        self._running: list[tuple[int, float]] = []
         self._thread_id: int | None = None
         self._since = 0.0
         self._afterwards: list[Job] = []
@@ -51,16 +58,65 @@ class Delivery:
         self.reader: int | None = None
         self.drained = Latch()
         self._ending = False
+        self._gave_up = False
 
     # -- the reader's side -----------------------------------------------------------------------------------------
 
-    def put(self, sequence: int, job: Job) -> None:
-        """Run ``job`` after all earlier ones."""
+    def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
+        """Run ``job`` after all earlier ones.
+
+        Where it does not fit, ``overflow`` says so from then on, in one sentence, and no further event is taken.
+
+        Args:
+            sequence: number of the event.
+            job: calls its handlers.
+            size: bytes of its message; None for a lifecycle signal, which always fits.
+            delta: whether it may be dropped.
+        """
         raise NotImplementedError
 
     def end(self) -> None:
-        """No more jobs will come; ``drained`` is set once those that have come are done."""
+        """No more jobs will come; ``drained`` is set once those that have come are done.
+
+        After an overflow nobody waits for them any longer.
+        """
+        with self._lock:
+            self._ending = True
+            self._gave_up = self.overflow is not None
+            forsaken = self._awaiting if self._gave_up else []
+            self._awaiting = [] if self._gave_up else self._awaiting
+        for _, wake in forsaken:
+            wake()
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Have ``drained`` set once there is nothing left."""
         raise NotImplementedError
+
+    def _admit(self, sequence: int, job: Job, size: int | None, delta: bool) -> Trouble | None:
+        """Queue ``job``. Under the lock."""
+        if self.overflow is not None and size is not None:
+            return None
+        return self.queue.put((sequence, job), size, delta, time.monotonic())
+
+    def _heed(self, trouble: Trouble | None) -> None:
+        """Say what a put has brought about, and wake who waited only for what was dropped."""
+        if trouble is Trouble.OVERFLOW:
+            self.overflow = (
+                f"the handlers fell too far behind: {self._waiting()}. Have them return sooner (hand long work to a"
+                " thread of your own), or see on_overflow, max_queue_events and max_queue_size"
+            )
+        elif trouble is Trouble.DROPPING:
+            logger.warning(
+                "the handlers fall behind, and from now on the oldest deltas are dropped: %s", self._waiting()
+            )
+        if self.queue.dropping:
+            self._wake_settled()
+
+    def _waiting(self) -> str:
+        """How much waits for what, for a message."""
+        said = f"{self.queue.events} events ({self.queue.size} bytes) are waiting"
+        return f"{said}, the oldest for {self.lag():.1f} s; {self.stuck() or 'no handler is running'}"
 
     def join(self, timeout: float | None) -> bool:
         """Block until the last job is done, at most ``timeout`` seconds; not at all where the caller runs the jobs.
@@ -86,10 +142,33 @@ class Delivery:
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the jobs of all events up to ``sequence`` are done, at once where they are."""
         with self._lock:
-            if self._oldest() <= sequence:
+            if self._oldest() <= sequence and not self._gave_up:
                 self._awaiting.append((sequence, wake))
                 return
         wake()
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Nobody waits for this call of ``when_settled`` any longer."""
+        if self._awaiting:
+            with self._lock:
+                self._awaiting = [pair for pair in self._awaiting if pair[1] != wake]
+
+    def gave_up(self, sequence: int) -> bool:
+        """Whether the jobs up to ``sequence`` are not done and will not be waited for."""
+        with self._lock:
+            return self._gave_up and self._oldest() <= sequence
+
+    @property
+    def awaiting(self) -> int:
+        """How many wait until something is settled."""
+        return len(self._awaiting)
+
+    def lag(self) -> float:
+        """Seconds since the arrival of the oldest event that is not done; 0 where there is none. Threads: any."""
+        with self._lock:
+            queued = self.queue.oldest()
+            arrivals = [arrived for _, arrived in self._running] + ([] if queued is None else [queued[0]])
+        return max(0.0, time.monotonic() - arrivals[0]) if arrivals else 0.0
 
     def stuck(self) -> str | None:
         """The handler that is running, for a message."""
@@ -107,15 +186,17 @@ class Delivery:
     def _oldest(self) -> float:
         """Number of the oldest job not done; infinite where there is none. Under the lock."""
         if self._running:
-            return self._running[0]
-        return self._queue[0][0] if self._queue else float("inf")
+            return self._running[0][0]
+        oldest = self.queue.oldest()
+        return float("inf") if oldest is None else oldest[1][0]
 
     def _next(self) -> tuple[int, Job] | None:
         """Take the next job, which from here on is running; None where there is none. Under the lock."""
-        if not self._queue:
+        taken = self.queue.take()
+        if taken is None:
             return None
-        sequence, job = self._queue.popleft()
-        self._running.append(sequence)
+        arrived, (sequence, job) = taken
+        self._running.append((sequence, arrived))
         return sequence, job
 
     def _run(self, job: Job) -> None:
@@ -154,22 +235,21 @@ class Delivery:
 class Inline(Delivery):
     """Handlers run in the reader thread, as events arrive."""
 
-    def put(self, sequence: int, job: Job) -> None:
+    def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Run it now."""
         with self._lock:
-            self._running.append(sequence)
+            self._running.append((sequence, time.monotonic()))
         self._run_here(job)
 
-    def end(self) -> None:
-        """Nothing is ever left."""
-        self.drained.set()
+    def _conclude(self) -> None:
+        self.drained.set()  # Nothing is ever left.
 
 
 class Worker(Delivery):
     """Handlers run in a thread of their own, in order."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__()
+    def __init__(self, name: str, limits: Limits | None = None) -> None:
+        super().__init__(limits)
         self._name = name
         self._gate = threading.Lock()  # Released when there is work for the sleeping worker.
         self._gate.acquire()
@@ -177,10 +257,10 @@ class Worker(Delivery):
         self._started = False
         self._thread: threading.Thread | None = None
 
-    def put(self, sequence: int, job: Job) -> None:
+    def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
         with self._lock:
-            self._queue.append((sequence, job))
+            trouble = self._admit(sequence, job, size, delta)
             asleep, self._asleep = self._asleep, False
             start = not self._started
             self._started = True
@@ -189,11 +269,11 @@ class Worker(Delivery):
             self._thread.start()
         elif asleep:
             self._gate.release()
+        if trouble is not None or self.queue.dropping:
+            self._heed(trouble)
 
-    def end(self) -> None:
-        """Let the worker end behind the last job."""
+    def _conclude(self) -> None:
         with self._lock:
-            self._ending = True
             asleep, self._asleep = self._asleep, False
             idle = not self._started
         if idle:
@@ -226,28 +306,28 @@ class Worker(Delivery):
 class Posted(Delivery):
     """Handlers run wherever ``submit`` runs what it is given, in order."""
 
-    def __init__(self, submit: Callable[[Job], object]) -> None:
-        super().__init__()
+    def __init__(self, submit: Callable[[Job], object], limits: Limits | None = None) -> None:
+        super().__init__(limits)
         if not callable(submit):
             raise ConfigurationError("handlers must be 'thread', 'inline' or a callable such as root.after_idle")
         self._submit = submit
         self._posted = False
         self._host: int | None = None
 
-    def put(self, sequence: int, job: Job) -> None:
+    def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and post a drain where none is posted."""
         with self._lock:
-            self._queue.append((sequence, job))
+            trouble = self._admit(sequence, job, size, delta)
             post = not self._posted
             self._posted = True
         if post:
             self._post()
+        if trouble is not None or self.queue.dropping:
+            self._heed(trouble)
 
-    def end(self) -> None:
-        """Drained once the queue is."""
+    def _conclude(self) -> None:
         with self._lock:
-            self._ending = True
-            empty = not self._queue and not self._running
+            empty = not self.queue and not self._running
         if empty:
             self.drained.set()
 
@@ -291,7 +371,7 @@ class Posted(Delivery):
 
     def _after_batch(self) -> None:
         with self._lock:
-            more = bool(self._queue)
+            more = bool(self.queue)
             ended = self._ending and not more
             self._posted = more
         if more:
@@ -324,14 +404,14 @@ class QueueDispatcher:
         return count
 
 
-def delivery_for(handlers: Any, name: str) -> Delivery:
-    """The delivery that the option ``handlers`` names."""
+def delivery_for(handlers: Any, name: str, limits: Limits | None = None) -> Delivery:
+    """The delivery that the option ``handlers`` names, with room for what ``limits`` say."""
     if handlers == "thread":
-        return Worker(name)
+        return Worker(name, limits)
     if handlers == "inline":
-        return Inline()
+        return Inline(limits)
     if callable(handlers):
-        return Posted(handlers)
+        return Posted(handlers, limits)
     raise ConfigurationError(
         f"handlers must be 'thread', 'inline' or a callable that runs what it is given, not {handlers!r}"
     )

@@ -100,6 +100,11 @@ class Floor:
     # -- user threads -------------------------------------------------------------------------------------------------
 
     @property
+    def waiting(self) -> int:
+        """Threads that wait for their turn, or for more of a response. Under the books."""
+        return self.turns.waiting + sum(follower.bell.waiting for follower in self._followers.values())
+
+    @property
     def active(self) -> Record | None:
         """The response that writes to the default conversation now."""
         with self._books:

@@ -6,16 +6,20 @@ The reader feeds them; each has a bell or a latch of its own, so that feeding ne
 from __future__ import annotations
 
 import copy
-from collections import deque
+import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from rtsync.edges.latch import Bell, Latch
+from rtsync.pure.backlog import Backlog, Limits, Trouble
 from rtsync.pure.responses import Record
-from rtsync.vocabulary.errors import RealtimeError, WaitTimeout
+from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
 from rtsync.vocabulary.events import Event
 
 __all__ = ["Follower", "Request", "Subscription"]
+
+logger = logging.getLogger("rtsync.session")
 
 
 class Request:
@@ -73,6 +77,10 @@ class Subscription:
     ``close()``, or by the server with code 1000; any other end raises its exception. Use it in a ``with`` block, or
     close it: it queues events until then.
 
+    It queues as much as ``max_queue_events`` and ``max_queue_size`` of the session allow. What happens beyond that is
+    said by ``on_overflow``, and concerns this subscription only: it ends with ``FellBehind`` behind what it has queued,
+    or drops its oldest deltas.
+
     Threads: made anywhere; iterated by one thread at a time.
     """
 
@@ -82,12 +90,14 @@ class Subscription:
         timeout: float | None,
         check_may_wait: Callable[[], None],
         unsubscribe: Callable[[Subscription], None],
+        limits: Limits | None = None,
     ) -> None:
         self._check_may_wait = check_may_wait
         self._unsubscribe = unsubscribe
         self._types = types
         self._timeout = timeout
-        self._events: deque[Event] = deque()
+        self._lock = threading.RLock()  # Guards the queue. Reentrant for close() in a signal handler.
+        self._events: Backlog[Event] = Backlog(limits or Limits())
         self._bell = Bell()
         self._ended = False
         self._error: RealtimeError | None = None
@@ -107,13 +117,16 @@ class Subscription:
         Raises:
             StopIteration: the session or the subscription was closed.
             WaitTimeout: nothing came in time; the iteration may go on.
+            FellBehind: more came than may be queued, and what did not fit is not kept.
             SessionClosed: the session was lost.
         """
         self._check_may_wait()
         if not self._bell.wait_until(lambda: bool(self._events) or self._ended, self._timeout):
             raise WaitTimeout(f"no event within {self._timeout:g} s")
-        if self._events:
-            return self._events.popleft()
+        with self._lock:
+            taken = self._events.take()
+        if taken is not None:
+            return taken[1]
         if self._error is not None:
             raise copy.copy(self._error)
         raise StopIteration
@@ -121,14 +134,50 @@ class Subscription:
     def close(self) -> None:
         """Stop collecting; events not yet taken are dropped. May be called twice."""
         self._unsubscribe(self)
-        self._events.clear()
         self.end(None)
+        with self._lock:
+            self._events.clear()
 
-    def put(self, event: Event) -> None:
-        """An event arrived. Called by the reader."""
-        if self._types is None or event.type in self._types:
-            self._events.append(event)
-            self._bell.ring()
+    @property
+    def queued(self) -> int:
+        """Events that have arrived and not been taken. Threads: any."""
+        return self._events.events
+
+    @property
+    def dropped(self) -> int:
+        """Deltas dropped so far because nobody took them in time (``on_overflow="drop_deltas"``). Threads: any."""
+        return self._events.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Threads that wait for the next event now."""
+        return self._bell.waiting
+
+    def put(self, event: Event, size: int = 0) -> None:
+        """An event arrived, in a message of ``size`` bytes. Called by the reader."""
+        if not (self._types is None or event.type in self._types):
+            return
+        with self._lock:
+            if self._ended:
+                return
+            trouble = self._events.put(event, size, event.type.endswith(".delta"))
+        self._bell.ring()
+        if trouble is not None:
+            self._heed(trouble)
+
+    def _heed(self, trouble: Trouble) -> None:
+        waiting = f"{self._events.events} events ({self._events.size} bytes) were not taken"
+        if trouble is Trouble.DROPPING:
+            logger.warning("a subscription falls behind, and from now on its oldest deltas are dropped: %s", waiting)
+            return
+        self._unsubscribe(self)
+        self.end(
+            FellBehind(
+                f"this subscription fell too far behind: {waiting}. The session goes on, and events() makes another"
+                " subscription. Take events sooner, subscribe to fewer types, or see on_overflow, max_queue_events"
+                " and max_queue_size"
+            )
+        )
 
     def end(self, error: RealtimeError | None) -> None:
         """Nothing more will come. Called by the reader."""

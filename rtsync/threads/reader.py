@@ -12,8 +12,8 @@ Rules:
 2. Handlers are queued before waiters are woken, so that a wait can be sure that what it must see run is known.
 3. The session is referred to weakly: a forgotten session is collected although its threads run, and its finalizer
    calls ``abandon``, which takes no lock.
-4. Every end, however it comes, passes through ``end`` exactly once, in a reader thread: it names the cause, wakes
-   everybody, and lets the handlers' thread finish.
+4. Every end, however it comes, passes through ``end`` once: it names the cause, wakes everybody, and lets the handlers'
+   thread finish. A reader thread calls it, or ``close`` where that thread stands in a token callable.
 5. ``_current`` is the connection that the program speaks through. Whoever sends notes the event under ``_books`` while
    that connection is still the current one, and ``sending`` holds its id until the kernel has it. So a change of
    connections knows of every event whether it was handed over, is being handed over, or will go to the next one.
@@ -25,6 +25,7 @@ import copy
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -40,6 +41,7 @@ from rtsync.pure.correlation import Sent
 from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger, after
+from rtsync.pure.stats import SessionStats
 from rtsync.threads import process
 from rtsync.threads.connection import Connection, Route, nowhere
 from rtsync.threads.delivery import Delivery
@@ -74,6 +76,7 @@ _BEGINNINGS = ("response.created", "response.done")
 _HEARD = frozenset({"input_audio_buffer.committed", "input_audio_buffer.cleared"})
 _MOMENT = 0.2  # seconds in which a thread that is done surely ends
 _VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
+_CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that fits better.
 
 
 class Core:
@@ -104,7 +107,9 @@ class Core:
         self._session: Callable[[], Any] = lambda: None
         self._connect: Callable[..., Line] | None = None
         self._headers: Callable[[], Mapping[str, str]] = dict
+        self._tries = 0
         self._lines = 0
+        self._past_bytes = 0, 0
         self._current: Connection | None = None
         self._connections: tuple[Connection, ...] = ()  # Those whose lines may be alive.
         self._readers: list[threading.Thread] = []
@@ -113,6 +118,9 @@ class Core:
         self._abandoned = False
         self._again: list[Follower] = []
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
+        self._events_sent = 0
+        self._opened_at: float | None = None
+        self._closed_at: float | None = None
 
     def __repr__(self) -> str:
         return f"Core({self.number}, {self._state})"
@@ -177,14 +185,18 @@ class Core:
     def new_connection(self, route: Route) -> Connection:
         """Another line, not yet opened, whose events go along ``route``."""
         assert self._connect is not None
-        self._lines += 1
+        self._tries += 1
         connection = Connection(
-            self._lines, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
+            self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
         )
         connection.line = self._connect(
             self._recovery.fresh(connection, self._headers), on_message=connection.on_message
         )
-        self._connections = (*(known for known in self._connections if known.line.ending is None), connection)
+        with self._books:
+            alive = [known for known in self._connections if known.line.ending is None]
+            counted = [self._past_bytes, *(known.line.counters for known in self._connections if known not in alive)]
+            self._past_bytes = sum(received for received, _ in counted), sum(sent for _, sent in counted)
+            self._connections = (*alive, connection)
         if self.leaving:  # close() may have looked at them just before there was this one.
             connection.line.close(wait=False)
         return connection
@@ -227,6 +239,15 @@ class Core:
             phase = line.phase
             raise _too_late(phase, deadline, connection.last_error)
 
+    def blame(self, error: BaseException) -> None:
+        """``open()`` gives up because of ``error``, and whoever else waits shall hear of that."""
+        connection = self._current
+        if connection is None or self.finished or not isinstance(error, RealtimeError):
+            return
+        if not isinstance(error, ConnectFailed | SessionClosed):
+            error = SessionClosed(f"the session could not be opened: {error}", cause=CloseCause.SERVER)
+        connection.failure = error
+
     def close_line(self, *, timeout: float | None = None, wait: bool = True) -> None:
         """End the lines, see ``Line.close``, and whatever would open another one."""
         self.leaving.set()
@@ -250,14 +271,27 @@ class Core:
         self.close_line(timeout=deadline.remaining(), wait=established and not inside)
         if not established:
             self.ready.set()  # open() need not wait for a credential that does not come.
+        asking = self._leave_asking()
         if inside or threading.current_thread() in self._readers:
             return
         ended = self.finished.wait(_at_least(_MOMENT, deadline))
-        if ended:
+        if ended and not asking:
             for thread in self._readers:
                 thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
+
+    def _leave_asking(self) -> bool:
+        """End the session where its reader stands in a token callable, which nothing can interrupt.
+
+        Returns whether it did; the reader then finds the session over when the callable has returned.
+        """
+        newest = self._connections[-1] if self._connections else None
+        alive = any(known.line.phase != "credential" and known.line.ending is None for known in self._connections)
+        if newest is None or alive or newest.line.phase != "credential" or newest.line.ending is not None:
+            return False
+        self.end(newest.failure or self.left())
+        return True
 
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
@@ -307,18 +341,26 @@ class Core:
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
             self._established = connection.greeted = True
+            self._lines += 1
+            self._opened_at = time.monotonic()
             self.move(Trigger.ESTABLISHED)
-        self._deliver(sequence, event)
+        self._deliver(sequence, event, size)
         owner = sent.owner if sent is not None else None
         self.hub.publish(event, size, fault, owner)
         for subscription in tuple(self._subscriptions):
-            subscription.put(event)
+            subscription.put(event, size)
         self._answer(sequence, event, fault, owner)
         self.floor.advance(sequence, event, record)
         if greeted:
             self._recovery.watch(connection)
             self.announce(signals.session_opened)
             self.ready.set()
+        self._check_overflow()
+
+    def _check_overflow(self) -> None:
+        """End the session where its handlers have fallen too far behind: out of the line's callback."""
+        if self.delivery.overflow is not None:
+            raise SessionClosed(self.delivery.overflow, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
 
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
@@ -341,10 +383,10 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _deliver(self, sequence: int, event: Event) -> None:
+    def _deliver(self, sequence: int, event: Event, size: int) -> None:
         board = self._board()
         if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event))
+            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, event.type.endswith(".delta"))
 
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
@@ -384,12 +426,16 @@ class Core:
 
         signals.handler_failed.emit(session, also_failed, event=event, handler=handler, error=error)
 
-    def _refuse(self, error: ProtocolError) -> None:
+    def _refuse(self, error: ProtocolError, size: int) -> None:
         logger.warning("%s", error)
-        self.announce(signals.message_refused, error=error)
+        self.announce(signals.message_refused, size, error=error)
+        self._check_overflow()
 
-    def announce(self, signal: signals.SafeSignal, **data: Any) -> None:
-        """Send a signal of the module, where handlers run, behind what was delivered before."""
+    def announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
+        """Send a signal of the module, where handlers run, behind what was delivered before.
+
+        ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
+        """
         if not signal.receivers:
             return
 
@@ -403,7 +449,7 @@ class Core:
                     **data,
                 )
 
-        self.delivery.put(self.hub.newest, send)
+        self.delivery.put(self.hub.newest, send, size)
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
@@ -518,7 +564,8 @@ class Core:
         """How a session ends that is left while it has no line."""
         if self._abandoned:
             return SessionClosed("the session object was garbage-collected while open", cause=CloseCause.ABANDONED)
-        return SessionClosed("close() was called", cause=CloseCause.USER)
+        when = "" if self._established else " before the session was open"
+        return SessionClosed(f"close() was called{when}", cause=CloseCause.USER)
 
     def _adopt(self, connection: Connection) -> None:
         """Under the books."""
@@ -526,6 +573,7 @@ class Core:
         if connection.conversation is not self._current.conversation:
             connection.conversation.follow(self._current.conversation)
         self._current = connection
+        self._lines += 1
 
     def is_calm(self) -> int | None:
         """The number of the newest event where nothing is going on, else None: no response, nobody speaking, nothing
@@ -564,9 +612,12 @@ class Core:
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
     def end(self, error: RealtimeError) -> None:
-        """The session is over, because of ``error``."""
+        """The session is over, because of ``error``. Only the first call counts."""
         with self._books:
+            if self.error is not None:
+                return
             self.error = error
+            self._closed_at = time.monotonic()
             self._state = after(self._state, Trigger.ENDED)
             lost = self._end_responses()
             requests, self._requests = self._requests, set()
@@ -679,6 +730,7 @@ class Core:
         event_id = event["event_id"]
         try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
             self._note_sending(connection, event, owner)
+            connection.line.note_credentials(event)
             connection.line.send(data, timeout=timeout)
         except BaseException:
             with self._books:
@@ -686,6 +738,7 @@ class Core:
                 connection.correlation.withdraw(event_id)
             raise
         with self._books:
+            self._events_sent += 1
             connection.sending.discard(event_id)
             late = connection.over and connection.correlation.withdraw(event_id)
         if late:
@@ -757,16 +810,24 @@ class Core:
         if self.delivery.in_handler():
             return
         settled = Latch()
-        self.delivery.when_settled(sequence, settled.set)
-        if not settled.wait(deadline.remaining()):
+        try:
+            self.delivery.when_settled(sequence, settled.set)
+            in_time = settled.wait(deadline.remaining())
+        finally:
+            self.delivery.forget(settled.set)
+        if not in_time:
             raise WaitTimeout(
                 f"the answer came, but the handlers before it have not finished within {deadline.timeout:g} s"
                 f" ({self.delivery.stuck() or 'none is running'})"
             )
+        if self.error is not None and self.delivery.gave_up(sequence):
+            raise copy.copy(self.error)
 
     def subscribe(self, types: frozenset[str] | None, timeout: float | None) -> Subscription:
         """A live iterator over events of ``types``, or of all."""
-        subscription = Subscription(types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe)
+        subscription = Subscription(
+            types, timeout, lambda: self.check_may_wait(settled=False), self.unsubscribe, self.delivery.limits
+        )
         with self._books:
             ended = self.error
             if ended is None:
@@ -782,6 +843,42 @@ class Core:
                 self._subscriptions.remove(subscription)
 
     # -- what is known ------------------------------------------------------------------------------------------------
+
+    def stats(self) -> SessionStats:
+        """The session in numbers."""
+        queue, now = self.delivery.queue, time.monotonic()
+        received, sent = self._bytes_over_all_lines()
+        last = None if self._current is None else self._current.line.last_received
+        until = now if self._closed_at is None else self._closed_at
+        return SessionStats(
+            events_received=self.hub.newest,
+            events_sent=self._events_sent,
+            bytes_received=received,
+            bytes_sent=sent,
+            events_dropped=queue.dropped,
+            queued_events=queue.events,
+            queued_bytes=queue.size,
+            most_queued_events=queue.most_events,
+            most_queued_bytes=queue.most_size,
+            handler_lag=self.delivery.lag(),
+            lines=self._lines,
+            waiting=self._waiting(),
+            open_for=0.0 if self._opened_at is None else until - self._opened_at,
+            silent_for=None if last is None else now - last,
+        )
+
+    def _bytes_over_all_lines(self) -> tuple[int, int]:
+        """Bytes received and sent so far."""
+        with self._books:
+            counted = [self._past_bytes, *(connection.line.counters for connection in self._connections)]
+        return sum(received for received, _ in counted), sum(sent for _, sent in counted)
+
+    def _waiting(self) -> int:
+        """Threads that wait for something of this session."""
+        with self._books:
+            bells = [self.floor.waiting, *(subscription.waiting for subscription in self._subscriptions)]
+            requests = len(self._requests)
+        return self.hub.waiting + self.delivery.awaiting + requests + sum(bells)
 
     def snapshot(self) -> Snapshot:
         """The conversation as it is now."""

@@ -23,7 +23,7 @@ from typing import Protocol
 
 from rtsync.pure.history import Entry, History, Window
 from rtsync.vocabulary.deadline import Deadline
-from rtsync.vocabulary.errors import RealtimeError, UsageError, WaitTimeout
+from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
 from rtsync.vocabulary.events import Event
 
 __all__ = ["Hub", "Settling", "Waiter"]
@@ -44,6 +44,12 @@ class Settling(Protocol):
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the handlers of all events up to ``sequence`` have run, at once where they have."""
 
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Nobody waits for this call of ``when_settled`` any longer."""
+
+    def gave_up(self, sequence: int) -> bool:
+        """Whether the handlers of events up to ``sequence`` have not run and will not be waited for."""
+
     def stuck(self) -> str | None:
         """The handler that is running, for a message; None where none is."""
 
@@ -51,13 +57,14 @@ class Settling(Protocol):
 class Waiter:
     """One wait: what it wants, and what came of it."""
 
-    __slots__ = ("_gate", "done", "entry", "error", "settled", "types", "where", "window")
+    __slots__ = ("_gate", "asleep", "done", "entry", "error", "settled", "types", "where", "window")
 
     def __init__(self, types: frozenset[str] | None, where: Predicate | None, window: Window, settled: bool) -> None:
         self.types = types
         self.where = where
         self.window = window
         self.settled = settled
+        self.asleep = False
         self.done = False
         self.entry: Entry | None = None
         self.error: BaseException | None = None
@@ -87,7 +94,11 @@ class Waiter:
 
     def sleep(self, timeout: float | None) -> bool:
         """Block until ``wake``, at most ``timeout`` seconds."""
-        return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+        self.asleep = True
+        try:
+            return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+        finally:
+            self.asleep = False
 
     def describe(self) -> str:
         """What it waits for, for a message."""
@@ -107,6 +118,11 @@ class Hub:
         self._waiters: list[Waiter] = []
         self._windows = threading.local()
         self._closed: RealtimeError | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Threads that wait for an event now; those that have theirs and wait for its handlers are not counted."""
+        return sum(waiter.asleep for waiter in tuple(self._waiters))
 
     # -- windows -------------------------------------------------------------------------------------------------
 
@@ -267,6 +283,8 @@ class Hub:
             waiter.done = True
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
+        if waiter.settled and waiter.entry is not None:
+            self._settling.forget(waiter.wake)
 
     def _look_back(self, waiter: Waiter, past: Sequence[Entry], overrun: bool) -> None:
         """Take the oldest match of the window; what the reader may have found meanwhile is newer."""
@@ -305,10 +323,12 @@ class Hub:
                     raise self._too_late(waiter, deadline, start)
         if waiter.entry is not None:
             with self._lock:
-                waiter.window.on_return(waiter.entry, self._history.oldest)
+                waiter.window.on_return(waiter.entry, self._history.numbers)
         if waiter.error is not None:
             raise _own_copy(waiter.error)
         assert waiter.entry is not None
+        if waiter.settled and self._closed is not None and self._settling.gave_up(waiter.entry.sequence):
+            raise _own_copy(self._closed)
         assert waiter.entry.event is not None
         return waiter.entry.event
 
@@ -331,8 +351,8 @@ class Hub:
         )
 
 
-def _overrun(waiter: Waiter) -> UsageError:
-    return UsageError(
+def _overrun(waiter: Waiter) -> FellBehind:
+    return FellBehind(
         f"so many events have arrived since this thread's last send that the {waiter.describe()} may have been among"
         " those no longer kept; wait sooner after sending, or use expect() or events()"
     )

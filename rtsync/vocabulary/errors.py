@@ -5,6 +5,7 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     RealtimeError
     ├── ConfigurationError      you: target, options or credentials missing or malformed
     ├── UsageError              you: a documented rule broken (waits for itself, forked)
+    │   └── FellBehind          too many events came before a wait or a subscription took them
     ├── ServerError             they: an ``error`` event
     ├── ResponseFailed          they: a response failed, incomplete or cut off
     ├── ProtocolError           they: not the protocol (bad frame, bad UTF-8, too large)
@@ -21,7 +22,9 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     └── WaitTimeout             a deadline passed; the session is still usable
 
 Every error can be pickled (Celery and multiprocessing move them between processes): its data are
-keyword arguments and attributes, and both travel. No message carries a credential or audio.
+keyword arguments and attributes, and both travel. No message carries a credential, audio, or what was said in the
+conversation. The service's own words on an error are quoted, without the credential where it echoes that, and every
+message is one line of printable characters, whatever came over the wire.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from rtsync.vocabulary.foreign import one_line
+
 __all__ = [
     "AuthenticationFailed",
     "CloseCause",
@@ -37,6 +42,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionLost",
+    "FellBehind",
     "ProtocolError",
     "RateLimited",
     "RealtimeError",
@@ -77,6 +83,8 @@ class CloseCause(StrEnum):
     """The peer broke the WebSocket protocol or sent invalid UTF-8."""
     SIZE = "size"
     """A message was larger than ``max_message_size``."""
+    OVERFLOW = "overflow"
+    """The handlers fell so far behind that no more events could be queued for them (``on_overflow="close"``)."""
     ABANDONED = "abandoned"
     """The session object was garbage-collected while open."""
     FORKED = "forked"
@@ -87,7 +95,7 @@ class RealtimeError(Exception):
     """Base of everything rtsync raises: one ``except RealtimeError`` catches it all."""
 
     def __init__(self, message: str, **data: Any) -> None:
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.__dict__.update(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,6 +121,13 @@ class UsageError(RealtimeError, RuntimeError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+
+
+class FellBehind(UsageError):
+    """Events that a wait or a subscription wants came so long before it took them that they are no longer kept.
+
+    The session goes on.
+    """
 
 
 class ServerError(RealtimeError):
@@ -152,7 +167,8 @@ class ResponseFailed(RealtimeError):
         response: the response as last known, a plain dict in the shape of ``response.done``'s
             ``response`` (protocol section 5.1), or None where none had begun.
         status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
-        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None.
+        reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None; ``"too_large"`` where it was
+            larger than what rtsync keeps of a response.
         text: the text (or transcript) received before the end.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -201,3 +202,111 @@ def test_every_item_is_reachable_in_both_directions(size: int) -> None:
     for n in range(0, size, 3):
         conversation.apply(Event({"type": "conversation.item.deleted", "item_id": str(n)}))
     assert ids(conversation) == [str(n) for n in range(size) if n % 3]
+
+
+# -- bounds --------------------------------------------------------------------------------------------------------
+
+MEGABYTE = "x" * (1 << 20)
+
+
+def delta(item_id: str, piece: str) -> Event:
+    return Event({"type": "response.output_text.delta", "item_id": item_id, "content_index": 0, "delta": piece})
+
+
+def test_an_honest_conversation_loses_nothing() -> None:
+    conversation = told(*(added(message(str(n), "Hello. " * 100), str(n - 1) if n else None) for n in range(5000)))
+    assert (len(conversation.snapshot().items), conversation.snapshot().dropped_items) == (5000, 0)
+
+
+def test_of_too_many_items_the_oldest_are_dropped_and_counted() -> None:
+    conversation = told(*(added(message(str(n)), str(n - 1) if n else None) for n in range(10_100)))
+    snapshot = conversation.snapshot()
+    assert (len(snapshot.items), snapshot.dropped_items) == (10_000, 100)
+    assert (snapshot.items[0].id, snapshot.items[-1].id) == ("100", "10099")
+    assert conversation.item("99") is None
+
+
+def test_of_items_that_are_too_large_together_the_oldest_are_dropped() -> None:
+    conversation = told(*(added(message(str(n), MEGABYTE), str(n - 1) if n else None) for n in range(70)))
+    snapshot = conversation.snapshot()
+    assert snapshot.dropped_items == 70 - len(snapshot.items) == 7
+    assert snapshot.items[0].id == "7"
+
+
+def test_an_item_that_alone_is_too_large_is_dropped_and_what_follows_is_kept() -> None:
+    conversation = told(added(message("small", "Hi")), added(message("endless", role="assistant"), "small"))
+    for _ in range(70):
+        conversation.apply(delta("endless", MEGABYTE))
+    assert (ids(conversation), conversation.snapshot().dropped_items) == ([], 2)
+    conversation.apply(Event(added(message("next", "Hi"))))
+    assert ids(conversation) == ["next"]
+
+
+def test_what_was_replaced_or_deleted_counts_no_longer() -> None:
+    conversation = told(added(message("first", "Hi")))
+    for n in range(200):
+        place = {"item_id": f"item_{n}", "content_index": 0}
+        part = {"type": "output_text", "text": MEGABYTE}
+        for event in (
+            added(message(f"item_{n}", role="assistant"), "first"),
+            {"type": "response.output_text.delta", "delta": MEGABYTE, **place},
+            {"type": "response.output_text.done", "text": MEGABYTE, **place},
+            {"type": "response.content_part.done", "part": part, **place},
+            {"type": "conversation.item.done", "item": message(f"item_{n}", MEGABYTE, role="assistant")},
+            {"type": "response.output_audio_transcript.delta", "delta": MEGABYTE, **place},
+            {"type": "conversation.item.truncated", "audio_end_ms": 10, **place},
+            {"type": "conversation.item.deleted", "item_id": f"item_{n}"},
+        ):
+            conversation.apply(Event(event))
+    assert (ids(conversation), conversation.snapshot().dropped_items) == (["first"], 0)
+
+
+def test_small_values_count_for_the_memory_that_they_take() -> None:
+    conversation = told(added(message("first", "Hi")))
+    vast = {**message("many"), "extra": [[]] * 1_200_000}  # Under 4 MB of JSON.
+    conversation.apply(Event(added(vast, "first")))
+    assert conversation.snapshot().dropped_items == 2
+
+
+@pytest.mark.parametrize("index", [lambda n: n, lambda n: 10_000 + n, lambda n: -n])
+def test_pieces_of_parts_that_nobody_announced_are_bounded_too(index: Any) -> None:
+    conversation = told(added(message("a", role="assistant")))
+    for n in range(200_000):
+        event = {"type": "response.output_text.delta", "item_id": "a", "content_index": index(n), "delta": ""}
+        conversation.apply(Event(event))
+    assert conversation.snapshot().dropped_items == 1
+
+
+def test_what_a_response_says_of_itself_is_kept_only_in_its_usual_size() -> None:
+    usage = {"total_tokens": 7, "padding": MEGABYTE}
+    named = {"type": "response.done", "response": {"id": "r", "status": MEGABYTE, "usage": usage}}
+    unnameable = {"type": "response.done", "response": {"id": MEGABYTE, "status": "completed"}}
+    snapshot = told(named, unnameable, added(message(MEGABYTE))).snapshot()
+    assert [(response.id, response.status, response.usage) for response in snapshot.responses] == [
+        ("r", "completed", None)
+    ]
+    assert (snapshot.usage.total_tokens, snapshot.items) == (7, ())
+
+
+def calls(conversation: Conversation, event: Event) -> int:
+    """How many functions run for one event."""
+    count = 0
+
+    def profile(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    sys.setprofile(profile)
+    try:
+        conversation.apply(event)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("event", [delta("2", "Hi"), Event(added(message("new", "Hi"), "5"))], ids=["delta", "item"])
+def test_an_event_costs_the_same_in_a_long_conversation(event: Event) -> None:
+    short, long = (
+        told(*(added(message(str(n), "Hi"), str(n - 1) if n else None) for n in range(size))) for size in (10, 9000)
+    )
+    assert calls(long, event) == calls(short, event)

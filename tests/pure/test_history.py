@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, field
 
 import pytest
@@ -31,6 +32,10 @@ def numbers(entries: list[Entry]) -> list[int]:
     return [entry.sequence for entry in entries]
 
 
+def oldest(history: History) -> int:
+    return min(history.numbers())
+
+
 def types(history: History, start: int = 0) -> list[str]:
     return [entry.type for entry in history.since(start)]
 
@@ -42,7 +47,7 @@ def returned(history: History, window: Window, kind: str) -> int | None:
         return -1
     for entry in history.since(start):
         if entry.type == kind and entry.sequence not in window.returned:
-            window.on_return(entry, history.oldest)
+            window.on_return(entry, history.numbers)
             return entry.sequence
     return None
 
@@ -106,14 +111,11 @@ def test_the_newest_delta_is_kept_however_large() -> None:
     assert numbers(history.since(0)) == [3, 4]
 
 
-def test_the_oldest_number_kept_is_known() -> None:
-    history = History()
-    assert history.oldest == 0
-    for _ in range(MANY):
-        history.add(Event({"type": DELTA}), 100)
-    assert history.oldest == numbers(history.since(0))[0] > 1
+def test_the_numbers_that_are_kept_are_known() -> None:
+    assert History().numbers() == set()
     history = filled(DONE, *[DELTA] * MANY)
-    assert history.oldest == 1
+    assert sorted(history.numbers()) == numbers(history.since(0))
+    assert oldest(history) == 1
 
 
 # -- what was dropped ----------------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ def test_a_wait_is_told_of_what_was_dropped_and_might_have_been_wanted(
 
 def test_what_was_dropped_before_the_window_is_not_missed() -> None:
     history = filled(*[DELTA] * MANY)
-    last_dropped = history.oldest - 1
+    last_dropped = oldest(history) - 1
     assert history.dropped(frozenset({DELTA}), last_dropped - 1, {})
     assert not history.dropped(frozenset({DELTA}), last_dropped, {})
     assert not history.dropped(None, last_dropped, {})
@@ -179,10 +181,10 @@ def test_a_loop_that_falls_behind_reports_the_first_delta_that_was_really_lost()
     history, window = History(), Window(start=0)
     history.add(Event({"type": DELTA}), 100)
     assert returned(history, window, DELTA) == 1
-    while history.oldest <= 1:
+    while oldest(history) <= 1:
         history.add(Event({"type": DELTA}), 100)
     assert returned(history, window, DELTA) == 2  # Only the first is gone, and that one was returned.
-    while history.oldest <= 3:
+    while oldest(history) <= 3:
         history.add(Event({"type": DELTA}), 100)
     assert returned(history, window, DELTA) == -1  # Number 3 is gone.
 
@@ -190,7 +192,7 @@ def test_a_loop_that_falls_behind_reports_the_first_delta_that_was_really_lost()
 def test_of_two_types_each_has_its_own_account() -> None:
     history, window = filled(AUDIO, DELTA), Window(start=0)
     assert returned(history, window, DELTA) == 2
-    while history.oldest <= 1:
+    while oldest(history) <= 1:
         history.add(Event({"type": DELTA}), 100)
     assert history.dropped(frozenset({AUDIO, DELTA}), 0, window.seen)
     assert history.dropped(frozenset({AUDIO}), 0, window.seen)
@@ -266,10 +268,31 @@ def test_a_window_that_is_never_renewed_does_not_grow_without_bound() -> None:
     history, window = History(), Window(start=0)
     for number in range(MANY):
         entry = history.add(Event({"type": f"vendor.{number}"}), 1)
-        window.on_return(entry, history.oldest)
+        window.on_return(entry, history.numbers)
     assert len(window.returned) < MANY / 2
     assert len(window.seen) < MANY / 2
     assert {entry.sequence for entry in history.since(0)} <= window.returned
+
+
+def test_a_window_that_follows_deltas_forgets_those_that_are_gone_though_older_events_are_kept() -> None:
+    history, window = filled(DONE), Window(start=0)
+    for _ in range(MANY):
+        window.on_return(history.add(Event({"type": DELTA}), 1), history.numbers)
+    assert len(window.returned) < MANY / 2
+    assert oldest(history) == 1
+
+
+def test_names_of_types_are_not_kept_when_they_are_as_long_as_messages() -> None:
+    history, window = History(), Window(start=0)
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            entry = history.add(Event({"type": f"{number}" + "x" * 100_000}), 1 << 20)
+            window.on_return(entry, history.numbers)
+        assert tracemalloc.get_traced_memory()[0] < 4_000_000  # The history keeps eight of them.
+    finally:
+        tracemalloc.stop()
+    assert history.dropped(frozenset({"7" + "x" * 100_000}), 0, {})
 
 
 @dataclass
@@ -354,6 +377,6 @@ def test_under_pressure_a_wait_returns_the_right_event_or_says_that_it_may_be_go
 def test_the_whole_of_a_window_is_reported_lost_when_one_event_of_it_is(kind: str) -> None:
     history = filled(*[kind] * MANY)
     kept = numbers(history.since(0))
-    assert kept == list(range(history.oldest, MANY + 1))
+    assert kept == list(range(oldest(history), MANY + 1))
     assert history.dropped(frozenset({kind}), 0, {})
     assert not history.dropped(frozenset({kind}), 0, {kind: kept[0] - 1})

@@ -210,6 +210,89 @@ def test_nothing_that_a_server_says_breaks_a_record_or_the_ledger(talk: list[tup
         assert all(isinstance(item, dict) for item in each.items)
 
 
+# -- bounds --------------------------------------------------------------------------------------------------------
+
+MEGABYTE = "A" * (1 << 20)
+
+
+def flooded(kind: str, *, megabytes: int = 70) -> Record:
+    return told(created("r"), delta("output_text", "Hi"), *[delta(kind, MEGABYTE)] * megabytes)
+
+
+def test_ten_minutes_of_audio_and_a_long_text_are_kept_whole() -> None:
+    record = told(created("r"), *[delta("output_audio", MEGABYTE)] * 38, *[delta("output_text", MEGABYTE)] * 10)
+    assert (record.gaps, len(record.pieces)) == ({}, 48)
+
+
+def test_audio_beyond_the_bound_is_a_gap_and_the_text_goes_on() -> None:
+    record = flooded("output_audio")
+    record.apply(delta("output_text", " there"))
+    kept = len(record.joined("audio")) >> 20
+    assert (kept, record.text) == (63, "Hi there")
+    assert record.gaps == {"audio": 64}
+    assert not record.cut_short(("audio",), 63)
+    assert record.cut_short(("audio",), 64)
+    assert not record.cut_short(("text", "transcript"), 65)
+
+
+def test_a_gap_stays_one_though_a_smaller_piece_would_fit() -> None:
+    record = flooded("output_audio")
+    record.apply(delta("output_audio", "AAAA"))
+    assert record.pieces[-1] == ("audio", MEGABYTE)
+
+
+def test_a_text_beyond_the_bound_comes_whole_with_the_end_of_the_response() -> None:
+    record = flooded("output_text")
+    assert (len(record.text) >> 20, record.wordless) == (15, True)
+    record.apply(done("r", output=[message({"type": "output_text", "text": "all of it"})]))
+    assert (record.text, record.wordless) == ("all of it", False)
+
+
+@pytest.mark.parametrize("kind", ["output_text", "output_audio_transcript"])
+def test_a_text_beyond_the_bound_that_never_comes_is_known_to_be_missing(kind: str) -> None:
+    record = flooded(kind)
+    record.apply(done("r"))
+    assert (record.done, record.wordless) == (True, True)
+
+
+def test_audio_that_is_missing_makes_nothing_wordless() -> None:
+    assert not flooded("output_audio").wordless
+
+
+def test_pieces_without_content_are_bounded_too() -> None:
+    record = told(created("r"))
+    for _ in range(200_000):
+        record.apply(delta("function_call_arguments", ""))
+    assert "arguments" in record.gaps
+
+
+def test_items_beyond_the_bound_are_left_to_the_end_of_the_response() -> None:
+    record, output = told(created("r")), []
+    for index in range(70):
+        item = message({"type": "output_text", "text": MEGABYTE}, item_id=str(index))
+        for _ in range(2):
+            record.apply(Event({"type": "response.output_item.done", "output_index": index, "item": item}))
+        output.append(item)
+    assert len(record.items) == 63
+    record.apply(done("r", output=output))
+    assert len(record.items) == 70
+
+
+def test_of_a_response_that_nobody_asked_for_only_id_and_status_are_kept() -> None:
+    record = Record()
+    record.apply(created("r", text=MEGABYTE))
+    record.apply(delta("output_text", MEGABYTE))
+    record.apply(Event({"type": "response.output_item.added", "output_index": 0, "item": {"text": MEGABYTE}}))
+    record.apply(done("r", status="cancelled", output=[message({"type": "output_text", "text": MEGABYTE})]))
+    assert (record.id, record.status, record.pieces, record.items, record.response) == ("r", "cancelled", [], [], {})
+
+
+def test_an_id_as_long_as_a_message_names_no_response() -> None:
+    ledger = Ledger(MARK)
+    assert ledger.apply(created(MEGABYTE)) is None
+    assert not ledger.busy
+
+
 # -- the ledger ----------------------------------------------------------------------------------------------------
 
 

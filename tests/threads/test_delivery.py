@@ -166,7 +166,7 @@ def test_an_event_that_arrives_behind_the_last_job_of_a_batch_posts_no_second_dr
     posted._next = interrupted  # type: ignore[method-assign]
     posted.put(1, lambda: None)
     jobs.pop()()
-    while not jobs and posted._queue:
+    while not jobs and posted.queue:
         pass
     assert len(jobs) <= 1
     while jobs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +23,9 @@ class Settled:
         self.at_once = True
         self.inside = False
         self.pending: list[tuple[int, Callable[[], None]]] = []
+        self.asked: list[int] = []
+        self.awaited = threading.Event()
+        self.hopeless = False
 
     def in_handler(self) -> bool:
         return self.inside
@@ -30,10 +34,18 @@ class Settled:
         pass
 
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
+        self.asked.append(sequence)
         if self.at_once:
             wake()
         else:
             self.pending.append((sequence, wake))
+            self.awaited.set()
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        self.pending = [pair for pair in self.pending if pair[1] != wake]
+
+    def gave_up(self, sequence: int) -> bool:
+        return self.hopeless
 
     def stuck(self) -> str | None:
         return None if self.at_once else "stubborn has been running for 1.0 s"
@@ -85,8 +97,26 @@ def test_an_event_is_handed_out_when_its_handlers_have_run(hub: Hub, settled: Se
     publish(hub)
     with pytest.raises(WaitTimeout, match="stubborn"):
         hub.wait({DONE}, None, 0.01, settled=True)
-    assert [sequence for sequence, _ in settled.pending] == [1]
+    assert settled.asked == [1]
+    assert settled.pending == []  # Nobody waits any longer, and nothing is kept for it.
     assert hub.wait({DONE}, None, 0, settled=False).type == DONE
+
+
+def test_an_end_that_no_handler_will_see_out_ends_the_waits_for_handlers(hub: Hub, settled: Settled) -> None:
+    settled.at_once = False
+
+    def wait() -> None:
+        hub.note_send()
+        publish(hub)
+        hub.wait({DONE}, None, None, settled=True)
+
+    waiting = spawn(wait)
+    assert settled.awaited.wait(LIMIT)
+    hub.end(SessionClosed("overflow", cause=CloseCause.OVERFLOW))
+    settled.hopeless = True
+    settled.pending[0][1]()
+    with pytest.raises(SessionClosed, match="overflow"):
+        waiting.result()
 
 
 def test_inside_a_handler_no_wait_waits_for_handlers(hub: Hub, settled: Settled) -> None:

@@ -1,0 +1,150 @@
+"""What has arrived and nobody has taken yet: a queue with bounds in entries and in bytes.
+
+Rules:
+
+1. Entries are taken in the order in which they came. Deltas, where they may be dropped, stand in a queue of their own
+   and every entry has a ticket, so that the oldest delta is found and dropped without looking at anything else.
+2. Above a bound the oldest deltas are dropped, where the limits allow that, until the rest fits. What is no delta is
+   never dropped.
+3. What does not fit all the same is an overflow. The entry that brought it about is kept; whoever owns the queue puts
+   nothing more. So a queue holds at most what its limits say and one entry.
+4. The only entry of a queue always fits, however large: nobody has had the time to take it.
+5. Entries without a size always fit and are not counted. Those are few, and not the peer's to make.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Generic, TypeVar
+
+import msgspec
+
+__all__ = ["Backlog", "Limits", "Trouble"]
+
+T = TypeVar("T")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """How much may wait to be taken.
+
+    Attributes:
+        events: most events.
+        size: most bytes, of the messages that the events came in.
+        drop_deltas: whether the oldest deltas make room for what is new; otherwise nothing does.
+    """
+
+    events: int = 20_000
+    size: int = 64 << 20
+    drop_deltas: bool = False
+
+
+class Trouble(Enum):
+    """What putting an entry has brought about."""
+
+    DROPPING = "dropping"
+    """The first deltas of an episode were dropped; it ends when the queue is half empty again."""
+    OVERFLOW = "overflow"
+    """It does not fit, and nothing may be dropped."""
+
+
+class Backlog(Generic[T]):
+    """A bounded queue. Not safe for threads by itself, but for reading its counters.
+
+    Attributes:
+        events: counted entries in it.
+        size: their bytes.
+        most_events: most entries that were ever in it.
+        most_size: most bytes.
+        dropped: deltas dropped so far.
+        dropping: whether there is an episode of dropping.
+    """
+
+    __slots__ = (
+        "_deltas", "_limits", "_others", "_tickets", "dropped", "dropping", "events", "most_events", "most_size",
+        "size",
+    )  # fmt: skip
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._others: deque[tuple[int, int | None, float, T]] = deque()  # Ticket, size, arrival, the entry itself.
+        self._deltas: deque[tuple[int, int | None, float, T]] = deque()
+        self._tickets = 0
+        self.events = 0
+        self.size = 0
+        self.most_events = 0
+        self.most_size = 0
+        self.dropped = 0
+        self.dropping = False
+
+    def __bool__(self) -> bool:
+        return bool(self._others or self._deltas)
+
+    def put(self, item: T, size: int | None = None, delta: bool = False, now: float = 0.0) -> Trouble | None:
+        """Add ``item`` at the end.
+
+        Args:
+            item: the entry.
+            size: bytes that it counts for; None for one that always fits.
+            delta: whether it may be dropped.
+            now: the moment of its arrival, for ``oldest``.
+        """
+        self._tickets += 1
+        queue = self._deltas if delta and self._limits.drop_deltas else self._others
+        queue.append((self._tickets, size, now, item))
+        if size is None:
+            return None
+        self.events += 1
+        self.size += size
+        trouble = self._shed() if self._too_much() else None
+        if self.events > self.most_events:
+            self.most_events = self.events
+        if self.size > self.most_size:
+            self.most_size = self.size
+        return trouble
+
+    def take(self) -> tuple[float, T] | None:
+        """Remove the oldest entry: its arrival and itself. None where there is none."""
+        queue = self._older()
+        if not queue:
+            return None
+        _, size, arrived, item = queue.popleft()
+        if size is not None:
+            self.events -= 1
+            self.size -= size
+            if self.dropping:
+                self.dropping = not self._half_empty()
+        return arrived, item
+
+    def oldest(self) -> tuple[float, T] | None:
+        """The entry that ``take`` would give, left where it is."""
+        queue = self._older()
+        return queue[0][2:] if queue else None
+
+    def clear(self) -> None:
+        """Forget the entries, not the totals."""
+        self._others, self._deltas = deque(), deque()
+        self.events = self.size = 0
+
+    def _older(self) -> deque[tuple[int, int | None, float, T]]:
+        """Whichever of the two queues has the oldest entry."""
+        deltas, others = self._deltas, self._others
+        return deltas if deltas and (not others or deltas[0][0] < others[0][0]) else others
+
+    def _too_much(self) -> bool:
+        return self.events > 1 and (self.events > self._limits.events or self.size > self._limits.size)
+
+    def _half_empty(self) -> bool:
+        return 2 * self.events <= self._limits.events and 2 * self.size <= self._limits.size
+
+    def _shed(self) -> Trouble | None:
+        before = self.dropped
+        while self._deltas and self._too_much():
+            size = self._deltas.popleft()[1]
+            self.dropped += 1
+            self.events -= 1
+            self.size -= size or 0
+        if self._too_much():
+            return Trouble.OVERFLOW
+        first, self.dropping = self.dropped > before and not self.dropping, True
+        return Trouble.DROPPING if first else None
