@@ -57,7 +57,9 @@ class _Link:
     async def pass_on(self, data: bytes, to: asyncio.StreamWriter) -> None:
         """Send `data` on, or as much of it as the faults leave."""
         await self.flowing.wait()
-        while self.dripping and data:
+        if to.is_closing():
+            raise ConnectionResetError
+        while self.dripping and data and not to.is_closing():
             self.dripping -= 1
             to.write(data[:1])
             data = data[1:]

@@ -57,7 +57,7 @@ THREADS = [_here, _in_another_thread, _in_fifty_threads, _in_a_signal_handler]
 by_thread = pytest.mark.parametrize("close", THREADS, ids=lambda close: close.__name__.strip("_"))
 
 
-def _closed_in_time(session: RealtimeSession, close: Close) -> None:
+def closed_in_time(session: RealtimeSession, close: Close) -> None:
     began = time.monotonic()
     close(session)
     assert time.monotonic() - began < TIMEOUT + SLACK
@@ -69,13 +69,13 @@ def _closed_in_time(session: RealtimeSession, close: Close) -> None:
 @by_thread
 def test_a_new_session_is_used_up(close: Close, certificates: Certificates) -> None:
     session = reach(9, "ws", certificates, "k")
-    _closed_in_time(session, close)
+    closed_in_time(session, close)
     assert session.state == "closed"
     with pytest.raises(SessionClosed) as raised:
         session.send({"type": "response.create"})
     assert_same_end(session, raised.value)
     assert raised.value.cause is CloseCause.USER
-    _closed_in_time(session, close)
+    closed_in_time(session, close)
 
 
 # -- connecting -------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_opening_ends_at_once(stage: str, close: Close, certificates: Certificat
             assert time.monotonic() < deadline
             time.sleep(0.001)
         waiting.append(spawn(lambda: session.wait_for("response.done", timeout=None)))
-        _closed_in_time(session, close)
+        closed_in_time(session, close)
         for one in waiting:
             one.thread.join(SLACK)
             assert one.over, "a wait for a session that was closed goes on"
@@ -168,7 +168,7 @@ def test_an_open_session_tells_all_who_wait(peer: str, close: Close, tls: Certif
     with server, session_to(server, **options) as session, Told(session) as told:
         room = house.room()
         waiters = Waiters(session, room, deaf="deaf" in peer, blocked="sends" in peer)
-        _closed_in_time(session, close)
+        closed_in_time(session, close)
         _assert_closed_by_the_user(session, told, waiters)
         if peer == "answers":
             assert told.closed.code == 1000
@@ -219,11 +219,11 @@ def test_a_close_under_way_is_cut_short_by_one_with_less_patience(close: Close) 
         first = spawn(lambda: session.close(timeout=LIMIT))
         while session.state != "closing":
             time.sleep(0.001)
-        _closed_in_time(session, close)
+        closed_in_time(session, close)
         first.thread.join(SLACK)
         assert first.over
         _assert_closed_by_the_user(session, told, waiters)
-        _closed_in_time(session, close)
+        closed_in_time(session, close)
 
 
 @by_thread
@@ -232,6 +232,6 @@ def test_closing_what_was_lost_changes_nothing(close: Close) -> None:
     with ScriptedServer(house.play) as server, session_to(server) as session, Told(session) as told:
         house.room().peer.reset()
         lost = told.closed
-        _closed_in_time(session, close)
+        closed_in_time(session, close)
         assert lost.cause is CloseCause.NETWORK
         assert_same_end(session, lost)
