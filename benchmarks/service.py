@@ -16,11 +16,12 @@ from typing import Any
 from rtsync.simulator import ScriptedBrain, SimulatorServer
 from rtsync.simulator.brains import Piece, Turn
 
-__all__ = ["Entry", "digest", "read_census"]
+__all__ = ["Entry", "digest", "read_census", "who", "words"]
 
 Entry = tuple[str, str, int]
 """Id, who or what, and digest of the words of one item."""
 
+_HEARD = "Heard: "
 _STEP = 0.01  # seconds between two words, so that there is something to be cut
 _scripted = ScriptedBrain()
 
@@ -37,10 +38,18 @@ def words(item: Mapping[str, Any]) -> str:
     return said or item.get("arguments") or item.get("output") or ""
 
 
+def who(item: Mapping[str, Any]) -> str:
+    """Whose an item is, or what: a sound stays one when it is kept by its transcript."""
+    parts = item.get("content") or ()
+    if words(item).startswith(_HEARD) or any(part.get("type") == "input_audio" for part in parts):
+        return "sound"
+    return str(item.get("role") or item["type"])
+
+
 def brain(turn: Turn) -> Iterator[Piece]:
     """Answer as the scripted brain does, word by word; or take the census."""
     if (turn.metadata or {}).get("census"):
-        items = [(item["id"], item.get("role") or item["type"], digest(words(item))) for item in turn.items]
+        items = [(item["id"], who(item), digest(words(item))) for item in turn.items]
         yield json.dumps(items, separators=(",", ":"))
         return
     for piece in _scripted(turn):
@@ -55,7 +64,7 @@ def brain(turn: Turn) -> Iterator[Piece]:
 
 def read_census(text: str) -> list[Entry]:
     """The items that a census lists."""
-    return [(item_id, who, number) for item_id, who, number in json.loads(text)]
+    return [(item_id, whose, number) for item_id, whose, number in json.loads(text)]
 
 
 def serve(life: float | None) -> None:
@@ -68,7 +77,7 @@ def serve(life: float | None) -> None:
 
 def _words_heard(pcm: bytes, sample_rate: int) -> str:
     """A text for a sound; the same each time."""
-    return f"{len(pcm) / 2 / sample_rate:.2f} s of sound, number {digest(pcm.hex())}"
+    return f"{_HEARD}{len(pcm) / 2 / sample_rate:.2f} s of sound, number {digest(pcm.hex())}"
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import rtsync
-from benchmarks.service import Entry, digest, read_census, words
+from benchmarks.service import Entry, digest, read_census, who, words
 from rtsync import (
     Event,
     RealtimeError,
@@ -146,7 +146,7 @@ class Books:
         item = event.to_dict()["item"]
         with self._changing:
             if item["id"] not in self._deleted:
-                self._items.setdefault(item["id"], (item.get("role") or item["type"], words(item)))
+                self._items.setdefault(item["id"], (who(item), words(item)))
 
     def _heard(self, _session: RealtimeSession, event: Event) -> None:
         with self._changing:
@@ -173,27 +173,26 @@ class Books:
 
     def compare(self, known: list[tuple[str, str, str]], census: list[Entry]) -> None:
         """Count what of `known` the service does not hold as it was acknowledged, or holds twice or again."""
-        held = {item_id: (who, number) for item_id, who, number in census}
+        held = {item_id: (whose, number) for item_id, whose, number in census}
         with self._changing:
             deleted, still = set(self._deleted), set(self._items)
         count = self._tally.count
         count("items compared", len(known))
-        for item_id, who, text in known:
+        for item_id, whose, text in known:
             if item_id not in held and item_id in still:
-                count("lost", note=f"{who} {item_id} of {len(known)}")
-            elif item_id in held and text and held[item_id] != (who, digest(text)):
-                count("changed", note=f"{who} {item_id} is {held[item_id]}, was {digest(text)}")
-        ids = [item_id for item_id, _who, _number in census]
-        # What was heard of two sounds may be the same, and so may two answers.
-        heard = {digest(text) for _id, _who, text in known if _SENTENCE not in text}
-        said = [(who, number) for _id, who, number in census if who != "assistant" and number not in heard]
+                count("lost", note=f"{whose} {item_id} of {len(known)}")
+            elif item_id in held and text and held[item_id] != (whose, digest(text)):
+                count("changed", note=f"{whose} {item_id} is {held[item_id]}, was {digest(text)}")
+        ids = [entry[0] for entry in census]
+        # Two sounds may be heard as the same, and two answers may be.
+        said = [entry[1:] for entry in census if entry[1] not in ("assistant", "sound")]
         for twice in _repeated(ids):
             count("doubled", note=f"{twice}")
         for twice in _repeated(said):
             count("doubled", note=f"{twice} as {[entry[0] for entry in census if entry[1:] == twice]}")
         for item_id in deleted & set(ids):
             count("come back", note=item_id)
-        here = [item_id for item_id, _who, _text in known if item_id in held]
+        here = [item_id for item_id, _whose, _text in known if item_id in held]
         if here != [item_id for item_id in ids if item_id in set(here)]:
             count("out of order", note=f"{here} is {ids}")
 
@@ -311,7 +310,7 @@ class Conversation:
     def _retrieve(self, session: RealtimeSession, books: Books) -> None:
         known = books.known()
         if known:
-            item_id, _who, text = self._dice.choice(known)
+            item_id, _whose, text = self._dice.choice(known)
             found = session.retrieve_item(item_id, timeout=_TIMEOUT).to_dict()["item"]
             if text and words(found) != text:
                 self._tally.count("changed", note=f"{item_id} was retrieved otherwise")
@@ -536,7 +535,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.add_argument("--sessions", type=int, default=4, help="how many at a time")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two faults, on average")
-    parser.add_argument("--life", type=float, default=60.0, help="seconds after which the service ends a session")
+    parser.add_argument("--life", type=float, default=20.0, help="seconds after which the service ends a session")
     parser.add_argument("--interval", type=float, default=30.0, help="seconds between two rows of figures")
     parser.add_argument("--trace", action="store_true", help="count the memory of Python's objects, which costs time")
     given = parser.parse_args(arguments)
