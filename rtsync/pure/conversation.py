@@ -275,6 +275,17 @@ class Conversation:
         self._config = later._config
 
     @property
+    def being_said(self) -> str:
+        """What the response that is running has said so far: the text or transcript of the items at the end that are
+        not finished.
+        """
+        said, item = "", self._last
+        while item is not None and item.fields.get("status") == "in_progress":
+            now = item.snapshot()
+            said, item = (now.text or now.transcript) + said, item.before
+        return said
+
+    @property
     def speaking(self) -> bool:
         """Whether voice detection hears somebody."""
         return self._speaking
