@@ -345,9 +345,13 @@ class Conversation:
 
     def _weigh(self, item: _Growing) -> None:
         """``item`` has changed: drop the oldest, itself perhaps, until what is left may be kept."""
-        self._weight += item.weight - item.counted
+        total = self._weight = self._weight + item.weight - item.counted
         item.counted = item.weight
-        while self._first is not None and (len(self._items) > _MOST_ITEMS or self._weight > _MOST_WEIGHT):
+        if total > _MOST_WEIGHT or len(self._items) > _MOST_ITEMS:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        while self._first is not None and (self._weight > _MOST_WEIGHT or len(self._items) > _MOST_ITEMS):
             self._remove(self._first)
             self._dropped += 1
 
