@@ -275,6 +275,17 @@ class Conversation:
         self._config = later._config
 
     @property
+    def being_said(self) -> str:
+        """What the response that is running has said so far: the text or transcript of the items at the end that are
+        not finished.
+        """
+        said, item = "", self._last
+        while item is not None and item.fields.get("status") == "in_progress":
+            now = item.snapshot()
+            said, item = (now.text or now.transcript) + said, item.before
+        return said
+
+    @property
     def speaking(self) -> bool:
         """Whether voice detection hears somebody."""
         return self._speaking
@@ -334,9 +345,13 @@ class Conversation:
 
     def _weigh(self, item: _Growing) -> None:
         """``item`` has changed: drop the oldest, itself perhaps, until what is left may be kept."""
-        self._weight += item.weight - item.counted
+        total = self._weight = self._weight + item.weight - item.counted
         item.counted = item.weight
-        while self._first is not None and (len(self._items) > _MOST_ITEMS or self._weight > _MOST_WEIGHT):
+        if total > _MOST_WEIGHT or len(self._items) > _MOST_ITEMS:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        while self._first is not None and (self._weight > _MOST_WEIGHT or len(self._items) > _MOST_ITEMS):
             self._remove(self._first)
             self._dropped += 1
 
