@@ -110,7 +110,7 @@ class Backlog(Generic[T]):
 
     def take(self) -> tuple[float, T] | None:
         """Remove the oldest entry: its arrival and itself. None where there is none."""
-        queue = self._older()
+        queue = self._older() if self._deltas else self._others
         if not queue:
             return None
         _, size, arrived, item = queue.popleft()

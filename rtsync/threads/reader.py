@@ -336,46 +336,65 @@ class Core:
         """The program's route: an event of the current connection."""
         sequence = self.hub.newest + 1
         sent, record = self._note(connection, event)
-        error = connection.last_error
-        fault = None if error is None else _server_error(error, sent)
+        fault = None if connection.last_error is None else _server_error(connection.last_error, sent)
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
-            self._established = connection.greeted = True
-            self._lines += 1
-            self._opened_at = time.monotonic()
-            self.move(Trigger.ESTABLISHED)
-        self._deliver(sequence, event, size)
-        owner = sent.owner if sent is not None else None
+            self._establish(connection)
+        kind = event.type
+        is_delta = kind.endswith(".delta")
+        board = self._board()
+        if board is not None and board.wants(kind):
+            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
+        owner = None if sent is None else sent.owner
         self.hub.publish(event, size, fault, owner)
-        for subscription in tuple(self._subscriptions):
-            subscription.put(event, size)
-        self._answer(sequence, event, fault, owner)
-        self.floor.advance(sequence, event, record)
+        if self._subscriptions:
+            for subscription in tuple(self._subscriptions):
+                subscription.put(event, size)
+        if owner is not None:
+            self._answer(sequence, event, fault, owner)
+        # Nobody holds a response without a mark, so nobody hears of each of its deltas.
+        if kind == "response.done" or (record is not None and not (is_delta and record.mark is None)):
+            self.floor.advance(sequence, event, record)
         if greeted:
-            self._recovery.watch(connection)
-            self.announce(signals.session_opened)
-            self.ready.set()
-        self._check_overflow()
-
-    def _check_overflow(self) -> None:
-        """End the session where its handlers have fallen too far behind: out of the line's callback."""
+            self._greeted(connection)
         if self.delivery.overflow is not None:
-            raise SessionClosed(self.delivery.overflow, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
+            self._overflow(self.delivery.overflow)
+
+    def _establish(self, connection: Connection) -> None:
+        self._established = connection.greeted = True
+        self._lines += 1
+        self._opened_at = time.monotonic()
+        self.move(Trigger.ESTABLISHED)
+
+    def _greeted(self, connection: Connection) -> None:
+        self._recovery.watch(connection)
+        self.announce(signals.session_opened)
+        self.ready.set()
+
+    def _overflow(self, said: str) -> None:
+        """The handlers have fallen too far behind: end the session, out of the line's callback."""
+        raise SessionClosed(said, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
 
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
+        kind = event.type
+        if kind.endswith(".delta"):  # That answers nothing.
+            with self._books:
+                connection.last_error = None
+                connection.conversation.apply(event)
+                return None, self.floor.note(event)
         with self._books:
             sent = connection.note(event)
-            if event.type == "error":
+            if kind == "error":
                 return sent, None
-            if event.type in _HEARD:
+            if kind in _HEARD:
                 self._unheard = 0
-            record = self.floor.note(event)
+            record = self.floor.note(event) if kind.startswith("response.") else None
             if sent is not None:
                 self._note_answer(sent, record)
-            elif record is not None and record.mark is not None and event.type in _BEGINNINGS:
+            elif record is not None and record.mark is not None and kind in _BEGINNINGS:
                 connection.correlation.begun(record.mark)
-            return sent, record
+        return sent, record
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:
@@ -383,32 +402,25 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _deliver(self, sequence: int, event: Event, size: int) -> None:
-        board = self._board()
-        if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, event.type.endswith(".delta"))
-
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is None or board is None:
-            return
+        if session is not None and board is not None:
+            try:
+                board.emit(session, event, self._failed, self._mark_current)
+            finally:
+                self.hub.leave_handler(sequence)
 
-        def failed(handler: Callable[..., Any], error: Exception) -> None:
+    def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
+        session = self._session()
+        if session is not None:
             self._report(session, event, handler, error)
 
-        def begin(handler: Callable[..., Any]) -> None:
-            self._mark_current(handler)
-            self.hub.enter_handler(sequence)
-
-        own = self.hub.window()
-        try:
-            board.emit(session, event, failed, begin)
-        finally:
-            self.hub.leave_handler(own)
-
     def _mark_current(self, handler: Callable[..., Any]) -> None:
-        self.delivery.current = handler
+        """``handler`` is about to be called."""
+        delivery = self.delivery
+        delivery.current = handler
+        self.hub.leave_handler(delivery.handling)  # What the one before it has seen is not seen by this one.
 
     def report(self, hook: Callable[..., Any], error: Exception) -> None:
         """A callable of the program's, called outside any event, has raised."""
@@ -429,7 +441,8 @@ class Core:
     def _refuse(self, error: ProtocolError, size: int) -> None:
         logger.warning("%s", error)
         self.announce(signals.message_refused, size, error=error)
-        self._check_overflow()
+        if self.delivery.overflow is not None:
+            self._overflow(self.delivery.overflow)
 
     def announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
         """Send a signal of the module, where handlers run, behind what was delivered before.
