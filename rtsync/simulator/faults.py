@@ -390,7 +390,7 @@ def _allowed(kind: Any) -> str:
         return str(described[0])
     if arguments:
         return "one of " + ", ".join(map(str, arguments))
-    return {bool: "true or false", int: "a whole number", str: "text"}.get(kind, str(kind))
+    return {bool: "true or false", int: "a whole number", str: "text"}.get(kind, "an effect, such as Reset()")
 
 
 _WORD = re.compile(r'\s*([a-z_]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^,@"]*?)\s*)?([,@]|$)', re.DOTALL)

@@ -49,9 +49,9 @@ def test_the_bytes_of_the_answer_and_of_the_frames_are_counted_together() -> Non
 @both
 def test_a_reset_strikes_at_the_door_before_anything_is_read(tls: bool) -> None:
     with bad("reset@accept,first=1", tls=tls) as server:
-        with socket.create_connection((server.host, server.port), timeout=LIMIT) as sock:
-            with pytest.raises(ConnectionResetError):
-                sock.recv(1)
+        sock = socket.create_connection((server.host, server.port), timeout=LIMIT)
+        with sock, pytest.raises(ConnectionResetError):
+            sock.recv(1)
         assert server.lines == 0
         with Raw(server) as client:
             assert client.frame().event["type"] == "session.created"
