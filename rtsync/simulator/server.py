@@ -542,7 +542,7 @@ class SimulatorServer:
         models: served models and deployments; None serves every name.
         max_message_size: bytes; longer messages end the connection with 1009.
         send_timeout: seconds after which a client that does not read is given up.
-        faults: what goes wrong, as ``Fault``s or their text: ``["reset@events=20,first=1"]`` (see ``faults.py``).
+        faults: what goes wrong, one or several ``Fault`` or their text: ``"reset@events=20,first=1"`` (see ``faults.py``).
 
     Raises:
         ConfigurationError: a fault's text is wrong; says which part, and what could stand there.
@@ -571,12 +571,13 @@ class SimulatorServer:
         models: Collection[str] | None = None,
         max_message_size: int = 32 << 20,
         send_timeout: float = 20.0,
-        faults: Iterable[Fault | str] = (),
+        faults: Iterable[Fault | str] | Fault | str = (),
     ) -> None:
         self._address = (host, port)
         self._last_port = port
         self._tls = tls
         self._context: ssl.SSLContext | None = None
+        faults = [faults] if isinstance(faults, str | Fault) else faults
         self._lab = FaultLab(Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
         self._ledger = Ledger(time.time, threading.Lock())
         self._entrance = Entrance(

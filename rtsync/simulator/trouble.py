@@ -167,7 +167,9 @@ class Trouble:
         self._accepted = 0  # bytes that the front was given
         self._counted = 0  # bytes that have left it
         self._front: Write = self._count
+        self._ending = threading.Lock()  # a line that is over gets no pump
         self._pump: _Pump | None = None
+        self._over = False
         self._deaf_until = 0.0
         self._clock: list[_Timed] = []
         self._speech = _Speech(number)
@@ -202,6 +204,8 @@ class Trouble:
 
     def end(self) -> None:
         """The line is over: let out what the pump holds, within a second, and end the threads."""
+        with self._ending:
+            self._over = True
         self._speech.end()
         if self._pump is not None:
             self._pump.end(0.0 if self._guarded.gone else _DRAIN_SECONDS)
@@ -246,8 +250,11 @@ class Trouble:
 
     def _pumped(self) -> _Pump:
         """The pump, which everything goes through from now on."""
-        if self._pump is None:
-            self._pump = _Pump(self._count, self._guarded, self.number)
+        with self._ending:
+            if self._over:
+                raise ConnectionError("the line is over")
+            if self._pump is None:
+                self._pump = _Pump(self._count, self._guarded, self.number)
         self._front = self._pump.write
         return self._pump
 

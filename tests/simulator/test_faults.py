@@ -30,6 +30,7 @@ from rtsync.simulator.faults import (
     Stall,
     Wrong,
 )
+from tests.conftest import PROJECT
 
 
 @pytest.mark.parametrize(
@@ -211,3 +212,28 @@ def test_delays_are_about_what_was_asked_for() -> None:
 def test_every_effect_has_a_name_and_is_exported() -> None:
     assert {kind.__name__ for kind in EFFECTS.values()} <= {*faults.__all__}
     assert [*EFFECTS] == sorted(EFFECTS)
+
+
+def test_the_documents_have_every_effect_every_detail_and_every_moment() -> None:
+    section = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8").partition("### Faults")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `")]
+    names = [[re.findall(r"`([a-z_]+)`", cell) for cell in row] for row in rows]
+    effects = {first[0]: details for first, details in names if first and first[0] in EFFECTS}
+    assert effects == {
+        name: [field.name for field in msgspec.structs.fields(effect)] for name, effect in EFFECTS.items()
+    }
+    words = [word for first, _ in names if first[0] not in EFFECTS for word in first]
+    assert words == [field.name for field in msgspec.structs.fields(Fault)[1:]]
+
+
+def test_the_faults_that_the_documents_show_are_faults() -> None:
+    section = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8").partition("### Faults")[2].partition("\n## ")[0]
+    shown = re.findall(rf"`((?:{'|'.join(EFFECTS)})[=,@][^`]*)`", section)
+    assert len([Fault.parse(text) for text in shown]) > 15
+
+
+def test_the_documents_have_every_wrong_frame() -> None:
+    row = next(
+        line for line in (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8").splitlines() if "| `wrong`" in line
+    )
+    assert re.findall(r"`(?:wrong=)?([a-z0-9]+)`", row.split("|")[3])[:13] == [*get_args(frames.WrongFrame)]

@@ -63,7 +63,7 @@ def test_a_session_is_refused_as_openai_does() -> None:
 
 
 def test_an_error_without_a_close_leaves_the_session_open() -> None:
-    with bad("error,message=Sorry@events=2") as server, Talk(server) as talk:
+    with SimulatorServer(faults="error,message=Sorry@events=2", pace=False) as server, Talk(server) as talk:
         talk.text_only()
         event = talk.receive()
         talk.say("Hello")
