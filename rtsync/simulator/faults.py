@@ -453,9 +453,18 @@ def _value(field: msgspec.structs.FieldInfo, text: str | None) -> Any:
         return None
     plain = re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL) if text.startswith('"') else text
     try:
-        return msgspec.convert(plain, field.type, strict=False)
+        return _converted(plain, field.type)
     except msgspec.ValidationError:
         raise ConfigurationError(f"{field.name}={text}: must be {_allowed(field.type)}") from None
+
+
+def _converted(text: str, kind: Any) -> Any:
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        if not text.startswith("."):
+            raise
+        return msgspec.convert(f"0{text}", kind, strict=False)  # .5, which is no number in JSON
 
 
 def _written(value: msgspec.Struct, name: str, *, leading: bool) -> Iterator[str]:

@@ -542,7 +542,7 @@ class SimulatorServer:
         models: served models and deployments; None serves every name.
         max_message_size: bytes; longer messages end the connection with 1009.
         send_timeout: seconds after which a client that does not read is given up.
-        faults: what goes wrong: a ``Fault`` or several, or their text, ``"reset@events=20,first=1"`` (see ``faults.py``).
+        faults: what goes wrong: a ``Fault``, a text as ``"reset@events=20,first=1"``, or several (see ``faults.py``).
 
     Raises:
         ConfigurationError: a fault's text is wrong; says which part, and what could stand there.

@@ -43,7 +43,7 @@ from tests.conftest import PROJECT
         ('close=1000,reason="Bye, \\"friend\\" @ home"', Fault(Close(1000, 'Bye, "friend" @ home'))),
         ("refuse=429,retry_after=2", Fault(Refuse(429, retry_after="2"))),
         ("refuse=302,location=https://b.example/x?a=b", Fault(Refuse(302, location="https://b.example/x?a=b"))),
-        ("expire@seconds=0.5", Fault(Expire(), seconds=0.5)),
+        ("expire@seconds=.5", Fault(Expire(), seconds=0.5)),
         ("end,notify@accept", Fault(End(notify=True), accept=True)),
         ("stall=reads,lasting=3@every=5,seed=2", Fault(Stall("reads", 3.0), every=5.0, seed=2)),
         ("drip=50@bytes=0,first=2,skip=1", Fault(Drip(50), bytes=0, first=2, skip=1)),
