@@ -458,6 +458,30 @@ def test_a_response_larger_than_what_is_kept_says_so_where_it_is_read() -> None:
             _ = reply.audio
 
 
+@pytest.mark.parametrize("final", [True, False])
+def test_a_text_larger_than_what_is_kept_is_whole_at_the_end_or_missed_aloud(final: bool) -> None:
+    def answer(service: Service, event: Json) -> None:
+        metadata = event["response"]["metadata"]
+        service.say(response("response.created", metadata=metadata), *[delta("x" * (1 << 20))] * 20)
+        service.say(done(text="all of it" if final else "", metadata=metadata))
+
+    with conversing(answer) as (session, _service):
+        reply = session.respond()
+        deltas = reply.text_deltas()
+        assert sum(len(next(deltas)) for _ in range(15)) == 15 << 20
+        with pytest.raises(ResponseFailed) as raised:
+            next(deltas)
+        assert raised.value.reason == "too_large"
+        if final:
+            assert reply.wait().text == "all of it"
+        else:
+            with pytest.raises(ResponseFailed) as raised:
+                reply.wait()
+            assert (raised.value.reason, raised.value.status, len(raised.value.text)) == (
+                "too_large", "completed", 15 << 20
+            )  # fmt: skip
+
+
 # -- stats -----------------------------------------------------------------------------------------------------------
 
 
