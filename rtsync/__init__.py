@@ -62,13 +62,16 @@ if TYPE_CHECKING:
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
+    from rtsync.session.traffic import TrafficLog, log_events
 
 # What stands beside a session is loaded when it is first asked for.
 _LATER = {
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
+    "TrafficLog": "rtsync.session.traffic",
     "create_client_secret": "rtsync.session.client_secret",
+    "log_events": "rtsync.session.traffic",
     "verify_webhook": "rtsync.pure.webhook",
 }
 
@@ -109,6 +112,7 @@ __all__ = [
     "State",
     "Subscription",
     "Target",
+    "TrafficLog",
     "Usage",
     "UsageError",
     "WaitTimeout",
@@ -118,6 +122,7 @@ __all__ = [
     "event_received",
     "event_sent",
     "handler_failed",
+    "log_events",
     "message_refused",
     "reconnected",
     "reconnecting",

@@ -11,6 +11,7 @@ import click
 from rtsync import RealtimeSession, Simulator, Target
 from rtsync.cli.accounts import Wish, chosen_target
 from rtsync.cli.conversation import Conversation, answer_lines, talk
+from rtsync.cli.logs import show_events
 from rtsync.cli.outcome import EXIT_STATUSES
 from rtsync.cli.output import JsonLines, Output, PlainText
 
@@ -31,6 +32,13 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print every server event as a line of JSON, instead of the text."
 )
+@click.option(
+    "--log-events",
+    type=click.Choice(["outline", "content"]),
+    is_flag=False,
+    flag_value="outline",
+    help="Log every event in both directions on stderr: its type, ids and size, or with `content` also what it says.",
+)
 @click.option("--connect-timeout", type=_SECONDS, default=10.0, show_default=True, help="Seconds for connecting.")
 @click.option(
     "--timeout", type=_SECONDS, default=60.0, show_default=True, help="Seconds of silence before an answer is given up."
@@ -48,6 +56,7 @@ def chat(
     api_version: str | None,
     instructions: str | None,
     as_json: bool,
+    log_events: str | None,
     connect_timeout: float,
     timeout: float,
     ca_file: Path | None,
@@ -75,6 +84,8 @@ def chat(
         connect_timeout=connect_timeout,
         tls=None if ca_file is None else str(ca_file),
     )
+    if log_events is not None:
+        show_events(content=log_events == "content")
     output: Output = JsonLines() if as_json else PlainText()
     output.attach(session)
     with session:

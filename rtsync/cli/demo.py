@@ -10,6 +10,7 @@ import click
 
 from rtsync import Event, RealtimeSession, Simulator
 from rtsync.cli.outcome import EXIT_STATUSES
+from rtsync.vocabulary.foreign import harmless, one_line
 
 __all__ = ["demo"]
 
@@ -101,11 +102,11 @@ class _Screen:
             _line("←", _DELTA, "the first piece of text; a handler prints each as it comes:")
             click.echo()
         self._deltas += 1
-        click.echo(piece, nl=False)
+        click.echo(harmless(piece), nl=False)
 
 
 def _line(arrow: str, kind: str, detail: str, color: str = "green") -> None:
-    click.echo(f"{click.style(f'  {arrow} {kind:<29}', fg=color)} {detail}".rstrip())
+    click.echo(f"{click.style(f'  {arrow} {one_line(kind):<29}', fg=color)} {one_line(detail)}".rstrip())
 
 
 def _said_by_client(event: Mapping[str, Any]) -> str:

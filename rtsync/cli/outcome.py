@@ -15,6 +15,7 @@ from rtsync import (
     SessionClosed,
     WaitTimeout,
 )
+from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["EXIT_STATUSES", "Exit", "complain", "exit_of", "was_lost"]
 
@@ -57,5 +58,4 @@ def exit_of(error: RealtimeError) -> Exit:
 
 def complain(message: object, *, whom: str = "rtsync") -> None:
     """One line on stderr. A service's words may hold line breaks and terminal escapes, which are taken out."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in str(message)).split())
-    print(f"{whom}: {line}", file=sys.stderr, flush=True)
+    print(f"{whom}: {one_line(str(message))}", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from rtsync import Event, RealtimeSession
 from rtsync.vocabulary.events import encode
+from rtsync.vocabulary.foreign import harmless
 
 __all__ = ["JsonLines", "Output", "PlainText"]
 
@@ -29,10 +30,13 @@ class Output(Protocol):
 
 
 class PlainText:
-    """The words of the answers, each answer ended by a line break. Threads: the main thread alone."""
+    """The words of the answers, each answer ended by a line break, with no character that a terminal would obey.
+
+    Also into a pipe: what reads it may pass it on to a terminal (``tee``, ``grep``), and no words have such characters.
+    Threads: the main thread alone.
+    """
 
     def __init__(self) -> None:
-        self._to_terminal = sys.stdout.isatty()
         self._in_line = False
 
     def attach(self, session: RealtimeSession) -> None:
@@ -41,7 +45,7 @@ class PlainText:
     def delta(self, piece: str) -> None:
         """Print a piece at once."""
         self._in_line = True  # first: Ctrl+C may come between any two of these lines
-        sys.stdout.write(_harmless(piece) if self._to_terminal else piece)
+        sys.stdout.write(harmless(piece))
         sys.stdout.flush()
 
     def end(self) -> None:
@@ -78,16 +82,14 @@ class JsonLines:
         if self._failure is not None:
             return
         try:
-            sys.stdout.write(encode(event.to_dict()).decode() + "\n")
+            sys.stdout.write(_escaped(encode(event.to_dict()).decode()) + "\n")
             sys.stdout.flush()
         except OSError as error:
             self._failure = error
 
 
-def _harmless(piece: str) -> str:
-    """Without the control characters that a terminal would obey: the words are a model's, the terminal is not."""
-    return "".join(each for each in piece if each in "\n\t" or not _is_control(each))
-
-
-def _is_control(character: str) -> bool:
-    return ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+def _escaped(line: str) -> str:
+    """A line of JSON in which what a terminal obeys is written as ``\\u....``: JSON itself escapes only the oldest."""
+    if line.isprintable():
+        return line
+    return "".join(each if harmless(each) else f"\\u{ord(each):04x}" for each in line)

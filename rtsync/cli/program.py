@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rtsync import RealtimeError, __version__
 from rtsync.cli.chat import chat
 from rtsync.cli.demo import demo
 from rtsync.cli.events import events
+from rtsync.cli.logs import log_to_stderr
 from rtsync.cli.outcome import EXIT_STATUSES, Exit, complain, exit_of
 from rtsync.cli.serve import serve
 
@@ -30,7 +30,7 @@ def program(verbose: bool) -> None:
     Every option can also be given as a variable: RTSYNC_CHAT_TIMEOUT=20 is `rtsync chat --timeout 20`. Keys are no
     options, which other users of the machine could see: they come from variables, those of an account also from .env.
     """
-    _log_to_stderr(verbose)
+    log_to_stderr(verbose)
 
 
 program.add_command(demo)
@@ -80,16 +80,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except click.Abort:
         return Exit.INTERRUPTED
     return status if isinstance(status, int) else Exit.OK
-
-
-def _log_to_stderr(verbose: bool) -> None:
-    """What is wrong with the settings is always said; the rest comes back as the one line of an error."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("rtsync: %(message)s"))
-    logging.getLogger("rtsync").addHandler(handler if verbose else logging.NullHandler())
-    logging.getLogger("rtsync").setLevel(logging.INFO if verbose else logging.WARNING)
-    if not verbose:
-        logging.getLogger("rtsync.target").addHandler(handler)
 
 
 def _never_fails_to_encode(stream: TextIO) -> None:

@@ -19,6 +19,7 @@ import time
 import traceback
 import urllib.parse
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -98,7 +99,7 @@ class Address(msgspec.Struct, frozen=True):
         """The address in a ``ws://`` or ``wss://`` URL."""
         parts, port = _split(url)
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ConfigurationError(f"not a WebSocket URL: {url!r}")
+            raise ConfigurationError("not a WebSocket URL: it begins with ws:// or wss:// and names a host")
         secure = parts.scheme == "wss"
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         # What a request line cannot carry (spaces, letters beyond ASCII) is quoted, what is quoted already stays.
@@ -145,6 +146,9 @@ class Proxy(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Proxy({self.host}:{self.port})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("host", self.host), ("port", self.port)]
 
     @classmethod
     def parse(cls, url: str, source: str) -> Proxy:

@@ -44,7 +44,6 @@ from rtsync.edges.dial import dial
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.nested_tls import NestedTLS
 from rtsync.edges.network import Address, Interrupt, Route
-from rtsync.edges.upgrade import redact
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
@@ -58,6 +57,7 @@ from rtsync.vocabulary.errors import (
     ServerError,
 )
 from rtsync.vocabulary.events import decode, encode
+from rtsync.vocabulary.foreign import credentials_in, one_line, redact
 from rtsync.vocabulary.targets import Target
 from rtsync.vocabulary.version import VERSION
 
@@ -72,7 +72,7 @@ _NOT_CONNECTED = frozenset({"dns", "tcp"})
 _MOST_BODY = 1 << 20
 _BODY_PATIENCE = 1.0  # seconds for the body of a refusal: its status is known already
 _LONGEST_SAID = 300  # characters of the service's own words in a message
-_ANONYMOUS = {"Authorization": "Bearer simulator"}  # The simulator wants a credential as the service does; any will do.
+_ANONYMOUS = {"Authorization": "Bearer any"}  # The simulator wants a credential as the service does; any will do.
 _CREDENTIALS = ("authorization", "api-key")
 _REQUEST_IDS = ("x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray")
 _HINTS = {
@@ -84,12 +84,18 @@ _HINTS = {
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What the service answered. Header names are found in upper and lower case."""
+    """What the service answered. Header names are found in upper and lower case. Shows its status only."""
 
     status_code: int
     reason: str
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:  # The body may be a client secret.
+        return f"<Reply HTTP {self.status_code}, {len(self.body)} bytes>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("status_code", self.status_code)]
 
     def fields(self) -> dict[str, Any] | None:
         """The JSON object in the body, or None where there is none."""
@@ -316,7 +322,9 @@ class _Exchange:
         except (LineBroken, ConnectionError) as error:
             raise self._failed("ended the connection instead of answering") from error
         except (HTTPException, ValueError) as error:
-            raise self._failed("did not answer as an HTTP server does") from error
+            what = type(error).__name__
+        # Out here it has no context: what http.client raises quotes the server's bytes, which may be the credential.
+        raise self._failed(f"did not answer as an HTTP server does ({what})")
 
     def _message(self) -> bytes:
         request, content = self._request, self._request.content or b""
@@ -395,14 +403,14 @@ def _line(request: HttpRequest) -> str:
 
 def _refused(reply: Reply, request: HttpRequest) -> RealtimeError:
     """The exception for an answer that is none of success."""
-    secrets = _secrets(request.headers)
-    headers = {name: redact(value, secrets) for name, value in reply.headers.items()}
+    secrets = credentials_in(request.headers)
+    headers = {redact(name, secrets): redact(value, secrets) for name, value in reply.headers.items()}
     if 300 <= reply.status_code < 400:
         return _redirected(reply.status_code, headers, request)
     error = (reply.fields() or {}).get("error")
     said = _Said.of(error if isinstance(error, dict) else {}, secrets)
     request_id = next((headers[name] for name in _REQUEST_IDS if name in headers), None)
-    message = _message(reply, request, said, request_id, redact(reply.reason, secrets))
+    message = _message(reply, request, said, request_id, one_line(redact(reply.reason, secrets), _LONGEST_SAID))
     kind = _kind(reply.status_code)
     if kind is ConnectFailed and isinstance(error, dict) and reply.status_code < 500 and reply.status_code != 408:
         return ServerError(message, type=said.type, code=said.code, param=said.param, request=_line(request))
@@ -435,9 +443,7 @@ def _text(value: object, secrets: tuple[str, ...]) -> str | None:
     """One line of printable characters; codes may be numbers."""
     if not isinstance(value, str | int):
         return None
-    clean = "".join(c if c.isprintable() else " " for c in redact(str(value), secrets))
-    joined = " ".join(clean.split())
-    return joined if len(joined) <= _LONGEST_SAID else joined[:_LONGEST_SAID] + "…"
+    return one_line(redact(str(value), secrets), _LONGEST_SAID)
 
 
 def _message(reply: Reply, request: HttpRequest, said: _Said, request_id: str | None, reason: str) -> str:
@@ -462,9 +468,3 @@ def _kind(status: int) -> type[ConnectFailed]:
     if status in (401, 403):
         return AuthenticationFailed
     return RateLimited if status == 429 else ConnectFailed
-
-
-def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The credentials in ``headers``, with and without their scheme."""
-    values = [headers[name] for name in _CREDENTIALS if name in headers]
-    return tuple({part for value in values for part in (value, value.rpartition(" ")[2])})

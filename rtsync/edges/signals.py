@@ -24,6 +24,7 @@ from blinker import ANY
 from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = [
+    "ANY",
     "Board",
     "SafeSignal",
     "check_receiver",

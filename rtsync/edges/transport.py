@@ -35,7 +35,8 @@ from rtsync.edges.dial import dial
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
 from rtsync.edges.network import Address, Interrupt, Interrupted, Route
-from rtsync.edges.upgrade import redact, upgrade
+from rtsync.edges.upgrade import upgrade
+from rtsync.pure.failures import credentials_sent, without_credentials
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
     CloseCause,
@@ -48,6 +49,7 @@ from rtsync.vocabulary.errors import (
     UsageError,
     WaitTimeout,
 )
+from rtsync.vocabulary.foreign import credentials_in, one_line, redact
 
 __all__ = ["Ending", "Line", "LineOptions"]
 
@@ -68,6 +70,12 @@ class LineOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_message_size: int = 64 << 20
     tls: ssl.SSLContext | None = None
     proxy: str | bool | None = None
+
+    def __repr__(self) -> str:  # The URL of a proxy may hold a password.
+        return f"<LineOptions connect_timeout={self.connect_timeout:g} heartbeat={self.heartbeat}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("connect_timeout", self.connect_timeout), ("heartbeat", self.heartbeat)]
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -165,6 +173,18 @@ class Line(websocket.WebSocketApp):
     def redact(self, text: str) -> str:
         """``text``, which came from the server, without the credentials of this line."""
         return redact(text, self._secrets)
+
+    def cleaned(self, event: dict[str, Any]) -> dict[str, Any]:
+        """``event`` as it came, but for the credentials of this line in what the server says of a failure.
+
+        Of all that a server sends, that is what programs print and log, and some servers echo the key they refuse.
+        """
+        return without_credentials(event, self.redact)
+
+    def note_credentials(self, event: Mapping[str, Any]) -> None:
+        """Remember the credentials in a client event, so that no error of the server shows them. Threads: any."""
+        if found := credentials_sent(event):
+            self._secrets = tuple(dict.fromkeys((*self._secrets, *found)))
 
     def run_forever(self, *args: Any, **kwargs: Any) -> bool:
         """Open the line, deliver messages until it ends, and return whether it failed.
@@ -277,7 +297,7 @@ class Line(websocket.WebSocketApp):
         route = Route.to(self._address, self.options.proxy)
         guard = dial(route, self.options.tls, deadline, self._interrupt, adopt=self._guarded, phase=self._set_phase)
         self.phase = "upgrade"
-        self._secrets = _secrets(headers)
+        self._secrets = credentials_in(headers)
         self.response_headers = upgrade(guard, self._address, headers, self._secrets, deadline)
         self.sock = websocket.WebSocket(skip_utf8_validation=True)
         self.sock.sock = guard  # type: ignore[assignment]
@@ -444,7 +464,7 @@ class Line(websocket.WebSocketApp):
     def _on_close_frame(self, payload: bytes) -> None:
         code = struct.unpack("!H", payload[:2])[0] if payload else 1005
         reason = payload[2:].decode("utf-8")  # Strictly: RFC 6455 5.5.1; a fault closes with 1007.
-        self._close_received = (code, reason)
+        self._close_received = (code, self.redact(reason))
         self._send_close(payload[:2], Deadline(_CONTROL_PATIENCE))
 
     def _send_close(self, payload: bytes, deadline: Deadline) -> None:
@@ -520,7 +540,7 @@ class Line(websocket.WebSocketApp):
     def _closed_ending(self, code: int, reason: str) -> Ending:
         if self._closed_by_us:
             return Ending(code, reason, CloseCause.USER, "close() was called")
-        said = f"{code} {reason}".strip()
+        said = f"{code} {one_line(reason)}".strip()
         return Ending(code, reason, CloseCause.SERVER, f"the server closed the session ({said})")
 
     def _close_code_for(self, failure: BaseException | None) -> int | None:
@@ -577,9 +597,3 @@ def _sentence(failure: Exception) -> str:
     if isinstance(failure, websocket.WebSocketException):
         return f"the server broke the WebSocket protocol: {failure}"
     return str(failure)
-
-
-def _secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The credentials in ``headers``, with and without their scheme."""
-    values = [value for name, value in headers.items() if name.lower() in ("authorization", "api-key")]
-    return tuple({part for value in values for part in (value, value.rpartition(" ")[2])})

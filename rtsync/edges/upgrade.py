@@ -29,16 +29,18 @@ from rtsync.vocabulary.errors import (
     RedirectRefused,
     SendTimeout,
 )
+from rtsync.vocabulary.foreign import one_line, redact
 from rtsync.vocabulary.version import VERSION
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-__all__ = ["check_headers", "connect_through", "redact", "upgrade"]
+__all__ = ["check_headers", "connect_through", "upgrade"]
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _MOST_BYTES = 256 * 1024  # of response head and body together; refusals are a few hundred bytes
 _MOST_BODY = 64 * 1024
+_LONGEST_SAID = 300  # characters of the server's own words in a message
 _BODY_PATIENCE = 1.0  # seconds for the body of a refusal: the status is known already and must not wait for more
 _REQUEST_IDS = ("x-request-id", "apim-request-id", "x-ms-request-id", "cf-ray")
 _PROXY_HINTS = {407: "the proxy wants credentials: proxy='http://user:password@host:port'"}
@@ -64,14 +66,6 @@ def check_headers(headers: Mapping[str, str]) -> None:
                 f"the header {name.split(chr(10))[0].strip()!r} has a value with a line break or a character that HTTP"
                 " cannot carry; was a key read from a file with its line end?"
             )
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """``text`` without the credentials in it."""
-    for secret in sorted(secrets, key=len, reverse=True):  # One may be the beginning of another.
-        if len(secret) > 3:
-            text = text.replace(secret, "***")
-    return text
 
 
 def connect_through(guard: GuardedSocket, proxy: Proxy, address: Address, deadline: Deadline) -> None:
@@ -168,13 +162,15 @@ class _Exchange:
             self._guard.sendall(head.encode("latin-1"), timeout=self._deadline.remaining())
             response = HTTPResponse(self._stream, method=method)  # type: ignore[arg-type]
             response.begin()
+            return response
         except (TimeoutError, SendTimeout) as error:
             raise self._too_late() from error
         except LineBroken as error:
             raise self._failed(f"ended the connection instead of answering ({error})") from error
         except (HTTPException, ValueError) as error:
-            raise self._failed("did not answer as an HTTP server does") from error
-        return response
+            what = type(error).__name__
+        # Out here it has no context: what http.client raises quotes the server's bytes, which may be the credential.
+        raise self._failed(f"did not answer as an HTTP server does ({what})")
 
     def _failed(self, what: str) -> ConnectFailed:
         return ConnectFailed(f"{self.who} {what}; is it the right host and port?", phase=self._phase)
@@ -193,7 +189,7 @@ class _Exchange:
             self._refuse_redirect(response.status, headers)
         code, message = self._explanation(response)
         by_proxy = self._phase == "proxy"
-        reason = _one_line(redact(response.reason or "", self._secrets)) or ""
+        reason = self._said(response.reason) or ""
         parts = [f"{self.who} refused the {self._phase}: HTTP {response.status} {reason}".rstrip(), message]
         parts.append((_PROXY_HINTS if by_proxy else _HINTS).get(response.status))
         kind = ConnectFailed if by_proxy else _kind(response.status)
@@ -229,13 +225,17 @@ class _Exchange:
         except (OSError, HTTPException, ValueError, RealtimeError):
             return None, None
         code, message = _explain(body.decode("utf-8", "replace").strip())
-        # Before anything is cut: half a credential would no longer be recognised.
-        return redact(code or "", self._secrets) or None, _one_line(redact(message or "", self._secrets))
+        return self._said(code), self._said(message)
+
+    def _said(self, text: str | None) -> str | None:
+        """The server's words for a message: redacted before they are cut, as half a credential is hard to recognise."""
+        return one_line(redact(text or "", self._secrets), _LONGEST_SAID) or None
 
     def headers(self, response: HTTPResponse) -> dict[str, str]:
         """The response's headers: names in lower case, no cookies, no credential that the server echoes."""
         pairs = ((name.lower(), value) for name, value in response.getheaders())
-        return {name: redact(value, self._secrets) for name, value in pairs if name != "set-cookie"}
+        secrets = self._secrets
+        return {redact(name, secrets): redact(value, secrets) for name, value in pairs if name != "set-cookie"}
 
 
 def _explain(text: str) -> tuple[str | None, str | None]:
@@ -248,11 +248,6 @@ def _explain(text: str) -> tuple[str | None, str | None]:
     except (ValueError, AttributeError, RecursionError):
         return None, text if "<" not in text else None
     return (str(code) if code is not None else None), message if isinstance(message, str) else None
-
-
-def _one_line(text: str) -> str | None:
-    joined = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return (joined if len(joined) <= 300 else joined[:300] + "…") or None
 
 
 def _kind(status: int) -> type[ConnectFailed]:

@@ -43,7 +43,9 @@ class Trouble(Enum):
     """What putting an entry has brought about."""
 
     DROPPING = "dropping"
-    """The first deltas of an episode were dropped; it ends when the queue is half empty again."""
+    """Deltas were dropped, the first of an episode, which ends when the queue is half empty again."""
+    DROPPED = "dropped"
+    """Deltas were dropped once more."""
     OVERFLOW = "overflow"
     """It does not fit, and nothing may be dropped."""
 
@@ -61,12 +63,14 @@ class Backlog(Generic[T]):
     """
 
     __slots__ = (
-        "_deltas", "_limits", "_others", "_tickets", "dropped", "dropping", "events", "most_events", "most_size",
-        "size",
+        "_deltas", "_drops", "_largest_allowed", "_most_allowed", "_others", "_tickets", "dropped", "dropping",
+        "events", "most_events", "most_size", "size",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self._drops = limits.drop_deltas
+        self._most_allowed = limits.events
+        self._largest_allowed = limits.size
         self._others: deque[tuple[int, int | None, float, T]] = deque()  # Ticket, size, arrival, the entry itself.
         self._deltas: deque[tuple[int, int | None, float, T]] = deque()
         self._tickets = 0
@@ -90,18 +94,19 @@ class Backlog(Generic[T]):
             now: the moment of its arrival, for ``oldest``.
         """
         self._tickets += 1
-        queue = self._deltas if delta and self._limits.drop_deltas else self._others
+        queue = self._deltas if delta and self._drops else self._others
         queue.append((self._tickets, size, now, item))
         if size is None:
             return None
-        self.events += 1
-        self.size += size
-        trouble = self._shed() if self._too_much() else None
-        if self.events > self.most_events:
-            self.most_events = self.events
-        if self.size > self.most_size:
-            self.most_size = self.size
-        return trouble
+        events = self.events = self.events + 1  # Local names: this runs for every event.
+        total = self.size = self.size + size
+        if events > self._most_allowed or total > self._largest_allowed:
+            return self._crowded()
+        if events > self.most_events:
+            self.most_events = events
+        if total > self.most_size:
+            self.most_size = total
+        return None
 
     def take(self) -> tuple[float, T] | None:
         """Remove the oldest entry: its arrival and itself. None where there is none."""
@@ -132,12 +137,19 @@ class Backlog(Generic[T]):
         return deltas if deltas and (not others or deltas[0][0] < others[0][0]) else others
 
     def _too_much(self) -> bool:
-        return self.events > 1 and (self.events > self._limits.events or self.size > self._limits.size)
+        return self.events > 1 and (self.events > self._most_allowed or self.size > self._largest_allowed)
 
     def _half_empty(self) -> bool:
-        return 2 * self.events <= self._limits.events and 2 * self.size <= self._limits.size
+        return 2 * self.events <= self._most_allowed and 2 * self.size <= self._largest_allowed
+
+    def _crowded(self) -> Trouble | None:
+        trouble = self._shed()
+        self.most_events = max(self.most_events, self.events)
+        self.most_size = max(self.most_size, self.size)
+        return trouble
 
     def _shed(self) -> Trouble | None:
+        """Drop deltas until the rest fits."""
         before = self.dropped
         while self._deltas and self._too_much():
             size = self._deltas.popleft()[1]
@@ -146,5 +158,7 @@ class Backlog(Generic[T]):
             self.size -= size or 0
         if self._too_much():
             return Trouble.OVERFLOW
-        first, self.dropping = self.dropped > before and not self.dropping, True
-        return Trouble.DROPPING if first else None
+        if self.dropped == before:
+            return None
+        first, self.dropping = not self.dropping, True
+        return Trouble.DROPPING if first else Trouble.DROPPED

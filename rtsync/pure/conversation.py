@@ -56,6 +56,13 @@ class Item(msgspec.Struct, frozen=True):
     truncated_ms: int | None
     data: dict[str, Any]
 
+    def __repr__(self) -> str:  # Without what was said: see ``rtsync.vocabulary.discretion``.
+        said = f"{len(self.text or self.transcript)} characters"
+        return f"<Item {self.id!r} {self.type!r} {self.role!r} {self.status!r}, {said}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("type", self.type), ("role", self.role), ("status", self.status)]
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of all responses of the session together (protocol 5.2)."""
@@ -84,6 +91,12 @@ class ResponseSummary(msgspec.Struct, frozen=True):
     status: str
     usage: dict[str, Any] | None
 
+    def __repr__(self) -> str:
+        return f"<ResponseSummary {self.id!r} {self.status!r}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("id", self.id), ("status", self.status)]
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """A conversation at one moment; it does not change any more.
@@ -106,6 +119,12 @@ class Snapshot(msgspec.Struct, frozen=True):
     usage: Usage
     speaking: bool
     dropped_items: int = 0
+
+    def __repr__(self) -> str:
+        return f"<Snapshot of {len(self.items)} items, {len(self.responses)} responses>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("items", self.items), ("responses", self.responses), ("usage", self.usage)]
 
 
 class _Growing:
@@ -256,6 +275,17 @@ class Conversation:
         self._config = later._config
 
     @property
+    def being_said(self) -> str:
+        """What the response that is running has said so far: the text or transcript of the items at the end that are
+        not finished.
+        """
+        said, item = "", self._last
+        while item is not None and item.fields.get("status") == "in_progress":
+            now = item.snapshot()
+            said, item = (now.text or now.transcript) + said, item.before
+        return said
+
+    @property
     def speaking(self) -> bool:
         """Whether voice detection hears somebody."""
         return self._speaking
@@ -315,9 +345,13 @@ class Conversation:
 
     def _weigh(self, item: _Growing) -> None:
         """``item`` has changed: drop the oldest, itself perhaps, until what is left may be kept."""
-        self._weight += item.weight - item.counted
+        total = self._weight = self._weight + item.weight - item.counted
         item.counted = item.weight
-        while self._first is not None and (len(self._items) > _MOST_ITEMS or self._weight > _MOST_WEIGHT):
+        if total > _MOST_WEIGHT or len(self._items) > _MOST_ITEMS:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        while self._first is not None and (self._weight > _MOST_WEIGHT or len(self._items) > _MOST_ITEMS):
             self._remove(self._first)
             self._dropped += 1
 

@@ -354,6 +354,10 @@ class Restoration:
         same = update is None or update == self._settings
         return self.done and same and {str(item["id"]): item for item in items} == self._has
 
+    def made(self, item_id: object) -> bool:
+        """Whether the item of that id is there because of this restoration."""
+        return isinstance(item_id, str) and item_id in self._has
+
     def due(self) -> list[dict[str, Any]]:
         """The events to send now, with their ids; they are underway from here on."""
         events = []

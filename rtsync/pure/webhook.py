@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import math
@@ -201,10 +202,11 @@ def _check_signature(found: dict[str, str], raw: bytes, key: bytes) -> None:
 
 
 def _event(raw: bytes) -> Event:
-    try:
+    event = None
+    with contextlib.suppress(ProtocolError, UnicodeDecodeError):  # Its text is the body: it must not be the context.
         event = decode(raw)
-    except (ProtocolError, UnicodeDecodeError):
-        raise WebhookRefused("the webhook's body is not a JSON object", reason="malformed") from None
+    if event is None:
+        raise WebhookRefused("the webhook's body is not a JSON object", reason="malformed")
     if not event.type:
         raise WebhookRefused("the webhook's body has no type", reason="malformed")
     if event.type != _INCOMING_CALL:

@@ -62,7 +62,7 @@ class Call:
         proxy: str | bool | None = None,
     ) -> None:
         if not isinstance(target, Target):
-            raise ConfigurationError(f"a call needs a target, OpenAI(...) or Azure(...), not {target!r}")
+            raise ConfigurationError(f"a call needs a target, OpenAI(...) or Azure(...), not {type(target).__name__}")
         self.target = target
         self.call_id = _call_id(target, call_id)
         self._timeout = required_seconds(timeout, "timeout")

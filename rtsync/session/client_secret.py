@@ -86,7 +86,9 @@ def create_client_secret(
     from rtsync.edges.rest import post  # It brings azure.core, which a session does not need.
 
     if not isinstance(target, Target):
-        raise ConfigurationError(f"a client secret needs a target, OpenAI(...) or Azure(...), not {target!r}")
+        raise ConfigurationError(
+            f"a client secret needs a target, OpenAI(...) or Azure(...), not {type(target).__name__}"
+        )
     reply = post(
         target,
         client_secret_url(target),

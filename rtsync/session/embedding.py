@@ -10,7 +10,7 @@ from rtsync.vocabulary.targets import Simulator, Target
 
 __all__ = ["reach"]
 
-_PASS = {"Authorization": "Bearer simulator"}  # The simulator wants a credential, as the service does; any will do.
+_PASS = {"Authorization": "Bearer any"}  # The simulator wants a credential, as the service does; any will do.
 
 
 def reach(target: Target) -> tuple[str, Callable[[], Mapping[str, str]], Callable[[], None]]:

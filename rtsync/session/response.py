@@ -12,6 +12,7 @@ from rtsync.threads.following import Follower
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import ResponseFailed, ServerError, SessionClosed, WaitTimeout
 from rtsync.vocabulary.events import Fields, Items, new_event_id
+from rtsync.vocabulary.foreign import one_line
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -39,7 +40,8 @@ class Response:
         self._follower = follower
 
     def __repr__(self) -> str:
-        return f"<Response {self.id or '(not begun)'} {self.status}, {len(self.text or self.transcript)} characters>"
+        said = f"{len(self.text or self.transcript)} characters"
+        return one_line(f"<Response {self.id or '(not begun)'} {self.status}, {said}>")
 
     # -- what it is ----------------------------------------------------------------------------------------------
 

@@ -122,7 +122,8 @@ class RealtimeSession:
     ) -> None:
         if not isinstance(target, Target):
             raise ConfigurationError(
-                f"a session needs a target, OpenAI(...), Azure(...), Simulator() or target_from_env(), not {target!r}"
+                "a session needs a target, OpenAI(...), Azure(...), Simulator() or target_from_env(), not"
+                f" {type(target).__name__}"  # Not its value: it may be the key.
             )
         if config is not None and not isinstance(config, Mapping):
             raise ConfigurationError(f"config must be a mapping of session fields, not {type(config).__name__}")

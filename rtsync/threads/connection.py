@@ -101,7 +101,7 @@ class Connection:
             UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
         """
         try:
-            data = decode_object(message)
+            data = self.line.cleaned(decode_object(message))
         except ProtocolError as error:
             self._refuse(error, len(message))
             return
@@ -124,19 +124,12 @@ class Connection:
     def note(self, event: Event) -> Sent | None:
         """Enter ``event`` into the books; returns the client event that it answers."""
         if event.type == "error":
-            self.last_error = self._details(event)
+            found = event.get("error")
+            self.last_error = dict(found) if isinstance(found, Mapping) else {}
             return self.correlation.blamed(self.last_error)
         self.last_error = None
         self.conversation.apply(event)
         return self.correlation.answered(event)
-
-    def _details(self, event: Event) -> dict[str, Any]:
-        """The ``error`` object of an error event, its message fit for an exception: some servers echo the key."""
-        found = event.get("error")
-        details = dict(found) if isinstance(found, Mapping) else {}
-        if isinstance(details.get("message"), str):
-            details["message"] = self.line.redact(details["message"])
-        return details
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

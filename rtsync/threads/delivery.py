@@ -93,13 +93,7 @@ class Delivery:
         """Have ``drained`` set once there is nothing left."""
         raise NotImplementedError
 
-    def _admit(self, sequence: int, job: Job, size: int | None, delta: bool) -> Trouble | None:
-        """Queue ``job``. Under the lock."""
-        if self.overflow is not None and size is not None:
-            return None
-        return self.queue.put((sequence, job), size, delta, time.monotonic())
-
-    def _heed(self, trouble: Trouble | None) -> None:
+    def _heed(self, trouble: Trouble) -> None:
         """Say what a put has brought about, and wake who waited only for what was dropped."""
         if trouble is Trouble.OVERFLOW:
             self.overflow = (
@@ -110,8 +104,7 @@ class Delivery:
             logger.warning(
                 "the handlers fall behind, and from now on the oldest deltas are dropped: %s", self._waiting()
             )
-        if self.queue.dropping:
-            self._wake_settled()
+        self._wake_settled()
 
     def _waiting(self) -> str:
         """How much waits for what, for a message."""
@@ -260,7 +253,9 @@ class Worker(Delivery):
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
         with self._lock:
-            trouble = self._admit(sequence, job, size, delta)
+            trouble = None
+            if self.overflow is None or size is None:
+                trouble = self.queue.put((sequence, job), size, delta, time.monotonic())
             asleep, self._asleep = self._asleep, False
             start = not self._started
             self._started = True
@@ -269,7 +264,7 @@ class Worker(Delivery):
             self._thread.start()
         elif asleep:
             self._gate.release()
-        if trouble is not None or self.queue.dropping:
+        if trouble is not None:
             self._heed(trouble)
 
     def _conclude(self) -> None:
@@ -317,12 +312,14 @@ class Posted(Delivery):
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and post a drain where none is posted."""
         with self._lock:
-            trouble = self._admit(sequence, job, size, delta)
+            trouble = None
+            if self.overflow is None or size is None:
+                trouble = self.queue.put((sequence, job), size, delta, time.monotonic())
             post = not self._posted
             self._posted = True
         if post:
             self._post()
-        if trouble is not None or self.queue.dropping:
+        if trouble is not None:
             self._heed(trouble)
 
     def _conclude(self) -> None:

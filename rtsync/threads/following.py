@@ -166,6 +166,8 @@ class Subscription:
             self._heed(trouble)
 
     def _heed(self, trouble: Trouble) -> None:
+        if trouble is Trouble.DROPPED:
+            return
         waiting = f"{self._events.events} events ({self._events.size} bytes) were not taken"
         if trouble is Trouble.DROPPING:
             logger.warning("a subscription falls behind, and from now on its oldest deltas are dropped: %s", waiting)

@@ -127,6 +127,6 @@ def _failed(broken: _Broken, error: SessionClosed) -> ResponseFailed:
 
 def _said(connection: Connection, record: Record) -> str:
     """The text of a response so far; of one that nobody holds, what the conversation has of it."""
-    items = (connection.conversation.item(str(item.get("id"))) for item in record.items)
-    found = "".join(item.text or item.transcript for item in items if item is not None)
-    return record.text or record.transcript or found
+    if record.mark is None and not record.out_of_band:
+        return connection.conversation.being_said
+    return record.text or record.transcript

@@ -544,7 +544,7 @@ class Core:
     def take_over(self, connection: Connection) -> None:
         """The reader of ``connection`` is the session's from here on. Called in it."""
         self.delivery.reader = threading.get_ident()
-        connection.route = self.take
+        connection.route = self._recovery.first_take
         self._ask_again(connection)
 
     @property
@@ -566,6 +566,11 @@ class Core:
             return SessionClosed("the session object was garbage-collected while open", cause=CloseCause.ABANDONED)
         when = "" if self._established else " before the session was open"
         return SessionClosed(f"close() was called{when}", cause=CloseCause.USER)
+
+    def note_quietly(self, connection: Connection, event: Event) -> None:
+        """Enter ``event`` of the current connection, which is nobody's news."""
+        with self._books:
+            connection.note(event)
 
     def _adopt(self, connection: Connection) -> None:
         """Under the books."""
@@ -730,6 +735,7 @@ class Core:
         event_id = event["event_id"]
         try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
             self._note_sending(connection, event, owner)
+            connection.line.note_credentials(event)
             connection.line.send(data, timeout=timeout)
         except BaseException:
             with self._books:

@@ -171,7 +171,13 @@ class Recovery:
         return asked
 
     def first_take(self, connection: Connection, event: Event, size: int) -> None:
-        """The route of a connection that has just been adopted: its first word for the program is progress."""
+        """The route of a connection that has just been adopted: its first word for the program is progress.
+
+        Not for the program is the end of what was restored: ``conversation.item.done`` comes behind the answer.
+        """
+        if event.type == "conversation.item.done" and connection.restoration.made(_item_id(event)):
+            self._core.note_quietly(connection, event)
+            return
         if event.type != "error":
             self._attempt, self._refused = 0, None
             connection.route = self._core.take
@@ -300,7 +306,7 @@ class Recovery:
         held, self._held = self._held, []
         self._core.take_over(connection)
         for event, size in held:
-            self._core.take(connection, event, size)
+            connection.route(connection, event, size)
         self.watch(connection)
 
 
@@ -475,3 +481,8 @@ def _not_configured(error: Mapping[str, Any]) -> SessionClosed:
         cause=CloseCause.SERVER,
         retryable=False,
     )
+
+
+def _item_id(event: Event) -> object:
+    item = event.get("item")
+    return item.get("id") if isinstance(item, Mapping) else None

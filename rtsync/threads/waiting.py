@@ -289,7 +289,7 @@ class Hub:
     def _look_back(self, waiter: Waiter, past: Sequence[Entry], overrun: bool) -> None:
         """Take the oldest match of the window; what the reader may have found meanwhile is newer."""
         if overrun and waiter.where is None:  # What is kept may match too, but would be the wrong one.
-            raise _overrun(waiter)
+            raise self._missed(waiter)
         for entry in past:
             if entry.sequence in waiter.window.returned:
                 continue
@@ -303,10 +303,14 @@ class Hub:
             if waiter.done:
                 return
             if overrun:
-                raise _overrun(waiter)
+                raise self._missed(waiter)
             closed = self._closed
         if closed is not None:
             self._finish(waiter, None, closed)
+
+    def _missed(self, waiter: Waiter) -> BaseException:
+        """Why the event will not be returned. That the session is over says more than that events were many."""
+        return _overrun(waiter) if self._closed is None else _own_copy(self._closed)
 
     def _prefer(self, waiter: Waiter, entry: Entry, error: Exception | None) -> None:
         """Let ``entry`` be the result, also where the reader has woken the waiter with a newer one already."""

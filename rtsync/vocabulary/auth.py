@@ -101,6 +101,9 @@ class Auth(msgspec.Struct, frozen=True, eq=False, weakref=True):
     def __repr__(self) -> str:  # without `source`: what a caller's object shows of itself is not ours to check
         return f"<Auth {self.describe()}>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("kind", self.kind), ("named", self.named)]
+
     def describe(self) -> str:
         """A few words for humans, e.g. ``"key from OPENAI_API_KEY"``."""
         words = {

@@ -22,7 +22,9 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     └── WaitTimeout             a deadline passed; the session is still usable
 
 Every error can be pickled (Celery and multiprocessing move them between processes): its data are
-keyword arguments and attributes, and both travel. No message carries a credential or audio.
+keyword arguments and attributes, and both travel. No message carries a credential, audio, or what was said in the
+conversation. The service's own words on an error are quoted, without the credential where it echoes that, and every
+message is one line of printable characters, whatever came over the wire.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
+
+from rtsync.vocabulary.foreign import one_line
 
 __all__ = [
     "AuthenticationFailed",
@@ -91,7 +95,7 @@ class RealtimeError(Exception):
     """Base of everything rtsync raises: one ``except RealtimeError`` catches it all."""
 
     def __init__(self, message: str, **data: Any) -> None:
-        super().__init__(message)
+        super().__init__(one_line(message))
         self.__dict__.update(data)
 
     def __reduce__(self) -> tuple[Any, ...]:

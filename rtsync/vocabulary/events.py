@@ -14,24 +14,24 @@ from typing import Any, overload
 
 import msgspec
 
+from rtsync.vocabulary.discretion import outline
 from rtsync.vocabulary.errors import ProtocolError
+from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["Event", "Fields", "Items", "decode", "decode_object", "encode", "new_event_id"]
 
 _decode = msgspec.json.Decoder().decode
 
+_REFUSED = object()  # by the fast parser
 _LONGEST_SHOWN = 120
-_DEEPEST_SHOWN = 20
-_LONGEST_REPR = 4000
 _MOST_NAMES = 30
-# Fields whose text is audio, an image or a credential: a repr, a log or a message shows only its length.
-_NEVER_SHOWN = frozenset({"audio", "authorization", "api_key", "client_secret", "headers", "image_url", "value"})
-# Of these also objects and lists: headers that an MCP tool is called with have names of their own.
-_WHOLLY_HIDDEN = frozenset({"authorization", "api_key", "client_secret", "headers", "image_url"})
 
 
 class Fields(Mapping[str, Any]):
     """Read-only view of a JSON object: ``fields["name"]`` and ``fields.name`` read the same value.
+
+    Its repr shows structure (types, ids, states, numbers), and of all other text only the length: what is said in a
+    conversation does not get into a log or a traceback by accident. ``to_dict()`` has everything.
 
     Objects inside come back as ``Fields``, arrays as ``Items``. ``to_dict()`` gives plain copies. A field whose
     name is a method of every mapping (``items``, ``keys``, ``values``, ``get``) is read with brackets only.
@@ -90,7 +90,7 @@ class Fields(Mapping[str, Any]):
         return self
 
     def __repr__(self) -> str:
-        return f"{self._label()}({_bounded(_shown(self._data))})"
+        return f"{self._label()}({outline(self._data)})"
 
     def to_dict(self) -> dict[str, Any]:
         """A plain, independent copy: dicts and lists that may be changed, and that ``json`` can write."""
@@ -125,7 +125,7 @@ class Event(Fields):
         return type(self), (self._data, self.wire_type)
 
     def _label(self) -> str:
-        return f"Event[{self.type[:_LONGEST_SHOWN]}]"
+        return f"Event[{one_line(self.type[:_LONGEST_SHOWN])}]"
 
 
 class Items(Sequence[Any]):
@@ -159,7 +159,7 @@ class Items(Sequence[Any]):
         return Items, (self._data,)
 
     def __repr__(self) -> str:
-        return _bounded(_shown(self._data))
+        return outline(self._data)
 
     def to_list(self) -> list[Any]:
         """A plain, independent copy."""
@@ -201,33 +201,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _shown(value: Any, field: str = "", audio: bool = False, depth: int = 0) -> str:
-    """``value`` as a repr without audio, images and secrets, and with long text and deep nesting cut."""
-    if depth > _DEEPEST_SHOWN:
-        return "..."
-    if field in _WHOLLY_HIDDEN and isinstance(value, dict | list):
-        return f"<{len(value)} entries>"
-    if isinstance(value, dict):
-        kind = value.get("type")
-        audio = isinstance(kind, str) and kind.endswith("audio.delta")
-        inner = ", ".join(f"{name!r}: {_shown(part, name, audio, depth + 1)}" for name, part in value.items())
-        return f"{{{inner}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(_shown(part, field, audio, depth + 1) for part in value)}]"
-    if isinstance(value, str):
-        if field in _NEVER_SHOWN or (audio and field == "delta"):
-            return f"<{len(value)} characters>"
-        if len(value) > _LONGEST_SHOWN:
-            return f"{value[:_LONGEST_SHOWN]!r}...<{len(value)} characters>"
-    return repr(value)
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}...<{len(text)} characters>"
-
-
 def _listed(names: Mapping[str, Any]) -> str:
-    listed = ", ".join(name[:_LONGEST_SHOWN] for name in islice(names, _MOST_NAMES))
+    listed = ", ".join(one_line(name[:_LONGEST_SHOWN]) for name in islice(names, _MOST_NAMES))
     return f"{listed}, ..." if len(names) > _MOST_NAMES else listed
 
 
@@ -246,6 +221,8 @@ def decode_object(message: bytes) -> dict[str, Any]:
     try:
         data = _decode(message)
     except (msgspec.MsgspecError, RecursionError):
+        data = _REFUSED
+    if data is _REFUSED:  # Not in the handler above: what follows may raise, and shall not carry the message along.
         data = _decode_leniently(message)
     if type(data) is not dict:
         raise ProtocolError(
@@ -263,9 +240,7 @@ def _decode_leniently(message: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         why = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", "a number too long")
-        raise ProtocolError(
-            f"the server sent a text message that is not JSON ({why}; {len(message)} bytes); ignored"
-        ) from None
+    raise ProtocolError(f"the server sent a text message that is not JSON ({why}; {len(message)} bytes); ignored")
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
@@ -278,10 +253,11 @@ def encode(event: Mapping[str, Any]) -> bytes:
         return _encode(event)
     except RecursionError:
         raise TypeError(f"the {type(event).__name__} to send contains itself, or is nested too deeply") from None
-    except (ValueError, msgspec.MsgspecError):  # half surrogate pairs
-        import json
+    except (ValueError, msgspec.MsgspecError):  # Half surrogate pairs. The error holds the whole text: leave it here.
+        pass
+    import json
 
-        return json.dumps(event, default=_writable, ensure_ascii=True, separators=(",", ":")).encode()
+    return json.dumps(event, default=_writable, ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def _writable(value: Any) -> Any:

@@ -6,6 +6,7 @@ What is passed beats what the environment says; an empty variable counts as not 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import msgspec
 
@@ -17,10 +18,16 @@ _CONTROL = frozenset(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A text, and the option or variable that it came from: ``"base_url="``, ``"OPENAI_BASE_URL"``."""
+    """A text, and the option or variable that it came from: ``"base_url="``, ``"OPENAI_BASE_URL"``. May be a secret."""
 
     text: str
     named: str
+
+    def __repr__(self) -> str:
+        return f"<Setting {self.named}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("named", self.named)]
 
 
 def setting(option: str, value: object, *variables: str) -> Setting | None:

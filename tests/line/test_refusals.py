@@ -12,7 +12,6 @@ from collections.abc import Iterable
 import pytest
 
 from rtsync.edges.transport import Line
-from rtsync.edges.upgrade import redact
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
     CloseCause,
@@ -22,6 +21,7 @@ from rtsync.vocabulary.errors import (
     RateLimited,
     RedirectRefused,
 )
+from rtsync.vocabulary.foreign import redact
 from tests.line.recorder import RecordedLine, ending_of, failure_of, serve
 from tests.loopback import LIMIT, TEXT, Certificates, Peer, ScriptedServer, frame
 

@@ -83,7 +83,7 @@ def test_entries_without_a_size_fit_always_and_are_not_counted() -> None:
 def test_the_oldest_deltas_make_room_and_nothing_else_does() -> None:
     backlog = filled(DROPPING, ["a", "d1", "d2", "b"])
     assert backlog.put("c", 10) is Trouble.DROPPING
-    assert backlog.put("d3", 10, delta=True) is None
+    assert backlog.put("d3", 10, delta=True) is Trouble.DROPPED
     assert (backlog.dropped, backlog.events, backlog.size) == (2, 4, 40)
     assert taken(backlog) == ["a", "b", "c", "d3"]
 
@@ -98,7 +98,7 @@ def test_as_many_deltas_go_as_a_large_event_needs() -> None:
 def test_a_delta_that_finds_no_room_is_dropped_itself_and_is_no_overflow() -> None:
     backlog = filled(DROPPING, "abce")
     assert backlog.put("delta", 10, delta=True) is Trouble.DROPPING
-    assert backlog.put("delta", 10, delta=True) is None
+    assert backlog.put("delta", 10, delta=True) is Trouble.DROPPED
     assert taken(backlog) == [*"abce"]
 
 
@@ -114,7 +114,7 @@ def test_dropping_is_told_once_until_the_queue_was_half_empty() -> None:
     assert backlog.put("d5", 10, delta=True) is Trouble.DROPPING
     backlog.take()
     assert backlog.dropping
-    assert [backlog.put("d", 10, delta=True) for _ in range(5)] == [None] * 5
+    assert [backlog.put("d", 10, delta=True) for _ in range(5)] == [None, *[Trouble.DROPPED] * 4]
     backlog.take()
     backlog.take()
     assert not backlog.dropping

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rtsync import CloseCause, Event, ServerError, SessionClosed, UsageError, WaitTimeout
+from rtsync import CloseCause, Event, FellBehind, ServerError, SessionClosed, UsageError, WaitTimeout
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
 from tests.loopback import LIMIT
@@ -372,3 +372,15 @@ def test_an_answer_is_never_missed_whether_it_comes_before_during_or_after_the_w
         assert hub.wait({DONE}, None, LIMIT, settled=True).type == DONE
         if publishing is not None:
             publishing.result()
+
+
+def test_a_session_that_is_over_ends_a_wait_that_events_were_too_many_for(hub: Hub) -> None:
+    hub.note_send()
+    for _ in range(3000):
+        publish(hub, "response.output_text.delta")
+    with pytest.raises(FellBehind):
+        hub.wait({"response.output_text.delta"}, None, 0, settled=True)
+    hub.end(SessionClosed("overflow", cause=CloseCause.OVERFLOW))
+    for where in (None, lambda _event: False):
+        with pytest.raises(SessionClosed):
+            hub.wait({"response.output_text.delta"}, where, 0, settled=True)

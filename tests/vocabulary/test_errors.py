@@ -22,8 +22,15 @@ CONNECT = {
     "request_id": "req_1",
     "retry_after": 1.5,
     "code": "invalid_api_key",
+    "retryable": True,
 }
-END = {"code": 1006, "reason": "bye", "cause": CloseCause.NETWORK, "in_flight": ("response.create",)}
+END = {
+    "code": 1006,
+    "reason": "bye",
+    "cause": CloseCause.NETWORK,
+    "in_flight": ("response.create",),
+    "retryable": False,
+}
 
 # Every class: its builtin base in the contract's tree, its parent, and a value for each of its attributes.
 TREE: dict[str, tuple[type[Exception] | None, str, dict[str, Any]]] = {
@@ -67,7 +74,7 @@ def descendants(cls: type[RealtimeError]) -> Iterator[type[RealtimeError]]:
 
 
 def test_the_tree_of_this_test_is_the_whole_tree() -> None:
-    exported = {name for name in errors.__all__ if name not in ("RealtimeError", "CloseCause")}
+    exported = {name for name in errors.__all__ if name not in ("RealtimeError", "CloseCause", "passing_close")}
     assert set(TREE) == exported
     assert set(TREE) == {cls.__name__ for cls in descendants(RealtimeError) if cls.__module__ == errors.__name__}
 
@@ -149,7 +156,9 @@ def test_what_is_left_out_has_a_value_all_the_same() -> None:
     assert (refused.status, refused.headers, refused.request_id, refused.retry_after, refused.code) == (
         None, {}, None, None, None,
     )  # fmt: skip
-    assert vars(SessionClosed("no")) == {"code": None, "reason": "", "cause": CloseCause.SERVER, "in_flight": ()}
+    assert vars(SessionClosed("no")) == {
+        "code": None, "reason": "", "cause": CloseCause.SERVER, "in_flight": (), "retryable": False,
+    }  # fmt: skip
     assert vars(WaitTimeout("no")) == {"arrived": ()}
     assert set(vars(errors.ServerError("no"))) == {"type", "code", "param", "event_id", "request"}
     assert errors.ResponseFailed("no").status == "failed"

@@ -361,13 +361,46 @@ def test_a_repr_shows_no_audio_no_image_and_no_secret(data: dict[str, Any]) -> N
     assert found.to_dict() == data
 
 
-def test_a_repr_shows_the_rest() -> None:
-    assert repr(event(delta="Hi", item={"id": None, "n": [1, 2.5, True]})) == (
-        "Event[vendor.thing]({'type': 'vendor.thing', 'delta': 'Hi', 'item': {'id': None, 'n': [1, 2.5, True]}})"
+def test_a_repr_shows_structure_and_of_what_was_said_the_length() -> None:
+    assert repr(event(delta="Hi", item={"id": None, "status": "completed", "n": [1, 2.5, True]})) == (
+        "Event[vendor.thing]({'type': 'vendor.thing', 'delta': <2 characters>,"
+        " 'item': {'id': None, 'status': 'completed', 'n': [1, 2.5, True]}})"
     )
-    assert repr(Event({"type": "response.output_text.delta", "delta": "Hi"})).endswith("'delta': 'Hi'})")
     assert "'rate': 24000" in repr(Event({"session": {"audio": {"input": {"format": {"rate": 24000}}}}}))
     assert repr(Fields({"a": 1})) == "Fields({'a': 1})"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"type": "response.output_text.delta", "delta": SECRET},
+        {"type": "response.function_call_arguments.done", "name": "f", "arguments": SECRET},
+        {"type": "x", "item": {"arguments": {"name": SECRET, "id": SECRET}}},
+        {"type": "x", "item": {"content": [{"type": "input_text", "text": SECRET}]}},
+        {"type": "x", "item": {"content": SECRET, "message": SECRET}},
+        {"type": "x", "item": {"output": SECRET}},
+        {"type": "x", "session": {"instructions": SECRET, "prompt": {"id": "p", "variables": {"name": SECRET}}}},
+        {"type": "x", "session": {"tools": [{"type": "function", "name": "f", "description": SECRET}]}},
+        {"type": "x", "session": {"tools": [{"parameters": {"properties": {SECRET: {"type": "string"}}}}]}},
+        {"type": "x", "session": {"tools": [{"type": "mcp", "server_url": f"https://mcp.test/?key={SECRET}"}]}},
+        {"type": "x", "response": {"metadata": {"name": SECRET}}},
+        {"type": "x", "logprobs": [{"token": SECRET, "bytes": list(SECRET.encode())}]},
+        {"type": "x", "new_field_of_2031": SECRET},
+    ],
+)
+def test_a_repr_shows_nothing_that_was_said(data: dict[str, Any]) -> None:
+    for shown in (repr(Event(data)), str(Event(data)), repr(Items([data]))):
+        assert SECRET not in shown
+        assert ", ".join(map(str, SECRET.encode())) not in shown
+
+
+def test_a_repr_of_an_error_shows_what_the_service_said_of_it() -> None:
+    error = {"type": "invalid_request_error", "code": "unknown_parameter", "message": "Unknown parameter."}
+    assert "'message': 'Unknown parameter.'" in repr(Event({"type": "error", "error": error}))
+
+
+def test_a_type_from_the_wire_is_one_line_in_a_repr() -> None:
+    assert repr(Event({"type": "a\x1b[2J\nb\u202ec"})).startswith("Event[a [2J b c](")
 
 
 @pytest.mark.parametrize(
