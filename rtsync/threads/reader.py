@@ -410,13 +410,13 @@ class Core:
     def _mark_current(self, handler: Callable[..., Any]) -> None:
         self.delivery.current = handler
 
-    def report(self, hook: Callable[..., Any], error: Exception) -> None:
+    def report(self, hook: Callable[..., Any], error: BaseException) -> None:
         """A callable of the program's, called outside any event, has raised."""
         session = self._session()
         if session is not None:
             self._report(session, None, hook, error)
 
-    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: Exception) -> None:
+    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: BaseException) -> None:
         where = f" for {event.type!r}" if event is not None else ""
         name = signals.name_of(handler)
         signals.logger.error("the handler %s%s raised %s", name, where, type(error).__name__, exc_info=error)

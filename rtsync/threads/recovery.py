@@ -38,7 +38,7 @@ from rtsync.vocabulary.errors import (
     SessionClosed,
     SessionExpired,
 )
-from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.events import Event, encode
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -343,17 +343,21 @@ class _Plan:
         if self._chosen is None:
             self._chosen_from = frozenset(item.id for item in snapshot.items)
             self._chosen = self._choose(snapshot)
+        deleted = self._chosen_from.difference(item.id for item in snapshot.items)
+        chosen = [item for item in self._chosen if item["id"] not in deleted]
         later = [item for item in outline(snapshot).items if item["id"] not in self._chosen_from]
-        return Outline([*self._chosen, *later], ())
+        return Outline([*chosen, *later], ())
 
     def _choose(self, snapshot: Snapshot) -> list[dict[str, Any]]:
         """What the user's callable returns; nothing where it fails, which is reported."""
         assert callable(self._restore)
         try:
-            return [_named(item) for item in self._restore(snapshot)]
-        except Exception as error:
+            chosen = [_named(item) for item in self._restore(snapshot)]
+            encode({"items": chosen})  # What cannot be written would break the line that it is to go over.
+        except (Exception, SystemExit) as error:  # sys.exit() ends no thread of rtsync's.
             self._core.report(self._restore, error)
             return []
+        return chosen
 
 
 class _Renewal:
@@ -452,7 +456,8 @@ def _credential_in(headers: Mapping[str, str]) -> str | None:
 
 def _named(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item of the user's, with an id, by which its answer is told from others'."""
-    return {"id": "item_" + os.urandom(10).hex(), **item}
+    known = item.get("id")
+    return {**item, "id": known if isinstance(known, str) and known else "item_" + os.urandom(10).hex()}
 
 
 def _given_up(loss: SessionClosed, error: RealtimeError, attempts: int) -> RealtimeError:
