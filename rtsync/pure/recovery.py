@@ -362,6 +362,10 @@ class Restoration:
         same = update is None or update == self._settings
         return self.done and same and {str(item["id"]): item for item in items} == self._has
 
+    def lacks(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Ids of those of ``items`` that are not there as they shall be."""
+        return [str(item["id"]) for item in items if self._has.get(str(item["id"])) != item]
+
     def made(self, item_id: object) -> bool:
         """Whether the item of that id is there because of this restoration."""
         return isinstance(item_id, str) and item_id in self._has
