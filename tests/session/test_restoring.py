@@ -289,7 +289,10 @@ EVERY_KIND = [
         message("item_said", "assistant", {"type": "output_text", "text": "A pixel."}),
         message("item_said", "assistant", {"type": "output_text", "text": "A pixel."}),
     ),
-    (spoken("item_spoken", "One pixel."), message("item_spoken", "assistant", {"type": "output_text", "text": "One pixel."})),
+    (
+        spoken("item_spoken", "One pixel."),
+        message("item_spoken", "assistant", {"type": "output_text", "text": "One pixel."}),
+    ),
     (
         message("item_cut", "assistant", {"type": "output_text", "text": "As I was"}, status="incomplete"),
         message("item_cut", "assistant", {"type": "output_text", "text": "As I was"}),
@@ -314,8 +317,20 @@ EVERY_KIND = [
         {"id": "item_out", "type": "function_call_output", "call_id": "call_1", "output": "noon"},
     ),
     (
-        {"id": "item_yes", "type": "mcp_approval_response", "approval_request_id": "m_1", "approve": True, "reason": None},
-        {"id": "item_yes", "type": "mcp_approval_response", "approval_request_id": "m_1", "approve": True, "reason": None},
+        {
+            "id": "item_yes",
+            "type": "mcp_approval_response",
+            "approval_request_id": "m_1",
+            "approve": True,
+            "reason": None,
+        },
+        {
+            "id": "item_yes",
+            "type": "mcp_approval_response",
+            "approval_request_id": "m_1",
+            "approve": True,
+            "reason": None,
+        },
     ),
     (message("item_mute", "user", {"type": "input_audio", "transcript": None}), None),
     (spoken("item_silent", None), None),
