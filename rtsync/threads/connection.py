@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rtsync.edges.latch import Latch
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
 from rtsync.pure.conversation import Conversation
@@ -62,7 +63,12 @@ class Connection:
         greeted: the service has said its first word.
         restoration: what it has been given back; unused by a session's first.
         sending: ids of the events that threads are handing over right now.
-        over: what depended on it has been told of its end, or moved to another.
+        over: what depended on it has been told of its end, or moved to another; or it will never be used.
+        renews: it was made to take the place of one that is well.
+        ready: it has been given everything, and may take that place.
+        held: what arrived since, until its reader knows that it has taken it.
+        handed: set once whoever handed over to it has done all that belongs to that.
+        expires_at: when the service will end it, in monotonic seconds; None where it did not say.
         failure: why it was given up, where that was decided here.
         credential: what it authenticated with; None before.
     """
@@ -88,6 +94,11 @@ class Connection:
         self.sending: set[str] = set()
         self.greeted = False
         self.over = False
+        self.renews = False
+        self.ready = False
+        self.held: list[tuple[Event, int]] = []
+        self.handed = Latch()
+        self.expires_at: float | None = None
         self.failure: RealtimeError | None = None
         self.last_error: Mapping[str, Any] | None = None
         self.credential: str | None = None

@@ -117,6 +117,7 @@ class Core:
         self._established = False
         self._abandoned = False
         self._again: list[Follower] = []
+        self.holds_back = False
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
         self._events_sent = 0
         self._opened_at: float | None = None
@@ -422,13 +423,13 @@ class Core:
         delivery.current = handler
         self.hub.leave_handler(delivery.handling)  # What the one before it has seen is not seen by this one.
 
-    def report(self, hook: Callable[..., Any], error: Exception) -> None:
+    def report(self, hook: Callable[..., Any], error: BaseException) -> None:
         """A callable of the program's, called outside any event, has raised."""
         session = self._session()
         if session is not None:
             self._report(session, None, hook, error)
 
-    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: Exception) -> None:
+    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: BaseException) -> None:
         where = f" for {event.type!r}" if event is not None else ""
         name = signals.name_of(handler)
         signals.logger.error("the handler %s%s raised %s", name, where, type(error).__name__, exc_info=error)
@@ -491,6 +492,7 @@ class Core:
             self._state = after(self._state, Trigger.LOST)
             losses = self._part_with(connection, again)
             lost = losses.listed() + self._lost_audio(connection)
+        self.hold_back(False)
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
         self.floor.turns.ring()
@@ -513,7 +515,7 @@ class Core:
     def continue_on(self, connection: Connection, told: Callable[[], None]) -> bool:
         """Make ``connection``, which is restored, the current one after a loss; False where ``close()`` was faster.
 
-        ``told`` is called just before the program can use it, and not under a lock.
+        ``told`` is called when the program can use it, and before anything that arrives on it; not under a lock.
         """
         with self._books:
             if self._state is not State.RECONNECTING:
@@ -521,32 +523,47 @@ class Core:
             self._adopt(connection)
         self.delivery.reader = threading.get_ident()
         connection.route = self._recovery.first_take
-        told()
+        self._ask_again(connection)  # Before the sends that wait, so that nobody else's request takes the turn.
         with self._books:
             if self._state is State.RECONNECTING:
                 self._state = after(self._state, Trigger.ESTABLISHED)
+        told()
         self._moved.ring()
-        self._ask_again(connection)
         return True
 
-    def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool) -> list[Lost] | None:
+    def discard(self, connection: Connection) -> bool:
+        """``connection`` will not be used, or not any more; returns False where it is the current one."""
+        with self._books:
+            if connection is self._current:
+                return False
+            connection.over = True
+            return True
+
+    def hold_back(self, held: bool) -> None:
+        """Have senders wait: another connection is about to take over. Or let them go on."""
+        self.holds_back = held
+        if not held:
+            self._moved.ring()
+
+    def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool, again: bool) -> list[Lost] | None:
         """Move from the current connection, which is well, to ``connection``. Called by the reader of the current one.
 
         Args:
             connection: the next one; its reader calls ``take_over`` then.
             error: what is told to those who lose something.
             force: whether to do it although something is going on.
+            again: whether responses that somebody holds shall be asked for once more.
 
         Returns:
-            What is lost by it; None where something is going on, or the session is no longer open.
+            What is lost by it; None where something is going on, or either of the two has ended.
         """
         with self._books:
             old = self._current
             assert old is not None
-            if self._state is not State.OPEN or not (force or self._is_calm(old)):
+            if connection.over or self._state is not State.OPEN or not (force or self._is_calm(old)):
                 return None
             old.route = nowhere
-            losses = self._part_with(old, again=True)
+            losses = self._part_with(old, again)
             lost = losses.listed() + self._lost_audio(old)
             self._adopt(connection)
         self._moved.ring()
@@ -559,6 +576,7 @@ class Core:
         self.delivery.reader = threading.get_ident()
         connection.route = self._recovery.first_take
         self._ask_again(connection)
+        self.hold_back(False)
 
     @property
     def current(self) -> Connection | None:
@@ -616,16 +634,24 @@ class Core:
         """Ask once more for the responses that shall be, over the new line. In its reader thread."""
         again, self._again = self._again, []
         for follower in again:
-            self.floor.turns.ring()
-            event = {"type": "response.create", "event_id": new_event_id(), "response": follower.options}
-            self.say(connection, event, follower)
+            if follower.cancelled:
+                self.floor.cancel(self.hub.newest, follower)
+            elif self.floor.is_held(follower):
+                event = {"type": "response.create", "event_id": new_event_id(), "response": follower.options}
+                if not self.say(connection, event, follower):
+                    self._again.append(follower)
 
-    def say(self, connection: Connection, event: dict[str, Any], owner: object) -> None:
-        """Send ``event`` over ``connection`` from its own reader thread; a line that breaks meanwhile ends soon."""
+    def say(self, connection: Connection, event: dict[str, Any], owner: object) -> bool:
+        """Send ``event`` over ``connection`` from its own reader thread.
+
+        Returns False where the line broke, and will end soon, or is given up.
+        """
         try:
             self._hand_over(connection, event, owner, None)
-        except (LineBroken, SendTimeout, WaitTimeout):
+        except (LineBroken, SendTimeout, WaitTimeout, ConnectionLost):
             logger.debug("the line broke while something was sent from its reader")
+            return False
+        return True
 
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
@@ -711,10 +737,10 @@ class Core:
 
     def _await_line(self, event: Mapping[str, Any], deadline: Deadline, broken: Connection | None) -> Connection:
         """The connection to send over, once there is one that is not ``broken``."""
-        if self._state is not State.OPEN or self._current is broken:
+        if self._state is not State.OPEN or self._current is broken or self._is_held_back(event):
             self._check_opened()
             self.delivery.check_may_wait(settled=False)
-            if not self._moved.wait_until(lambda: self._settled_on(broken), deadline.remaining()):
+            if not self._moved.wait_until(lambda: self._settled_on(broken, event), deadline.remaining()):
                 raise WaitTimeout(
                     f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
                     f" {event['type']!r} was not sent. Give send() more time, or try again later"
@@ -725,9 +751,17 @@ class Core:
             raise SessionClosed("close() was called", cause=CloseCause.USER)
         return self._current
 
-    def _settled_on(self, broken: Connection | None) -> bool:
+    def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
         """Whether it is known where to send, or that there will be nowhere."""
-        return self._state is not State.RECONNECTING and (self._current is not broken or self._state is not State.OPEN)
+        if self._state is State.OPEN:
+            return self._current is not broken and not self._is_held_back(event)
+        return self._state is not State.RECONNECTING
+
+    def _is_held_back(self, event: Mapping[str, Any]) -> bool:
+        """Whether ``event`` has to wait: not one that brings the calm nearer, nor one that the reader itself sends."""
+        if not self.holds_back or event["type"] == "response.cancel":
+            return False
+        return threading.get_ident() != self.delivery.reader
 
     def _check_opened(self) -> None:
         if self._state is State.NEW:
