@@ -26,9 +26,9 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rtsync.edges import signals
+from rtsync.edges import forks, signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Latch
+from rtsync.edges.latch import Latch, stay_asleep
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
@@ -135,7 +135,8 @@ class Core:
 
     def start(self, session: Any, line: Line, release: Callable[[], None]) -> None:
         """Start the reader thread on ``line``; ``release`` is called when it has ended."""
-        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+        with forks.whole():
+            from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
 
         self._typed = typed
         self.process = os.getpid()
@@ -224,6 +225,7 @@ class Core:
     def disown(self) -> None:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
+        self.delivery.disown()
         if self._line is not None:
             self._line.abandon()
 
@@ -233,7 +235,8 @@ class Core:
         try:
             self._line.run_forever()
         finally:
-            self._ended()
+            if not self.inherited:  # A fork in a handler, or under gevent, where a fork copies the greenlets.
+                self._ended()
 
     # -- arrivals: the reader thread ----------------------------------------------------------------------------------
 
@@ -438,9 +441,14 @@ class Core:
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the session."""
+        return self.process is not None and os.getpid() != self.process
+
     def check_process(self) -> None:
-        """Raise ``UsageError`` in a process that inherited the session by a fork."""
-        if self.process is not None and os.getpid() != self.process:
+        """Raise ``UsageError`` in a process that inherited the session by a fork. Takes no lock."""
+        if self.inherited:
             raise UsageError(
                 f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
                 " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"
@@ -456,6 +464,7 @@ class Core:
         """Raise what stands in the way of sending."""
         if self._state is State.OPEN:
             return
+        stay_asleep()
         if self.error is not None:
             raise copy.copy(self.error)
         if self._state is State.NEW:
@@ -558,6 +567,8 @@ class Core:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """No more events for ``subscription``."""
+        if self.inherited:
+            return
         with self._books:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Protocol
 
+from rtsync.edges.latch import stay_asleep
 from rtsync.pure.history import Entry, History, Window
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import RealtimeError, ServerError, UsageError, WaitTimeout
@@ -80,7 +81,9 @@ class Waiter:
 
     def sleep(self, timeout: float | None) -> bool:
         """Block until ``wake``, at most ``timeout`` seconds."""
-        return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+        woken = self._gate.acquire(timeout=-1 if timeout is None else timeout)
+        stay_asleep()
+        return woken
 
     def describe(self) -> str:
         """What it waits for, for a message."""
