@@ -51,11 +51,12 @@ class Program:
     def __init__(
         self, *arguments: str, command: list[str] | None = None, measured: bool = True, **variables: str
     ) -> None:
-        name, *rest = arguments
-        own = [sys.executable, "-W", "error", "-m", f"tests.process.scripts.{name}", *rest]
+        if command is None:
+            name, *arguments = arguments  # type: ignore[assignment]
+            command = [sys.executable, "-W", "error", "-m", f"tests.process.scripts.{name}"]
         self._started = time.monotonic()
         self.process = subprocess.Popen(
-            own if command is None else [*command, *arguments],
+            [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -88,6 +89,7 @@ class Program:
         for line in self.process.stdout:
             lines.append(line)
             if last in line:
+                self._started = time.monotonic()
                 return line.rstrip("\n")
         raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
 
@@ -97,7 +99,7 @@ class Program:
         self.process.send_signal(number)
 
     def end(self) -> Ended:
-        """Wait for its end; `seconds` counts from the last signal, or from its start."""
+        """Wait for its end; `seconds` counts from the last signal or line that was read, or from its start."""
         out, err = self.process.communicate(timeout=LIMIT)
         return Ended(self.process.returncode, out, err, time.monotonic() - self._started)
 

@@ -35,6 +35,8 @@ def _answer(service: Service, event: Json) -> None:
     elif event["type"] == "conversation.item.create":
         item = {"status": "completed", **event["item"]}
         service.say(*({"type": f"conversation.item.{what}", "item": item} for what in ("added", "done")))
+    elif event["type"] == "flood":
+        service.say(*({"type": "drop", "number": number} for number in range(event["size"])))
     elif event["type"] == "response.create":
         service.say(*_said(event))
 

@@ -78,7 +78,7 @@ def main() -> None:
     targets = [OpenAI(api_key=key, base_url=f"{url}/v1") for url in sys.argv[1:3]]
     before = sockets()
     stop = threading.Event()
-    calls = [lambda target=target: converse(target) for target in targets * 2]  # type: ignore[misc]
+    calls = [lambda target=target: converse(target) for target in targets * 2]
     workers = [threading.Thread(target=repeat, args=(call, stop), daemon=True) for call in calls]
     workers.append(threading.Thread(target=meddle, args=(stop,), daemon=True))
     for worker in workers:
