@@ -5,12 +5,13 @@ from __future__ import annotations
 import ssl
 
 from tests.loopback import LIMIT, Peer, ScriptedServer
-from tests.session.service import Json, Service, delta, response, whole_response
+from tests.session.service import Json, Service, delta, error, response, whole_response
 
-__all__ = ["TEXT", "answering_server", "close_codes"]
+__all__ = ["REFUSAL", "TEXT", "answering_server", "close_codes"]
 
 TEXT = "Hello there"
 """What every response says."""
+REFUSAL = "That is not wanted."
 
 
 def answering_server(tls: ssl.SSLContext | None = None) -> ScriptedServer:
@@ -30,7 +31,9 @@ def _code(peer: Peer) -> int | None:
 
 
 def _answer(service: Service, event: Json) -> None:
-    if event["type"] == "session.update":
+    if event.get("session", {}).get("refuse"):
+        service.say(error(code="invalid_value", param="session.refuse", message=REFUSAL, event_id=event["event_id"]))
+    elif event["type"] == "session.update":
         service.say({"type": "session.updated", "event_id": "event_u", "session": event["session"]})
     elif event["type"] == "conversation.item.create":
         item = {"status": "completed", **event["item"]}
