@@ -38,3 +38,7 @@ def test_children_open_sessions_whatever_the_parents_threads_were_doing(certific
         # What another thread is closing at that very moment may stay open in a child.
         assert sum(bool(child["inherited"]) for child in reports) <= 3
         assert set(close_codes(plain) + close_codes(secure)) == {1000}
+
+
+def test_a_child_that_leaves_the_simulators_block_leaves_it_to_the_parent() -> None:
+    assert run("fork_simulator").report == {"status": 0}

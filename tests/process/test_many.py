@@ -13,7 +13,7 @@ SERVE = [sys.executable, "-m", "rtsync", "serve", "--no-pace", "--port", "0"]
 def test_five_hundred_sessions_end_together_when_their_server_is_killed() -> None:
     with Program(command=SERVE) as server:
         url = server.read_until("OpenAI base URL").split()[-1].removesuffix("/v1")
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (min(4096, hard), hard))
         with Program("many", url) as program:
             program.read_until("open")

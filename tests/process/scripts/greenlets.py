@@ -9,6 +9,7 @@ if sys.argv[3] == "early":
 
     monkey.patch_all()
 
+import itertools
 import json
 import os
 import ssl
@@ -93,7 +94,7 @@ def main() -> None:
     clock.kill()
     report = {
         "said": sorted({greenlet.value for greenlet in greenlets}),
-        "pause": max(later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)),
+        "pause": max(later - earlier for earlier, later in itertools.pairwise(ticks)),
         "sockets": sorted(name for name in sockets() - before if name.startswith("socket:")),
         "older context": "" if WHEN == "early" else refused(older),
     }

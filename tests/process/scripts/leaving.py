@@ -10,7 +10,6 @@ from collections.abc import Callable
 from rtsync import RealtimeSession
 from tests.process.scripts.sessions import session_to
 
-
 kept: list[RealtimeSession] = []
 
 

@@ -58,7 +58,7 @@ def descriptors() -> int:
 
 def main() -> None:
     """Print how the waits ended, when, and what is left."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     with opened(0):  # What is loaded on first use is loaded.
         pass

@@ -57,7 +57,7 @@ def main() -> None:
         texts = sorted({text for pid, text in pool.map(converse, [target] * 8) if pid != os.getpid()})
         for call, argument in ((be_refused, URL), (wait_in_vain, URL), (use, 1)):
             try:
-                pool.apply(call, (argument,))  # type: ignore[arg-type]
+                pool.apply(call, (argument,))
             except RealtimeError as error:
                 raised.append(described(error))
         pool.close()

@@ -49,6 +49,3 @@ def application(environ: dict[str, Any], start_response: Callable[..., object]) 
         answer, error = "", f"{type(raised).__name__}: {raised}"
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps({"pid": os.getpid(), "answer": answer, "error": error}).encode()]
-
-
-
