@@ -19,6 +19,8 @@ from tests.conftest import PROJECT, without_coverage
 __all__ = ["LIMIT", "Ended", "Program", "environment", "run"]
 
 LIMIT = 45.0  # seconds; reached only on failure
+# From 3.12 on Python warns of every fork of a process with threads, which is what is tested here.
+_WARNINGS = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +45,7 @@ def environment(variables: Mapping[str, str], *, measured: bool = True) -> dict[
 
 
 class Program:
-    """`python -W error -m tests.process.scripts.NAME ARGUMENTS`, or the command that is given.
+    """`python -m tests.process.scripts.NAME ARGUMENTS`, or the command that is given.
 
     In a process group of its own, which is killed at the end: a test's failure leaves no process behind.
     """
@@ -53,7 +55,7 @@ class Program:
     ) -> None:
         if command is None:
             name, *arguments = arguments  # type: ignore[assignment]
-            command = [sys.executable, "-W", "error", "-m", f"tests.process.scripts.{name}"]
+            command = [sys.executable, *_WARNINGS, "-m", f"tests.process.scripts.{name}"]
         self._started = time.monotonic()
         self.process = subprocess.Popen(
             [*command, *arguments],
