@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import threading
 import warnings
 import weakref
@@ -157,6 +158,10 @@ class SafeSignal(blinker.Signal):
                     receiver(sender, **data)
             except Exception as error:
                 on_error(receiver, error)
+
+    def renew_lock(self) -> None:
+        """In a forked child: forget who held the lock."""
+        self._registry = threading.RLock()
 
     def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
         with self._registry:
@@ -313,3 +318,25 @@ message_refused = SafeSignal("A message was not a JSON object and was ignored. D
 reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
 reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
 handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")
+
+
+_OF_ALL_SESSIONS = (
+    session_opened,
+    session_closed,
+    event_received,
+    event_sent,
+    message_refused,
+    reconnecting,
+    reconnected,
+    handler_failed,
+)
+
+
+def _start_anew() -> None:
+    """In a forked child: a thread that is not there may hold the lock of a signal."""
+    for signal in _OF_ALL_SESSIONS:
+        signal.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

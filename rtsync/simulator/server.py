@@ -16,6 +16,7 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import secrets
 import selectors
 import shutil
@@ -597,6 +598,7 @@ class SimulatorServer:
             send_timeout=send_timeout,
         )
         self._changing = threading.Lock()  # start and stop, one at a time
+        self._process = os.getpid()
         self._listener: _Listener | None = None
         self._acceptor: threading.Thread | None = None
         self._directory: Path | None = None
@@ -628,14 +630,17 @@ class SimulatorServer:
                     daemon=True,
                 )
                 self._acceptor.start()
+                self._process = os.getpid()
         return self
 
     def stop(self) -> None:
         """End every session with 1001, give back port, descriptors and files. Stopping twice does nothing.
 
         Threads: blocks less than three seconds; afterwards no thread of the simulator is left, except one whose brain
-        does not return.
+        does not return. In a forked child nothing happens: port, sessions and files are the parent's.
         """
+        if self._process != os.getpid():
+            return
         with self._changing:
             self._take_down(politely=True)
             self._remove_directory()

@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rtsync.edges import forks
 from rtsync.edges.latch import Latch
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
@@ -83,7 +84,8 @@ class Connection:
         route: Route,
         refuse: Callable[[ProtocolError, int], None],
     ) -> None:
-        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+        with forks.whole():
+            from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
 
         self.number = number
         self.line: Line

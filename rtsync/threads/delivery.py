@@ -117,6 +117,17 @@ class Delivery:
         """
         return self.drained.wait(timeout)
 
+    def drop(self) -> None:
+        """The program is ending: run no more jobs after the one that is running. Takes no lock."""
+        self.queue.clear()
+        self._ending = True
+
+    def disown(self) -> None:
+        """In a forked child: the handlers run in the parent. The thread that runs one may be the one that forked."""
+        self._lock = threading.RLock()
+        self._awaiting = []
+        self.drop()
+
     # -- the waits' side -------------------------------------------------------------------------------------------
 
     def in_handler(self) -> bool:

@@ -32,7 +32,7 @@ from typing import Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Bell, Latch
+from rtsync.edges.latch import Bell, Latch, stay_asleep
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Line
 from rtsync.pure import verdict
@@ -310,6 +310,7 @@ class Core:
     def disown(self) -> None:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
+        self.delivery.disown()
         for connection in self._connections:
             connection.line.abandon()
 
@@ -324,7 +325,8 @@ class Core:
             try:
                 connection.line.run_forever()
             finally:
-                following = self._recovery.after(connection)
+                # Inherited by a fork in a handler, or under gevent, where a fork copies the greenlets.
+                following = None if self.inherited else self._recovery.after(connection)
 
     def why_ended(self, connection: Connection) -> RealtimeError:
         """Why the line of ``connection`` has ended."""
@@ -699,9 +701,14 @@ class Core:
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the session."""
+        return self.process is not None and os.getpid() != self.process
+
     def check_process(self) -> None:
-        """Raise ``UsageError`` in a process that inherited the session by a fork."""
-        if self.process is not None and os.getpid() != self.process:
+        """Raise ``UsageError`` in a process that inherited the session by a fork. Takes no lock."""
+        if self.inherited:
             raise UsageError(
                 f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
                 " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"
@@ -745,11 +752,12 @@ class Core:
                     f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
                     f" {event['type']!r} was not sent. Give send() more time, or try again later"
                 )
+        if self._state is State.OPEN and self._current is not None:
+            return self._current
+        stay_asleep()
         if self.error is not None:
             raise copy.copy(self.error)
-        if self._state is not State.OPEN or self._current is None:
-            raise SessionClosed("close() was called", cause=CloseCause.USER)
-        return self._current
+        raise SessionClosed("close() was called", cause=CloseCause.USER)
 
     def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
         """Whether it is known where to send, or that there will be nowhere."""
@@ -890,6 +898,8 @@ class Core:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """No more events for ``subscription``."""
+        if self.inherited:
+            return
         with self._books:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Protocol
 
+from rtsync.edges.latch import stay_asleep
 from rtsync.pure.history import Entry, History, Window
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
@@ -100,9 +101,11 @@ class Waiter:
         """Block until ``wake``, at most ``timeout`` seconds."""
         self.asleep = True
         try:
-            return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+            woken = self._gate.acquire(timeout=-1 if timeout is None else timeout)
         finally:
             self.asleep = False
+        stay_asleep()
+        return woken
 
     def describe(self) -> str:
         """What it waits for, for a message."""
