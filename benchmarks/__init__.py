@@ -1,0 +1,1 @@
+"""What rtsync costs, beside what its peers cost: ``python -m benchmarks``. Method and reading: ``README.md`` here."""
