@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import growth, importing, plot, receiving, round_trip, sending, sessions
-from benchmarks.measuring import Setting, certificates, left_out, node_packages
+from benchmarks.measuring import Setting, left_out, node_packages, scratch
 from benchmarks.peers import PEERS
 from benchmarks.processes import BenchmarkFailed
 from benchmarks.table import Result
@@ -35,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for, and print a table after the other; returns the exit status."""
     options = _parser().parse_args(arguments)
     print(f"{_machine()}\n")
-    with certificates() as folder:
-        setting = _setting(options, folder)
+    packages = node_packages(options.node) if "node" in options.peers else None
+    with scratch(certificates=options.tls or packages is not None) as folder:
+        setting = _setting(options, packages, folder)
         for name, why in left_out(setting).items():
             print(f"left out: {name} {why}")
         if setting.quick:
@@ -62,7 +63,7 @@ def _results(names: list[str], setting: Setting) -> list[Result]:
     return results
 
 
-def _setting(options: argparse.Namespace, folder: Path) -> Setting:
+def _setting(options: argparse.Namespace, packages: Path | None, folder: Path) -> Setting:
     quick = options.quick
     return Setting(
         rounds=options.rounds or (1 if quick else 7),
@@ -70,8 +71,8 @@ def _setting(options: argparse.Namespace, folder: Path) -> Setting:
         peers=tuple(options.peers),
         tls=options.tls,
         pin=options.pin,
-        node=node_packages(options.node),
-        sessions=tuple(options.sessions or ((1, 4) if quick else (1, 100, 200, 500))),
+        node=packages,
+        sessions=tuple(options.sessions or ((3,) if quick else (1, 100, 200, 500))),
         rates=tuple(options.rates),
         seconds=options.seconds or (0.4 if quick else 10.0),
         folder=folder,

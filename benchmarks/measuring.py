@@ -23,11 +23,11 @@ __all__ = [
     "Contender",
     "Series",
     "Setting",
-    "certificates",
     "contenders",
     "left_out",
     "node_packages",
     "paired",
+    "scratch",
     "taking_turns",
 ]
 
@@ -64,7 +64,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         sessions: how many at once.
         rates: deltas a second and session.
         seconds: how long each rate is kept up.
-        folder: has ``ca.pem`` and ``server.pem``, and room for files that nobody needs afterwards.
+        folder: room for files that nobody needs afterwards; has ``ca.pem`` and ``server.pem`` where TLS is measured.
     """
 
     rounds: int
@@ -91,12 +91,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def certificates() -> Iterator[Path]:
-    """A folder with a fresh authority and a server certificate for the loopback addresses."""
-    from rtsync.simulator.certificates import make_certificates  # It loads cryptography, which is slow to import.
-
+def scratch(*, certificates: bool) -> Iterator[Path]:
+    """A folder to be used and forgotten, with a fresh authority and a certificate for the loopback addresses in it."""
     with tempfile.TemporaryDirectory(prefix="rtsync-benchmarks-") as folder:
-        make_certificates(Path(folder))
+        if certificates:
+            from rtsync.simulator.certificates import make_certificates  # Loads cryptography, which takes its time.
+
+            make_certificates(Path(folder))
         yield Path(folder)
 
 

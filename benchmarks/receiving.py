@@ -21,11 +21,19 @@ def measure(setting: Setting) -> Iterator[Result]:
     """A table for each load."""
     for tls in setting.lines:
         for load, settings in LOADS.items():
-            found = contenders(setting, *(_OVER_TLS if tls else _ALL), tls=tls)
+            found = contenders(setting, *_wanted(setting, load, tls), tls=tls)
+            if not found:
+                continue
             deltas = setting.scaled(settings.events)
             task = {"task": "receive", "before": 1, "deltas": deltas, "handled": settings.handled}
             series = paired(setting, found, task, {"load": load, "deltas": deltas}, tls=tls, pinned=False)
             yield cpu_table("receive", f"Receiving {settings.title}{' over TLS' if tls else ''}", found, series)
+
+
+def _wanted(setting: Setting, load: str, tls: bool) -> tuple[str, ...]:
+    if setting.quick and load != "text":
+        return ("bare", "rtsync/handler")
+    return _OVER_TLS if tls else _ALL
 
 
 def cpu_table(name: str, title: str, found: list[Contender], series: Series) -> Result:
