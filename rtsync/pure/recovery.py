@@ -20,6 +20,7 @@ from typing import Any, Literal
 import msgspec
 
 from rtsync.pure.conversation import Item, Snapshot
+from rtsync.pure.weight import weight
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
     CloseCause,
@@ -48,6 +49,7 @@ UPDATES = frozenset({"session.update", "transcription_session.update"})
 Restore = Literal["config", "conversation"] | Callable[[Snapshot], Iterable[Mapping[str, Any]]]
 
 _WINDOW = 16  # events on their way at once
+_WINDOW_BYTES = 65536  # of them; what is larger goes alone, and is read whole by a server before it answers
 _MOST_PENDING = 64
 _LONGEST_RETRY_AFTER = 120.0  # seconds; who asks for more is not worth holding a conversation for
 _MERGED = frozenset({"audio", "input", "output"})  # Objects that an update merges; all others it replaces.
@@ -307,6 +309,7 @@ def _part(part: object, role: str | None) -> dict[str, Any] | None:
 class _Step(msgspec.Struct, frozen=True):
     event: dict[str, Any]
     item: dict[str, Any] | None = None
+    size: int = 0
 
 
 class Restoration:
@@ -320,6 +323,8 @@ class Restoration:
         self.updates_refused: list[Mapping[str, Any]] = []
         self._has: dict[str, dict[str, Any]] = {}
         self._settings: dict[str, Any] | None = None
+        self._refused: set[str] = set()
+        self._unfinished: set[str] = set()
         self._waiting: deque[_Step] = deque()
         self._underway: dict[str, _Step] = {}
 
@@ -339,20 +344,27 @@ class Restoration:
         wanted = {str(item["id"]): dict(item) for item in items}
         for item_id in [known for known, item in self._has.items() if wanted.get(known) != item]:
             del self._has[item_id]
-            self._waiting.append(_Step({"type": "conversation.item.delete", "item_id": item_id}))
+            if item_id not in self._refused:
+                self._waiting.append(_Step({"type": "conversation.item.delete", "item_id": item_id}))
+            self._refused.discard(item_id)
         previous: str | None = None
         for item_id, item in wanted.items():
             if item_id not in self._has:
                 create: dict[str, Any] = {"type": "conversation.item.create", "item": item}
                 if self._has:  # Among others it needs its place; alone, each follows the last.
                     create["previous_item_id"] = previous or "root"
-                self._waiting.append(_Step(create, item))
-            previous = item_id
+                self._waiting.append(_Step(create, item, weight(item)))
+            if item_id not in self._refused:
+                previous = item_id
 
     def has(self, update: dict[str, Any] | None, items: Iterable[Mapping[str, Any]]) -> bool:
         """Whether ``aim`` with the same would find nothing to do."""
         same = update is None or update == self._settings
         return self.done and same and {str(item["id"]): item for item in items} == self._has
+
+    def lacks(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Ids of those of ``items`` that are not there as they shall be."""
+        return [str(item["id"]) for item in items if self._has.get(str(item["id"])) != item]
 
     def made(self, item_id: object) -> bool:
         """Whether the item of that id is there because of this restoration."""
@@ -361,12 +373,16 @@ class Restoration:
     def due(self) -> list[dict[str, Any]]:
         """The events to send now, with their ids; they are underway from here on."""
         events = []
-        while self._waiting and len(self._underway) < _WINDOW:
+        while self._waiting and self._has_room_for(self._waiting[0]):
             step = self._waiting.popleft()
             event = {"event_id": new_event_id(), **step.event}
             self._underway[event["event_id"]] = step
             events.append(event)
         return events
+
+    def _has_room_for(self, step: _Step) -> bool:
+        size = step.size + sum(other.size for other in self._underway.values())
+        return not self._underway or (len(self._underway) < _WINDOW and size <= _WINDOW_BYTES)
 
     def confirmed(self, event_id: str) -> None:
         """The service has done it."""

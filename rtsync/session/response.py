@@ -137,16 +137,17 @@ class Response:
     def _stream(self, kinds: tuple[str, ...], convert: Callable[[str], Any], timeout: float | None) -> Iterator[Any]:
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         record = self._follower.record
-        restarts, pieces, seen = record.restarts, record.pieces, 0
+        restarts, pieces, seen, given = record.restarts, record.pieces, 0, False
         while self._wait_beyond(restarts, seen, kinds, limit):
             if record.restarts != restarts:
-                if seen:
+                if given:
                     raise self._failed("lost", None, "the line was lost in the middle, and the response asked for anew")
-                restarts, pieces = record.restarts, record.pieces
+                restarts, pieces, seen = record.restarts, record.pieces, 0
             while seen < len(pieces) and not record.cut_short(kinds, seen):
                 kind, piece = pieces[seen]
                 seen += 1
                 if kind in kinds:
+                    given = True
                     yield convert(piece)
             if record.cut_short(kinds, seen):
                 raise self._too_large(kinds)

@@ -10,9 +10,12 @@ Everything here belongs to the thread that runs the line, except what the core c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rtsync.edges import forks
+from rtsync.edges.latch import Latch
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
 from rtsync.pure.conversation import Conversation
@@ -37,6 +40,14 @@ def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
     """The route of a line that another one has replaced."""
 
 
+@functools.cache
+def _plain_classes() -> dict[str, type[Event]]:
+    """The classes of the types that need no translation on a GA endpoint."""
+    from rtsync.vocabulary.server_events import SERVER_EVENTS
+
+    return {name: cls for name, cls in SERVER_EVENTS.items() if name not in PREVIEW_NAMES}
+
+
 class Connection:
     """A line and its books.
 
@@ -53,7 +64,12 @@ class Connection:
         greeted: the service has said its first word.
         restoration: what it has been given back; unused by a session's first.
         sending: ids of the events that threads are handing over right now.
-        over: what depended on it has been told of its end, or moved to another.
+        over: what depended on it has been told of its end, or moved to another; or it will never be used.
+        renews: it was made to take the place of one that is well.
+        ready: it has been given everything, and may take that place.
+        held: what arrived since, until its reader knows that it has taken it.
+        handed: set once whoever handed over to it has done all that belongs to that.
+        expires_at: when the service will end it, in monotonic seconds; None where it did not say.
         failure: why it was given up, where that was decided here.
         credential: what it authenticated with; None before.
     """
@@ -68,7 +84,8 @@ class Connection:
         route: Route,
         refuse: Callable[[ProtocolError, int], None],
     ) -> None:
-        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+        with forks.whole():
+            from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
 
         self.number = number
         self.line: Line
@@ -79,11 +96,17 @@ class Connection:
         self.sending: set[str] = set()
         self.greeted = False
         self.over = False
+        self.renews = False
+        self.ready = False
+        self.held: list[tuple[Event, int]] = []
+        self.handed = Latch()
+        self.expires_at: float | None = None
         self.failure: RealtimeError | None = None
         self.last_error: Mapping[str, Any] | None = None
         self.credential: str | None = None
         self.thread_id: int | None = None
         self._typed: Callable[..., Event] = typed
+        self._plain = _plain_classes()
         self._refuse = refuse
         self._kind = kind
         self._speaks_preview = dialect == "preview"
@@ -101,15 +124,21 @@ class Connection:
             UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
         """
         try:
-            data = self.line.cleaned(decode_object(message))
+            data = decode_object(message)
         except ProtocolError as error:
             self._refuse(error, len(message))
             return
-        named = data.get("type")
-        if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
-            self.route(self, self._typed(data), len(message))
-            return
-        size = len(message)
+        if "error" in data or "item" in data or "response" in data:  # Not in a delta, as most events are.
+            data = self.line.cleaned(data)
+        kind = data.get("type")
+        if self._translator is None and type(kind) is str and kind in self._plain:
+            self.route(self, self._plain[kind](data), len(message))
+        elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
+            self._take_translated(data, len(message))
+        else:
+            self.route(self, Event(data), len(message))
+
+    def _take_translated(self, data: dict[str, Any], size: int) -> None:
         for arrival in self._translated(data):
             self.route(self, self._typed(arrival.event, arrival.wire_type), size)
             size = 0  # Counted once.

@@ -92,6 +92,19 @@ class Floor:
         follower.record.restart()
         self._enter(follower)
 
+    def is_held(self, follower: Follower) -> bool:
+        """Whether somebody still holds it."""
+        return follower.record in self._followers
+
+    def cancel(self, sequence: int, follower: Follower) -> None:
+        """It was cancelled before it was asked for once more."""
+        with self._books:
+            follower.record.status = "cancelled"
+            self._ledger.withdraw(follower.record)
+            self._followers.pop(follower.record, None)
+        follower.notify(sequence)
+        self.turns.ring()
+
     @property
     def idle(self) -> bool:
         """Whether no response is running or asked for. Under the books."""

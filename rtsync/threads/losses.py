@@ -65,6 +65,8 @@ class Losses(msgspec.Struct):
                 sent.owner.resolve(0, None, fault)
             elif isinstance(sent.owner, Window):
                 faults.append((sent.owner, fault))
+        for follower in self.kept:
+            follower.bell.ring()  # Who streams it shall see that it begins anew.
         once = {id(owner): (owner, fault) for owner, fault in reversed(faults)}  # The first counts.
         hub.lose(once.values(), _failed(self.broken[0], error) if self.broken else None)
 

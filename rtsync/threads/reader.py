@@ -32,7 +32,7 @@ from typing import Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Bell, Latch
+from rtsync.edges.latch import Bell, Latch, stay_asleep
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Line
 from rtsync.pure import verdict
@@ -117,6 +117,7 @@ class Core:
         self._established = False
         self._abandoned = False
         self._again: list[Follower] = []
+        self.holds_back = False
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
         self._events_sent = 0
         self._opened_at: float | None = None
@@ -309,6 +310,7 @@ class Core:
     def disown(self) -> None:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
+        self.delivery.disown()
         for connection in self._connections:
             connection.line.abandon()
 
@@ -323,7 +325,8 @@ class Core:
             try:
                 connection.line.run_forever()
             finally:
-                following = self._recovery.after(connection)
+                # Inherited by a fork in a handler, or under gevent, where a fork copies the greenlets.
+                following = None if self.inherited else self._recovery.after(connection)
 
     def why_ended(self, connection: Connection) -> RealtimeError:
         """Why the line of ``connection`` has ended."""
@@ -336,46 +339,65 @@ class Core:
         """The program's route: an event of the current connection."""
         sequence = self.hub.newest + 1
         sent, record = self._note(connection, event)
-        error = connection.last_error
-        fault = None if error is None else _server_error(error, sent)
+        fault = None if connection.last_error is None else _server_error(connection.last_error, sent)
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
-            self._established = connection.greeted = True
-            self._lines += 1
-            self._opened_at = time.monotonic()
-            self.move(Trigger.ESTABLISHED)
-        self._deliver(sequence, event, size)
-        owner = sent.owner if sent is not None else None
+            self._establish(connection)
+        kind = event.type
+        is_delta = kind.endswith(".delta")
+        board = self._board()
+        if board is not None and board.wants(kind):
+            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
+        owner = None if sent is None else sent.owner
         self.hub.publish(event, size, fault, owner)
-        for subscription in tuple(self._subscriptions):
-            subscription.put(event, size)
-        self._answer(sequence, event, fault, owner)
-        self.floor.advance(sequence, event, record)
+        if self._subscriptions:
+            for subscription in tuple(self._subscriptions):
+                subscription.put(event, size)
+        if owner is not None:
+            self._answer(sequence, event, fault, owner)
+        # Nobody holds a response without a mark, so nobody hears of each of its deltas.
+        if kind == "response.done" or (record is not None and not (is_delta and record.mark is None)):
+            self.floor.advance(sequence, event, record)
         if greeted:
-            self._recovery.watch(connection)
-            self.announce(signals.session_opened)
-            self.ready.set()
-        self._check_overflow()
-
-    def _check_overflow(self) -> None:
-        """End the session where its handlers have fallen too far behind: out of the line's callback."""
+            self._greeted(connection)
         if self.delivery.overflow is not None:
-            raise SessionClosed(self.delivery.overflow, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
+            self._overflow(self.delivery.overflow)
+
+    def _establish(self, connection: Connection) -> None:
+        self._established = connection.greeted = True
+        self._lines += 1
+        self._opened_at = time.monotonic()
+        self.move(Trigger.ESTABLISHED)
+
+    def _greeted(self, connection: Connection) -> None:
+        self._recovery.watch(connection)
+        self.announce(signals.session_opened)
+        self.ready.set()
+
+    def _overflow(self, said: str) -> None:
+        """The handlers have fallen too far behind: end the session, out of the line's callback."""
+        raise SessionClosed(said, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
 
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
+        kind = event.type
+        if kind.endswith(".delta"):  # That answers nothing.
+            with self._books:
+                connection.last_error = None
+                connection.conversation.apply(event)
+                return None, self.floor.note(event)
         with self._books:
             sent = connection.note(event)
-            if event.type == "error":
+            if kind == "error":
                 return sent, None
-            if event.type in _HEARD:
+            if kind in _HEARD:
                 self._unheard = 0
-            record = self.floor.note(event)
+            record = self.floor.note(event) if kind.startswith("response.") else None
             if sent is not None:
                 self._note_answer(sent, record)
-            elif record is not None and record.mark is not None and event.type in _BEGINNINGS:
+            elif record is not None and record.mark is not None and kind in _BEGINNINGS:
                 connection.correlation.begun(record.mark)
-            return sent, record
+        return sent, record
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:
@@ -383,40 +405,33 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _deliver(self, sequence: int, event: Event, size: int) -> None:
-        board = self._board()
-        if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, event.type.endswith(".delta"))
-
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is None or board is None:
-            return
+        if session is not None and board is not None:
+            try:
+                board.emit(session, event, self._failed, self._mark_current)
+            finally:
+                self.hub.leave_handler(sequence)
 
-        def failed(handler: Callable[..., Any], error: Exception) -> None:
+    def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
+        session = self._session()
+        if session is not None:
             self._report(session, event, handler, error)
 
-        def begin(handler: Callable[..., Any]) -> None:
-            self._mark_current(handler)
-            self.hub.enter_handler(sequence)
-
-        own = self.hub.window()
-        try:
-            board.emit(session, event, failed, begin)
-        finally:
-            self.hub.leave_handler(own)
-
     def _mark_current(self, handler: Callable[..., Any]) -> None:
-        self.delivery.current = handler
+        """``handler`` is about to be called."""
+        delivery = self.delivery
+        delivery.current = handler
+        self.hub.leave_handler(delivery.handling)  # What the one before it has seen is not seen by this one.
 
-    def report(self, hook: Callable[..., Any], error: Exception) -> None:
+    def report(self, hook: Callable[..., Any], error: BaseException) -> None:
         """A callable of the program's, called outside any event, has raised."""
         session = self._session()
         if session is not None:
             self._report(session, None, hook, error)
 
-    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: Exception) -> None:
+    def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: BaseException) -> None:
         where = f" for {event.type!r}" if event is not None else ""
         name = signals.name_of(handler)
         signals.logger.error("the handler %s%s raised %s", name, where, type(error).__name__, exc_info=error)
@@ -429,7 +444,8 @@ class Core:
     def _refuse(self, error: ProtocolError, size: int) -> None:
         logger.warning("%s", error)
         self.announce(signals.message_refused, size, error=error)
-        self._check_overflow()
+        if self.delivery.overflow is not None:
+            self._overflow(self.delivery.overflow)
 
     def announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
         """Send a signal of the module, where handlers run, behind what was delivered before.
@@ -478,6 +494,7 @@ class Core:
             self._state = after(self._state, Trigger.LOST)
             losses = self._part_with(connection, again)
             lost = losses.listed() + self._lost_audio(connection)
+        self.hold_back(False)
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
         self.floor.turns.ring()
@@ -500,7 +517,7 @@ class Core:
     def continue_on(self, connection: Connection, told: Callable[[], None]) -> bool:
         """Make ``connection``, which is restored, the current one after a loss; False where ``close()`` was faster.
 
-        ``told`` is called just before the program can use it, and not under a lock.
+        ``told`` is called when the program can use it, and before anything that arrives on it; not under a lock.
         """
         with self._books:
             if self._state is not State.RECONNECTING:
@@ -508,32 +525,47 @@ class Core:
             self._adopt(connection)
         self.delivery.reader = threading.get_ident()
         connection.route = self._recovery.first_take
-        told()
+        self._ask_again(connection)  # Before the sends that wait, so that nobody else's request takes the turn.
         with self._books:
             if self._state is State.RECONNECTING:
                 self._state = after(self._state, Trigger.ESTABLISHED)
+        told()
         self._moved.ring()
-        self._ask_again(connection)
         return True
 
-    def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool) -> list[Lost] | None:
+    def discard(self, connection: Connection) -> bool:
+        """``connection`` will not be used, or not any more; returns False where it is the current one."""
+        with self._books:
+            if connection is self._current:
+                return False
+            connection.over = True
+            return True
+
+    def hold_back(self, held: bool) -> None:
+        """Have senders wait: another connection is about to take over. Or let them go on."""
+        self.holds_back = held
+        if not held:
+            self._moved.ring()
+
+    def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool, again: bool) -> list[Lost] | None:
         """Move from the current connection, which is well, to ``connection``. Called by the reader of the current one.
 
         Args:
             connection: the next one; its reader calls ``take_over`` then.
             error: what is told to those who lose something.
             force: whether to do it although something is going on.
+            again: whether responses that somebody holds shall be asked for once more.
 
         Returns:
-            What is lost by it; None where something is going on, or the session is no longer open.
+            What is lost by it; None where something is going on, or either of the two has ended.
         """
         with self._books:
             old = self._current
             assert old is not None
-            if self._state is not State.OPEN or not (force or self._is_calm(old)):
+            if connection.over or self._state is not State.OPEN or not (force or self._is_calm(old)):
                 return None
             old.route = nowhere
-            losses = self._part_with(old, again=True)
+            losses = self._part_with(old, again)
             lost = losses.listed() + self._lost_audio(old)
             self._adopt(connection)
         self._moved.ring()
@@ -546,6 +578,7 @@ class Core:
         self.delivery.reader = threading.get_ident()
         connection.route = self._recovery.first_take
         self._ask_again(connection)
+        self.hold_back(False)
 
     @property
     def current(self) -> Connection | None:
@@ -603,16 +636,24 @@ class Core:
         """Ask once more for the responses that shall be, over the new line. In its reader thread."""
         again, self._again = self._again, []
         for follower in again:
-            self.floor.turns.ring()
-            event = {"type": "response.create", "event_id": new_event_id(), "response": follower.options}
-            self.say(connection, event, follower)
+            if follower.cancelled:
+                self.floor.cancel(self.hub.newest, follower)
+            elif self.floor.is_held(follower):
+                event = {"type": "response.create", "event_id": new_event_id(), "response": follower.options}
+                if not self.say(connection, event, follower):
+                    self._again.append(follower)
 
-    def say(self, connection: Connection, event: dict[str, Any], owner: object) -> None:
-        """Send ``event`` over ``connection`` from its own reader thread; a line that breaks meanwhile ends soon."""
+    def say(self, connection: Connection, event: dict[str, Any], owner: object) -> bool:
+        """Send ``event`` over ``connection`` from its own reader thread.
+
+        Returns False where the line broke, and will end soon, or is given up.
+        """
         try:
             self._hand_over(connection, event, owner, None)
-        except (LineBroken, SendTimeout, WaitTimeout):
+        except (LineBroken, SendTimeout, WaitTimeout, ConnectionLost):
             logger.debug("the line broke while something was sent from its reader")
+            return False
+        return True
 
     # -- the end: the reader thread -----------------------------------------------------------------------------------
 
@@ -660,9 +701,14 @@ class Core:
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the session."""
+        return self.process is not None and os.getpid() != self.process
+
     def check_process(self) -> None:
-        """Raise ``UsageError`` in a process that inherited the session by a fork."""
-        if self.process is not None and os.getpid() != self.process:
+        """Raise ``UsageError`` in a process that inherited the session by a fork. Takes no lock."""
+        if self.inherited:
             raise UsageError(
                 f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
                 " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"
@@ -698,23 +744,32 @@ class Core:
 
     def _await_line(self, event: Mapping[str, Any], deadline: Deadline, broken: Connection | None) -> Connection:
         """The connection to send over, once there is one that is not ``broken``."""
-        if self._state is not State.OPEN or self._current is broken:
+        if self._state is not State.OPEN or self._current is broken or self._is_held_back(event):
             self._check_opened()
             self.delivery.check_may_wait(settled=False)
-            if not self._moved.wait_until(lambda: self._settled_on(broken), deadline.remaining()):
+            if not self._moved.wait_until(lambda: self._settled_on(broken, event), deadline.remaining()):
                 raise WaitTimeout(
                     f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
                     f" {event['type']!r} was not sent. Give send() more time, or try again later"
                 )
+        if self._state is State.OPEN and self._current is not None:
+            return self._current
+        stay_asleep()
         if self.error is not None:
             raise copy.copy(self.error)
-        if self._state is not State.OPEN or self._current is None:
-            raise SessionClosed("close() was called", cause=CloseCause.USER)
-        return self._current
+        raise SessionClosed("close() was called", cause=CloseCause.USER)
 
-    def _settled_on(self, broken: Connection | None) -> bool:
+    def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
         """Whether it is known where to send, or that there will be nowhere."""
-        return self._state is not State.RECONNECTING and (self._current is not broken or self._state is not State.OPEN)
+        if self._state is State.OPEN:
+            return self._current is not broken and not self._is_held_back(event)
+        return self._state is not State.RECONNECTING
+
+    def _is_held_back(self, event: Mapping[str, Any]) -> bool:
+        """Whether ``event`` has to wait: not one that brings the calm nearer, nor one that the reader itself sends."""
+        if not self.holds_back or event["type"] == "response.cancel":
+            return False
+        return threading.get_ident() != self.delivery.reader
 
     def _check_opened(self) -> None:
         if self._state is State.NEW:
@@ -843,6 +898,8 @@ class Core:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """No more events for ``subscription``."""
+        if self.inherited:
+            return
         with self._books:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)

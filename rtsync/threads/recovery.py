@@ -6,7 +6,8 @@
    lets the next steps go out. The program sees none of it until the connection is adopted.
 3. A renewal makes the next connection while the current one goes on: a second reader thread opens and restores it, and
    holds what arrives. The reader of the current one looks, a few times a second, for a moment in which nothing is
-   going on, brings the other one up to date, and hands over. From then on its own line carries nothing.
+   going on, brings the other one up to date, and hands over. From then on its own line carries nothing. Where no such
+   moment comes, sends are held back for the last seconds, so that one does.
 4. ``_attempt`` counts attempts since the last progress: a word of the service that the restoration did not ask for.
 """
 
@@ -38,7 +39,7 @@ from rtsync.vocabulary.errors import (
     SessionClosed,
     SessionExpired,
 )
-from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.events import Event, encode
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -49,7 +50,10 @@ logger = logging.getLogger("rtsync.session")
 
 _LEAD = 60.0  # seconds before the end of a session at which its renewal begins; of a short session, a fifth of it
 _LOOK = 0.25  # seconds between two looks for a calm moment
+_LOOK_HELD = 0.01  # the same while sends are held back for it
+_LONGEST_HOLD = 2.0  # seconds before the last moment from which on they are, and behind it
 _LONGEST_LIFE = 86400.0  # seconds; an expiry beyond that is no expiry
+_SAME_TIME = 2.0  # seconds by which two clocks may differ that are set
 
 
 class Recovery:
@@ -73,7 +77,6 @@ class Recovery:
         self._refused: str | None = None  # The credential that the service has refused.
         self._plans: dict[int, _Plan] = {}
         self._renewal: _Renewal | None = None
-        self._held: list[tuple[Event, int]] = []
 
     @property
     def wanted(self) -> bool:
@@ -99,11 +102,14 @@ class Recovery:
         core = self._core
         error = core.why_ended(connection)
         self._plans.pop(connection.number, None)
-        if self._renewal is not None and self._renewal.is_next(connection):
-            self._renewal.failed(error)
-            return None
-        if connection.over and connection is not core.current:  # Another one has taken its place.
-            return None
+        was_over, renewal = connection.over, self._renewal
+        if core.discard(connection) and (was_over or connection.renews):
+            if renewal is not None and renewal.is_next(connection):
+                renewal.failed(error)
+            return None  # Another one has taken its place, or has kept it.
+        if connection.route == self._hold:  # It had just become the current one.
+            connection.handed.wait()
+            self._take_over(connection)
         self._give_up_renewal()
         if connection is core.current and not self._goes_on(connection, error):
             core.end(error)
@@ -145,9 +151,10 @@ class Recovery:
             core.end(core.left())
         return None
 
-    def open_another(self) -> Connection:
+    def open_another(self, *, renews: bool = False) -> Connection:
         """A connection that will be restored; given up where the service does not greet in time."""
         connection = self._core.new_connection(self.rebuild)
+        connection.renews = renews
         self._await_answers(connection)
         return connection
 
@@ -201,6 +208,7 @@ class Recovery:
 
     def _begin(self, connection: Connection) -> None:
         core = self._core
+        connection.expires_at = _expiry(connection)
         if self.rejoins:  # The call has kept its session.
             connection.conversation = core.rejoined(connection)
             return
@@ -216,10 +224,10 @@ class Recovery:
             connection.give_up(_not_configured(restoration.updates_refused[0]))
         elif not restoration.done:
             self._await_answers(connection)
-        elif self._renewal is not None and self._renewal.is_next(connection):
+        elif connection.renews:
             connection.line.call_at(None)
             connection.route = self._hold
-            self._renewal.ready()
+            connection.ready = True
         else:
             self._put_to_use(connection)
 
@@ -251,9 +259,10 @@ class Recovery:
         """See to it that ``connection``, which is the session's now, is replaced before the service ends it."""
         if self._policy is None or not self._policy.renew or self.rejoins:
             return
-        life = _life(connection)
-        if life is not None:
-            self._renewal = _Renewal(self._core, self, life)
+        if connection.expires_at is None:
+            connection.expires_at = _expiry(connection)
+        if connection.expires_at is not None:
+            self._renewal = _Renewal(self._core, self, connection.expires_at)
             connection.line.call_at(self._renewal.begins, self._renewal.look)
 
     def _give_up_renewal(self) -> None:
@@ -269,9 +278,9 @@ class Recovery:
             plan.aim(connection)
             self._go_on(connection)
 
-    def _hold(self, _connection: Connection, event: Event, size: int) -> None:
+    def _hold(self, connection: Connection, event: Event, size: int) -> None:
         """The route of a connection that is ready, and whose reader does not yet know that it is in use."""
-        self._held.append((event, size))
+        connection.held.append((event, size))
 
     def is_up_to_date(self, connection: Connection) -> bool:
         """Whether a connection that is ready has all that it shall have."""
@@ -280,30 +289,32 @@ class Recovery:
 
     def move_to(self, connection: Connection, *, force: bool) -> bool:
         """Hand over from the current connection to ``connection``; False where something is going on."""
-        core = self._core
+        core, policy, plan = self._core, self._policy, self._plans.get(connection.number)
         old = core.current
         assert old is not None
+        assert policy is not None
         expired = SessionExpired(
             "the connection was renewed before the service's maximum duration", code=1000, cause=CloseCause.EXPIRED
         )
-        lost = core.switch_to(connection, expired, force=force)
-        if lost is None:
-            return False
-        plan = self._plans.pop(connection.number)
-        core.announce(
-            signals.reconnected,
-            attempt=0,
-            cause=CloseCause.EXPIRED,
-            lost=(*lost, *plan.lost(connection)),
-            renewed=True,
-        )
-        self._renewal = None
+        try:
+            missing = [*plan.lost(connection), *plan.late(connection)] if plan is not None else []
+            lost = core.switch_to(connection, expired, force=force, again=policy.responses == "again")
+            if lost is None:
+                return False
+            self._renewal = None
+            self._plans.pop(connection.number, None)
+            found = (*lost, *missing)
+            core.announce(signals.reconnected, attempt=0, cause=CloseCause.EXPIRED, lost=found, renewed=True)
+        finally:
+            connection.handed.set()
         connection.line.post(lambda: self._take_over(connection))
         old.line.close(wait=False)
         return True
 
     def _take_over(self, connection: Connection) -> None:
-        held, self._held = self._held, []
+        if connection.route != self._hold:  # Its line has ended meanwhile, and that was done then.
+            return
+        held, connection.held = connection.held, []
         self._core.take_over(connection)
         for event, size in held:
             connection.route(connection, event, size)
@@ -334,6 +345,11 @@ class _Plan:
         """What could not be rebuilt."""
         return (*self._outline.lost, *connection.restoration.lost)
 
+    def late(self, connection: Connection) -> list[Lost]:
+        """What has come too late for ``connection``."""
+        lacking = connection.restoration.lacks(self._outlined(self._core.snapshot()).items)
+        return [Lost("item", item_id, "it came while the session was being renewed") for item_id in lacking]
+
     def _outlined(self, snapshot: Snapshot) -> Outline:
         if self._restore == "conversation":
             return outline(snapshot)
@@ -343,32 +359,37 @@ class _Plan:
         if self._chosen is None:
             self._chosen_from = frozenset(item.id for item in snapshot.items)
             self._chosen = self._choose(snapshot)
+        deleted = self._chosen_from.difference(item.id for item in snapshot.items)
+        chosen = [item for item in self._chosen if item["id"] not in deleted]
         later = [item for item in outline(snapshot).items if item["id"] not in self._chosen_from]
-        return Outline([*self._chosen, *later], ())
+        return Outline([*chosen, *later], ())
 
     def _choose(self, snapshot: Snapshot) -> list[dict[str, Any]]:
         """What the user's callable returns; nothing where it fails, which is reported."""
         assert callable(self._restore)
         try:
-            return [_named(item) for item in self._restore(snapshot)]
-        except Exception as error:
+            chosen = [_named(item) for item in self._restore(snapshot)]
+            encode({"items": chosen})  # What cannot be written would break the line that it is to go over.
+        except (Exception, SystemExit) as error:  # sys.exit() ends no thread of rtsync's.
             self._core.report(self._restore, error)
             return []
+        return chosen
 
 
 class _Renewal:
     """One move to a new connection before the old one expires. See rule 3 of this module."""
 
-    def __init__(self, core: Core, recovery: Recovery, life: float) -> None:
-        now = time.monotonic()
-        lead = min(_LEAD, life / 5)
-        self.begins = now + life - lead
-        self._patient_until = now + life - lead / 2
-        self._force_at = now + life - lead / 4
+    def __init__(self, core: Core, recovery: Recovery, expires_at: float) -> None:
+        lead = min(_LEAD, (expires_at - time.monotonic()) / 5)
+        self.begins = expires_at - lead
+        self._patient_until = expires_at - lead / 2
+        self._force_at = expires_at - lead / 4
+        self._hold_from = self._force_at - min(_LONGEST_HOLD, lead / 8)
+        self._hold_until = self._force_at + min(_LONGEST_HOLD, lead / 8)
+        self._look_every = min(_LOOK, lead / 16)
         self._core = core
         self._recovery = recovery
         self._next: Connection | None = None
-        self._is_ready = False
         self._not_before = self.begins
         self._calm_at: int | None = None
 
@@ -378,55 +399,60 @@ class _Renewal:
 
     def look(self) -> None:
         """Is it time for the next step? In the reader of the current connection."""
-        core, now = self._core, time.monotonic()
+        core, now, following = self._core, time.monotonic(), self._next
         calm_at = core.is_calm()
         calm = calm_at is not None and calm_at == self._calm_at
         self._calm_at = calm_at
-        if self._next is None:
+        if following is None:
+            if core.holds_back:  # It died just as sends began to be held back for it.
+                core.hold_back(False)
             if now >= self._not_before and (calm or now >= self._patient_until):
-                self._next = self._recovery.open_another()
+                self._next = self._recovery.open_another(renews=True)
                 core.run(self._next)
-        elif self._is_ready and self._hand_over(self._next, calm=calm, force=now >= self._force_at):
+        elif following.ready and self._hand_over(following, now, calm=calm):
             return
+        elif now >= self._hold_until:  # It has not become ready in all that time.
+            core.hold_back(False)
         if core.current is not None:
-            core.current.line.call_at(now + _LOOK, self.look)
+            core.current.line.call_at(now + (_LOOK_HELD if core.holds_back else self._look_every), self.look)
 
-    def _hand_over(self, connection: Connection, *, calm: bool, force: bool) -> bool:
-        if not (calm or force):
+    def _hand_over(self, following: Connection, now: float, *, calm: bool) -> bool:
+        held = now >= self._hold_from
+        if not (calm or held):
             return False
-        if not self._recovery.is_up_to_date(connection) and not force:
-            self._is_ready = False
-            connection.line.post(lambda: self._recovery.catch_up(connection))
+        if held and not self._core.holds_back:
+            self._core.hold_back(True)
+        if not self._recovery.is_up_to_date(following) and now < self._hold_until:
+            following.ready = False
+            following.line.post(lambda: self._recovery.catch_up(following))
             return False
-        return self._recovery.move_to(connection, force=force)
-
-    def ready(self) -> None:
-        """The next connection has all that it was to be given. In its reader."""
-        self._is_ready = True
+        return self._recovery.move_to(following, force=now >= self._force_at)
 
     def failed(self, error: RealtimeError) -> None:
         """The next connection has ended before it took over. In its reader."""
         logger.info("the session could not be renewed yet: %s", error)
-        self._next, self._is_ready = None, False
         later = 1.0 + _chance() if getattr(error, "retryable", False) else float("inf")
         self._not_before = time.monotonic() + later
+        self._next = None
+        self._core.hold_back(False)
 
     def give_up(self) -> None:
         """The current connection has ended first."""
-        if self._next is not None:
-            self._next.over = True
-            self._next.line.abort("the connection that it should have replaced has ended")
+        following = self._next
+        if following is not None and self._core.discard(following):
+            following.line.abort("the connection that it should have replaced has ended")
 
 
-def _life(connection: Connection) -> float | None:
-    """Seconds until the service ends the session (``expires_at``, protocol 4.1), by the service's own clock where its
-    answer to the upgrade told the time; None where it did not say.
+def _expiry(connection: Connection) -> float | None:
+    """When the service ends the session (``expires_at``, protocol 4.1), in monotonic seconds; None where it did not
+    say. Asked when it greets: its own clock is the ``Date`` of its answer to the upgrade, which tells whole seconds.
     """
     expires_at = connection.conversation.config.get("expires_at")
     if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
         return None
-    life = expires_at - (_date_in(connection.line.response_headers) or time.time())
-    return life if 0 < life <= _LONGEST_LIFE else None
+    here, there = time.time(), _date_in(connection.line.response_headers)
+    life = expires_at - (here if there is None or abs(there - here) < _SAME_TIME else there)
+    return time.monotonic() + life if 0 < life <= _LONGEST_LIFE else None
 
 
 def _date_in(headers: Mapping[str, str]) -> float | None:
@@ -452,7 +478,8 @@ def _credential_in(headers: Mapping[str, str]) -> str | None:
 
 def _named(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item of the user's, with an id, by which its answer is told from others'."""
-    return {"id": "item_" + os.urandom(10).hex(), **item}
+    known = item.get("id")
+    return {**item, "id": known if isinstance(known, str) and known else "item_" + os.urandom(10).hex()}
 
 
 def _given_up(loss: SessionClosed, error: RealtimeError, attempts: int) -> RealtimeError:

@@ -867,4 +867,5 @@ def typed(data: dict[str, Any], wire_type: str | None = None) -> Event:
         data: the JSON object, in GA terms; kept, not copied.
         wire_type: its type as it came over the wire, where that differs.
     """
-    return event_class(data.get("type"))(data, wire_type)
+    named = data.get("type")
+    return (SERVER_EVENTS.get(named, Event) if type(named) is str else Event)(data, wire_type)

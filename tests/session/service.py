@@ -46,7 +46,7 @@ class Service:
     def play(self, peer: Peer) -> None:
         """The script: greet, then answer until the client closes."""
         self._peer = peer
-        realtime_greeting(peer)
+        self.greet(peer)
         self._greeted.set()
         try:
             while True:
@@ -56,6 +56,10 @@ class Service:
                     self._answer(self, event)
         except PeerClosed as closed:
             self.closed_with = closed
+
+    def greet(self, peer: Peer) -> None:
+        """Upgrade, and say the first word."""
+        realtime_greeting(peer)
 
     @property
     def peer(self) -> Peer:
