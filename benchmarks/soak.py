@@ -407,13 +407,13 @@ class Soak:
                 self.target = Simulator().at(
                     f"ws://127.0.0.1:{relay.port}"
                 )  # Known to echo metadata, as the services do.
-                self._converse(seconds, interval, say)
+                self._converse(seconds, interval, say, relay)
             faults = relay.said
         for line in self._table(faults):
             say(line)
         return not any(self.tally.counts[name] for name in _FAILURES)
 
-    def _converse(self, seconds: float, interval: float, say: Callable[[str], object]) -> None:
+    def _converse(self, seconds: float, interval: float, say: Callable[[str], object], relay: _Program) -> None:
         began, before = time.monotonic(), _measured()
         threads = [
             threading.Thread(target=Conversation(self, number).run, name=f"conversation {number}")
@@ -426,6 +426,7 @@ class Soak:
             self.tally.look_for_the_hung()
             self.measured.append({"seconds": time.monotonic() - began, **_measured()})
             say(_row(self.measured[-1], self.tally))
+        relay.tell("calm")  # What is there at the end is to be seen.
         self.over.set()
         deadline = time.monotonic() + 4 * _TIMEOUT
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
@@ -486,7 +487,13 @@ class _Program:
         self.port: int = json.loads(self._process.stdout.readline())["port"]
         self.said: dict[str, int] = {}
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin is not None
+        print(line, file=self._process.stdin, flush=True)
+
     def stop(self) -> None:
+        """End it, and keep what it has said."""
         output, _ = self._process.communicate(timeout=_TIMEOUT)
         self.said = json.loads(output) if output else {}
 
