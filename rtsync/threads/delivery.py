@@ -196,10 +196,24 @@ class Worker(Delivery):
             start = not self._started
             self._started = True
         if start:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+            self._start()
         elif asleep:
             self._gate.release()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
+            logger.info("handlers run in the reader thread, because none could be started for them: %s", error)
+            self._started = False
+            while (taken := self._taken()) is not None:
+                self._run_here(taken[1])
+
+    def _taken(self) -> tuple[int, Job] | None:
+        with self._lock:
+            return self._next()
 
     def end(self) -> None:
         """Let the worker end behind the last job."""

@@ -41,3 +41,9 @@ def test_the_programs_own_status_and_error_are_kept() -> None:
     assert ended.err == ""
     assert (ended := leave("raise_an_error")).status == 1
     assert ended.err.endswith("ValueError: the program's own\n")
+
+
+def test_where_no_thread_can_be_started_handlers_are_called_all_the_same() -> None:
+    ended = leave("have_no_thread_left")
+    assert (ended.status, ended.err) == (0, "")
+    assert "told: user" in ended.out
