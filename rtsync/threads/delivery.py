@@ -273,12 +273,26 @@ class Worker(Delivery):
             start = not self._started
             self._started = True
         if start:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+            self._start()
         elif asleep:
             self._gate.release()
         if trouble is not None:
             self._heed(trouble)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
+            logger.info("handlers run in the reader thread, because none could be started for them: %s", error)
+            self._started = False
+            while (job := self._taken()) is not None:
+                self._run_here(job)
+
+    def _taken(self) -> Job | None:
+        with self._lock:
+            return self._next()
 
     def _conclude(self) -> None:
         with self._lock:
