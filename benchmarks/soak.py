@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import faulthandler
 import gc
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -369,7 +371,7 @@ class Conversation:
     def _speak(self, session: RealtimeSession) -> None:
         """Say something now and then; voice detection makes turns of it."""
         speaker = Speaker("ash", form=PCM16)
-        while session.state not in ("closing", "closed"):
+        while not self._soak.over.is_set() and session.state not in ("closing", "closed"):
             sound = speaker.say(f"sound {next(self._sounds)}") + bytes(2 * 24 * 400)
             with self._tally.wait("utterance", _TIMEOUT * 2):
                 for start in range(0, len(sound), _CHUNK):
@@ -425,10 +427,14 @@ class Soak:
             self.measured.append({"seconds": time.monotonic() - began, **_measured()})
             say(_row(self.measured[-1], self.tally))
         self.over.set()
+        deadline = time.monotonic() + 4 * _TIMEOUT
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            self.tally.look_for_the_hung()
         for thread in threads:
-            thread.join(4 * _TIMEOUT)
             if thread.is_alive():
                 self.tally.count("hung", note=f"{thread.name} did not end")
+                faulthandler.dump_traceback()
         self._look_what_is_left(before)
 
     def _look_what_is_left(self, before: dict[str, float]) -> None:
@@ -539,6 +545,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=30.0, help="seconds between two rows of figures")
     parser.add_argument("--trace", action="store_true", help="count the memory of Python's objects, which costs time")
     given = parser.parse_args(arguments)
+    if hasattr(faulthandler, "register"):  # kill -USR1 shows where everybody stands.
+        faulthandler.register(signal.SIGUSR1)
     if given.trace:
         tracemalloc.start()
     soak = Soak(seed=given.seed, sessions=given.sessions, every=given.every, life=given.life)

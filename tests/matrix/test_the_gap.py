@@ -72,7 +72,7 @@ class Gap:
                 with RealtimeSession(target, reconnect=policy, **options) as session, Told(session) as told:
                     talk(session)
                     self.house.room().peer.reset()
-                    told.until(lambda: told.losses)
+                    assert told.lost
                     if self.stage != "backoff":
                         assert self.reached.wait(LIMIT)
                     assert session.state == "reconnecting"
@@ -147,7 +147,7 @@ def test_close_at_any_moment_of_coming_back_ends_it() -> None:
         house = House()
         with ScriptedServer(house.play) as server, session_to(server, reconnect=SOON) as session, Told(session) as told:
             house.room().peer.reset()
-            told.until(lambda told=told: told.losses)
+            assert told.lost
             threading.Event().wait(number * 0.0005)
             began = time.monotonic()
             session.close(timeout=1.0)

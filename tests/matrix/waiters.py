@@ -58,7 +58,7 @@ class Waiters:
             def look(event: Event) -> bool:
                 if event.type == MARKER["type"]:
                     seen.set()
-                return event.type == OVER["type"]
+                return bool(event.type == OVER["type"])
 
             return look
 
@@ -218,6 +218,12 @@ class Told:
         assert end["state"] == "closed"
         error: SessionClosed = end["error"]
         return error
+
+    @property
+    def lost(self) -> dict[str, Any]:
+        """What the first `reconnecting` carried."""
+        self.until(lambda: self.losses)
+        return self.losses[0]
 
     @property
     def back(self) -> dict[str, Any]:
