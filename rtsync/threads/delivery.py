@@ -135,9 +135,9 @@ class Delivery:
         return bool(self._running) and self._thread_id == threading.get_ident()
 
     @property
-    def handling(self) -> int:
-        """The number of the event whose handlers run; inside a handler only."""
-        return self._running[-1][0]
+    def handling(self) -> tuple[int, object]:
+        """The number of the event whose handlers run, and the handler; inside one only."""
+        return self._running[-1][0], self.current
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
