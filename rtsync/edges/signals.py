@@ -18,7 +18,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import blinker
 from blinker import ANY
@@ -200,6 +200,13 @@ class SafeSignal(blinker.Signal):
             self._by_keyword.discard(receiver_id)
 
 
+class Place(Protocol):
+    """Where receivers run."""
+
+    current: Callable[..., Any] | None
+    """The receiver that is being called."""
+
+
 class Board:
     """The signals of one session, one per event type that somebody asked for, and ``"*"`` for all events.
 
@@ -233,20 +240,20 @@ class Board:
                 return True
         return False
 
-    def emit(self, session: Any, event: Any, on_error: Callable[..., None], on_call: OnCall) -> None:
+    def emit(self, session: Any, event: Any, on_error: Callable[..., None], place: Place) -> None:
         """Call who listens to ``event``: the session's handlers for its type, those for all, then the module's.
 
         Args:
             session: given to the receivers.
             event: given to the receivers.
             on_error: called with the event, the receiver that failed, and the exception.
-            on_call: called with each receiver before it.
+            place: where they run; told of each receiver before it is called.
         """
         for signal in self._concerned.get(event.type) or self._find(event.type):
             if not signal.receivers or signal.is_muted:
                 continue
             for receiver, by_position in signal.calls(session):
-                on_call(receiver)
+                place.current = receiver
                 try:
                     if by_position:
                         receiver(session, event)

@@ -410,16 +410,16 @@ class Conversation:
     def _grow(self, event: Event, name: str) -> None:
         """A delta. There are many: their cost is what a long answer costs."""
         data = raw(event)
-        item_id, delta, index = data.get("item_id"), data.get("delta"), data.get("content_index")
-        item = self._items.get(item_id) if type(item_id) is str else None
-        if item is not None and type(delta) is str:
-            if name == "arguments":
-                index = -1
-            elif type(index) is not int:
-                index = 0
-            item.grow(index, name, delta)
-            if item.weight - item.counted >= _LIGHT:
-                self._weigh(item)
+        try:
+            item, delta = self._items[data["item_id"]], data["delta"]
+        except (KeyError, TypeError):  # Nobody's, or nonsense.
+            return
+        if type(delta) is not str:
+            return
+        index = -1 if name == "arguments" else data.get("content_index")
+        item.grow(index if type(index) is int else 0, name, delta)
+        if item.weight - item.counted >= _LIGHT:
+            self._weigh(item)
 
     def _settle(self, event: Event, name: str, field: str) -> None:
         item, index = self._concerned(event)

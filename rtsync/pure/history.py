@@ -123,7 +123,11 @@ class History:
             while len(deltas) > _MOST_DELTAS or (self._delta_bytes > _MOST_DELTA_BYTES and len(deltas) > 1):
                 oldest = deltas.popleft()
                 self._delta_bytes -= oldest.size
-                self._drop(oldest)
+                kind = oldest.type
+                if kind in self._dropped:  # Once for every delta of a long answer.
+                    self._dropped[kind] = oldest.sequence
+                else:
+                    self._drop(oldest)
         else:
             self._events.append(entry)
             self._event_bytes += size
@@ -164,8 +168,7 @@ class History:
         return max(shared, self._dropped.get(name, 0))
 
     def _drop(self, entry: Entry) -> None:
-        kind = entry.type
-        self._dropped[kind if kind in self._dropped else _place(kind, self._dropped)] = entry.sequence
+        self._dropped[_place(entry.type, self._dropped)] = entry.sequence
 
 
 def _place(name: str, places: Mapping[str, int]) -> str:

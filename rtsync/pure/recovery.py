@@ -324,7 +324,6 @@ class Restoration:
         self._has: dict[str, dict[str, Any]] = {}
         self._settings: dict[str, Any] | None = None
         self._refused: set[str] = set()
-        self._unfinished: set[str] = set()
         self._waiting: deque[_Step] = deque()
         self._underway: dict[str, _Step] = {}
 
@@ -399,4 +398,5 @@ class Restoration:
             self.updates_refused.append(error)
         elif step.item is not None:
             self._has[str(step.item["id"])] = step.item  # Not to be asked for again.
+            self._refused.add(str(step.item["id"]))
             self.lost.append(Lost("item", str(step.item["id"]), f"the service refused it ({error.get('code')})"))

@@ -265,6 +265,7 @@ class RealtimeSession:
     @property
     def stats(self) -> SessionStats:
         """The session in numbers, at this moment. Threads: any, also before opening and after the end."""
+        self._core.check_process()
         return self._core.stats()
 
     # -- sending -----------------------------------------------------------------------------------------------------

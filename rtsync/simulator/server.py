@@ -108,8 +108,8 @@ class _Connection:
         """Suffer what strikes before anything is read; whether that was all."""
         for fault in faults:
             lab.note(fault.what, None)
-            guarded = GuardedSocket(self._sock, send_timeout=_LINGER_SECONDS)
-            if stop_at_the_door(fault.what, guarded):
+            self._guarded = GuardedSocket(self._sock, send_timeout=_LINGER_SECONDS)
+            if stop_at_the_door(fault.what, self._guarded):
                 return True
         return False
 

@@ -16,6 +16,7 @@ Theory
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import logging
 import threading
@@ -142,6 +143,10 @@ class _Timed:
     due: float
 
 
+def _offset(cut: tuple[int, Fault]) -> int:
+    return cut[0]
+
+
 class Trouble:
     """What one line suffers, and when.
 
@@ -160,7 +165,8 @@ class Trouble:
         self._lab = lab
         faults = list(faults)
         cuts = [(fault.bytes, fault) for fault in faults if fault.bytes is not None]
-        self._cuts = sorted(cuts, key=lambda cut: cut[0])
+        self._planning = threading.Lock()  # the cuts
+        self._cuts = sorted(cuts, key=_offset)
         self._timed = [fault for fault in faults if fault.seconds is not None or fault.every is not None]
         self._awaited = [_Awaited(fault) for fault in faults if fault.on is not None or fault.events]
         self._at_once = [fault for fault in faults if not fault.has_moment or fault.events == 0]
@@ -197,7 +203,9 @@ class Trouble:
             self.suffer(fault.what)
 
     def suffer(self, effect: Effect) -> None:
-        """Strike, now. Blocks, where frames are sent, as long as a send does."""
+        """Strike, now. Blocks, where frames are sent, as long as a send does. A line that is gone suffers no more."""
+        if self._guarded.gone:
+            return
         self._lab.note(effect, self.number)
         with contextlib.suppress(OSError):
             self._strike(effect)
@@ -214,19 +222,19 @@ class Trouble:
 
     def _write(self, data: memoryview) -> None:
         if self._inside and data[0] & 0x0F == TEXT:
-            for fault in self._inside:
-                self._cuts.append((self._accepted + min(fault.inside or 0, len(data)), fault))
-            self._cuts.sort(key=lambda cut: cut[0])
+            with self._planning:
+                for fault in self._inside:
+                    bisect.insort(self._cuts, (self._accepted + min(fault.inside or 0, len(data)), fault), key=_offset)
             self._inside = []
         self._accepted += len(data)
         self._front(data)
 
     def _count(self, data: memoryview) -> None:
         """Let ``data`` through up to the byte at which a fault strikes, and the rest where it then goes."""
-        while self._cuts and (room := self._cuts[0][0] - self._counted) <= len(data):
+        while (offset := self._next_cut()) is not None and (room := offset - self._counted) <= len(data):
             self._let_through(data[:room])
             data = data[room:]
-            self._cut(self._counted)
+            self._cut(offset)
             if self._front != self._count:
                 self._front(data)
                 return
@@ -234,8 +242,14 @@ class Trouble:
 
     def _cut(self, offset: int) -> None:
         """Strike with the faults that wait for this byte."""
-        while self._cuts and self._cuts[0][0] <= offset:
-            self.suffer(self._cuts.pop(0)[1].what)
+        while self._next_cut() == offset:
+            with self._planning:
+                _, fault = self._cuts.pop(0)
+            self.suffer(fault.what)
+
+    def _next_cut(self) -> int | None:
+        with self._planning:
+            return self._cuts[0][0] if self._cuts else None
 
     def _let_through(self, data: memoryview) -> None:
         if data:
@@ -251,8 +265,8 @@ class Trouble:
     def _pumped(self) -> _Pump:
         """The pump, which everything goes through from now on."""
         with self._ending:
-            if self._over:
-                raise ConnectionError("the line is over")
+            if self._over or self._front in (self._swallow, self._fail):
+                raise ConnectionError("nothing gets through any more")
             if self._pump is None:
                 self._pump = _Pump(self._count, self._guarded, self.number)
         self._front = self._pump.write
@@ -286,12 +300,13 @@ class Trouble:
         return min([*wakes, *([] if line is None else [line])], default=None)
 
     def _on_wake(self) -> bool:
-        for timed in [each for each in self._clock if each.due <= time.monotonic()]:
+        now = time.monotonic()
+        for timed in [each for each in self._clock if each.due <= now]:
             delay = next(timed.delays, None)
             if delay is None:
                 self._clock.remove(timed)
             else:
-                timed.due += delay
+                timed.due = now + delay
             self.suffer(timed.fault.what)
         return self._deaf or self._line_on_wake()
 
@@ -329,7 +344,8 @@ class Trouble:
     @_strike.register
     def _(self, effect: Stall) -> None:
         if effect.side != "writes":
-            self._deaf_until = _FOR_EVER if effect.lasting is None else time.monotonic() + effect.lasting
+            until = _FOR_EVER if effect.lasting is None else time.monotonic() + effect.lasting
+            self._deaf_until = max(self._deaf_until, until)
             if effect.lasting is None:
                 self._guarded.narrow()
         if effect.side == "reads":

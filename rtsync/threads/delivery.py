@@ -135,9 +135,9 @@ class Delivery:
         return bool(self._running) and self._thread_id == threading.get_ident()
 
     @property
-    def handling(self) -> int:
-        """The number of the event whose handlers run; inside a handler only."""
-        return self._running[-1][0]
+    def handling(self) -> tuple[int, object]:
+        """The number of the event whose handlers run, and the handler; inside one only."""
+        return self._running[-1][0], self.current
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
@@ -273,12 +273,26 @@ class Worker(Delivery):
             start = not self._started
             self._started = True
         if start:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+            self._start()
         elif asleep:
             self._gate.release()
         if trouble is not None:
             self._heed(trouble)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
+            logger.info("handlers run in the reader thread, because none could be started for them: %s", error)
+            self._started = False
+            while (job := self._taken()) is not None:
+                self._run_here(job)
+
+    def _taken(self) -> Job | None:
+        with self._lock:
+            return self._next()
 
     def _conclude(self) -> None:
         with self._lock:

@@ -355,8 +355,7 @@ class Core:
                 subscription.put(event, size)
         if owner is not None:
             self._answer(sequence, event, fault, owner)
-        # Nobody holds a response without a mark, so nobody hears of each of its deltas.
-        if kind == "response.done" or (record is not None and not (is_delta and record.mark is None)):
+        if record is not None or kind == "response.done":
             self.floor.advance(sequence, event, record)
         if greeted:
             self._greeted(connection)
@@ -385,7 +384,7 @@ class Core:
             with self._books:
                 connection.last_error = None
                 connection.conversation.apply(event)
-                return None, self.floor.note(event)
+                return None, self.floor.note(event) if self.floor.is_followed else None
         with self._books:
             sent = connection.note(event)
             if kind == "error":
@@ -410,9 +409,9 @@ class Core:
         session, board = self._session(), self._board()
         if session is not None and board is not None:
             try:
-                board.emit(session, event, self._failed, self._mark_current)
+                board.emit(session, event, self._failed, self.delivery)
             finally:
-                self.hub.leave_handler(sequence)
+                self.hub.leave_handlers(sequence)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
         session = self._session()
@@ -421,9 +420,7 @@ class Core:
 
     def _mark_current(self, handler: Callable[..., Any]) -> None:
         """``handler`` is about to be called."""
-        delivery = self.delivery
-        delivery.current = handler
-        self.hub.leave_handler(delivery.handling)  # What the one before it has seen is not seen by this one.
+        self.delivery.current = handler
 
     def report(self, hook: Callable[..., Any], error: BaseException) -> None:
         """A callable of the program's, called outside any event, has raised."""

@@ -51,7 +51,7 @@ logger = logging.getLogger("rtsync.session")
 _LEAD = 60.0  # seconds before the end of a session at which its renewal begins; of a short session, a fifth of it
 _LOOK = 0.25  # seconds between two looks for a calm moment
 _LOOK_HELD = 0.01  # the same while sends are held back for it
-_LONGEST_HOLD = 2.0  # seconds before the last moment from which on they are, and behind it
+_LONGEST_HOLD = 2.0  # seconds for which they are
 _LONGEST_LIFE = 86400.0  # seconds; an expiry beyond that is no expiry
 _SAME_TIME = 2.0  # seconds by which two clocks may differ that are set
 
@@ -384,14 +384,16 @@ class _Renewal:
         self.begins = expires_at - lead
         self._patient_until = expires_at - lead / 2
         self._force_at = expires_at - lead / 4
-        self._hold_from = self._force_at - min(_LONGEST_HOLD, lead / 8)
-        self._hold_until = self._force_at + min(_LONGEST_HOLD, lead / 8)
+        self._hold = min(_LONGEST_HOLD, lead / 8)
+        self._held_since: float | None = None
         self._look_every = min(_LOOK, lead / 16)
+        self._pause = lead / 8
         self._core = core
         self._recovery = recovery
         self._next: Connection | None = None
         self._not_before = self.begins
         self._calm_at: int | None = None
+        self._met_at: tuple[int, int] | None = None
 
     def is_next(self, connection: Connection) -> bool:
         """Whether ``connection`` is the one that shall take over."""
@@ -404,37 +406,54 @@ class _Renewal:
         calm = calm_at is not None and calm_at == self._calm_at
         self._calm_at = calm_at
         if following is None:
-            if core.holds_back:  # It died just as sends began to be held back for it.
-                core.hold_back(False)
+            self._let_go()
             if now >= self._not_before and (calm or now >= self._patient_until):
                 self._next = self._recovery.open_another(renews=True)
                 core.run(self._next)
         elif following.ready and self._hand_over(following, now, calm=calm):
             return
-        elif now >= self._hold_until:  # It has not become ready in all that time.
-            core.hold_back(False)
+        elif self._held_for(now) >= 2 * self._hold:  # The other one is being brought up to date, and is slow.
+            self._let_go()
         if core.current is not None:
             core.current.line.call_at(now + (_LOOK_HELD if core.holds_back else self._look_every), self.look)
 
     def _hand_over(self, following: Connection, now: float, *, calm: bool) -> bool:
-        held = now >= self._hold_from
-        if not (calm or held):
-            return False
-        if held and not self._core.holds_back:
+        if now >= self._force_at - self._hold and self._held_since is None:
+            self._held_since = now
             self._core.hold_back(True)
-        if not self._recovery.is_up_to_date(following) and now < self._hold_until:
+        held = self._held_for(now)
+        if not calm and self._held_since is None:
+            return False
+        if held < self._hold and not self._has_all(following):
             following.ready = False
             following.line.post(lambda: self._recovery.catch_up(following))
             return False
-        return self._recovery.move_to(following, force=now >= self._force_at)
+        return self._recovery.move_to(following, force=now >= self._force_at and held >= self._hold / 2)
+
+    def _has_all(self, following: Connection) -> bool:
+        """Whether the next connection is up to date. Costs time in proportion to the conversation, once for a news."""
+        newest = self._core.hub.newest
+        if self._met_at != (following.number, newest):
+            if not self._recovery.is_up_to_date(following):
+                return False
+            self._met_at = following.number, newest
+        return True
+
+    def _held_for(self, now: float) -> float:
+        """Seconds for which sends have been held back."""
+        return 0.0 if self._held_since is None else now - self._held_since
+
+    def _let_go(self) -> None:
+        if self._held_since is not None:
+            self._held_since = None
+            self._core.hold_back(False)
 
     def failed(self, error: RealtimeError) -> None:
         """The next connection has ended before it took over. In its reader."""
         logger.info("the session could not be renewed yet: %s", error)
-        later = 1.0 + _chance() if getattr(error, "retryable", False) else float("inf")
+        later = min(1.0 + _chance(), self._pause) if getattr(error, "retryable", False) else float("inf")
         self._not_before = time.monotonic() + later
         self._next = None
-        self._core.hold_back(False)
 
     def give_up(self) -> None:
         """The current connection has ended first."""

@@ -40,8 +40,8 @@ class Settling(Protocol):
         """Whether the calling thread is inside a handler right now."""
 
     @property
-    def handling(self) -> int:
-        """The number of the event whose handler the calling thread is inside."""
+    def handling(self) -> tuple[int, object]:
+        """The number of the event, and the handler, that the calling thread is inside."""
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself."""
@@ -124,7 +124,8 @@ class Hub:
         self._history = History()
         self._waiters: list[Waiter] = []
         self._windows = threading.local()
-        self._visits: dict[int, Window] = {}  # Of handlers that are running, by the number of their event.
+        # Of handlers that are running, by the number of their event: each has a window of its own.
+        self._visits: dict[int, tuple[object, Window]] = {}
         self._closed: RealtimeError | None = None
 
     @property
@@ -137,14 +138,24 @@ class Hub:
     def window(self) -> Window:
         """The calling thread's window; inside a handler, one of the handler's own."""
         if self._settling.in_handler():
-            return self._visits.setdefault(self._settling.handling, Window(self._settling.handling, True))
+            return self._visit(*self._settling.handling)
         window: Window | None = getattr(self._windows, "window", None)
         if window is None:
             window = self._windows.window = Window()
         return window
 
-    def leave_handler(self, sequence: int) -> None:
-        """A handler of event ``sequence`` has returned. Each has its own window, where it wants one."""
+    def _visit(self, sequence: int, handler: object) -> Window:
+        """The window of a handler of event ``sequence``: what came behind that is in view.
+
+        A handler runs later than its event arrived, so what it waits for may have come already.
+        """
+        visit = self._visits.get(sequence)
+        if visit is None or visit[0] is not handler:
+            visit = self._visits[sequence] = handler, Window(start=sequence, waited=True)
+        return visit[1]
+
+    def leave_handlers(self, sequence: int) -> None:
+        """The handlers of event ``sequence`` have returned."""
         if self._visits:
             self._visits.pop(sequence, None)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.events import Event, quick
 
 if TYPE_CHECKING:  # They are many, and only type checkers read them.
     from rtsync.vocabulary import shapes
@@ -853,6 +853,12 @@ SERVER_EVENTS: dict[str, type[Event]] = {
     "session.output_transcript.delta": SessionOutputTranscriptDelta,
 }
 """The class of every documented type. Translation shares ``session.created``, ``session.updated`` and ``error``."""
+
+# What every event is asked for, at hand in its class.
+for _name, _class in SERVER_EVENTS.items():
+    _class.type = _name
+    if _name.endswith(".delta"):
+        _class.delta = quick("delta")  # type: ignore[attr-defined]
 
 
 def event_class(event_type: object) -> type[Event]:

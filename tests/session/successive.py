@@ -65,7 +65,7 @@ class Succession:
 
     Args:
         answers: how each connection answers, in their order; further ones answer as the last.
-        greeting: fields of each session in `session.created`.
+        greeting: fields of each session in `session.created`, or callables that give them when it begins.
     """
 
     def __init__(self, *answers: Answer | None, **greeting: object) -> None:
@@ -100,7 +100,9 @@ class _Tenant(Service):
         self._greeting = greeting
 
     def greet(self, peer: Peer) -> None:
-        realtime_greeting(peer, **self._greeting)
+        realtime_greeting(
+            peer, **{name: value() if callable(value) else value for name, value in self._greeting.items()}
+        )
 
     def play(self, peer: Peer) -> None:
         try:

@@ -49,9 +49,9 @@ def test_the_bytes_of_the_answer_and_of_the_frames_are_counted_together() -> Non
 @both
 def test_a_reset_strikes_at_the_door_before_anything_is_read(tls: bool) -> None:
     with bad("reset@accept,first=1", tls=tls) as server:
-        sock = socket.create_connection((server.host, server.port), timeout=LIMIT)
-        with sock, pytest.raises(ConnectionResetError):
-            sock.recv(1)
+        address = (server.host, server.port)
+        with pytest.raises(ConnectionResetError), socket.create_connection(address, timeout=LIMIT) as sock:
+            sock.recv(1)  # if connecting has not failed already
         assert server.lines == 0
         with Raw(server) as client:
             assert client.frame().event["type"] == "session.created"

@@ -387,3 +387,23 @@ def test_another_library_sees_the_same() -> None:
         assert client.recv_data() == (CLOSE, b"\x0f\xa1Enough")
         assert client.sock is not None
         client.sock.close()
+
+
+def test_what_has_gone_silent_for_ever_stays_so() -> None:
+    with SimulatorServer(pace=False) as server, Raw(server) as client:
+        client.frame()
+        for fault in ("stall", "stall,lasting=0.01", "drip=1000", "duplicate", "error"):
+            assert server.strike(fault) == 1
+        client.wrong()
+        assert client.is_silent()
+        server.strike("reset")
+        assert client.rest() == (b"", "reset")
+
+
+def test_faults_strike_inside_the_events_of_a_slow_line() -> None:
+    faults = ["drip=20000", *(f"stall,lasting=0.01@events={number},inside=4" for number in range(2, 30))]
+    with bad(*faults) as server, Talk(server) as talk:
+        talk.text_only()
+        talk.say("Hello")
+        assert talk.until("rate_limits.updated")
+        assert server.strikes > 10

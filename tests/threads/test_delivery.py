@@ -293,7 +293,7 @@ def test_who_waits_for_a_job_is_woken_before_the_next_one_runs() -> None:
 
     def job() -> None:
         assert posted.in_handler()
-        assert posted.handling == 1
+        assert posted.handling == (1, None)
         posted.when_settled(1, lambda: order.append("settled"))
         order.append("job")
 

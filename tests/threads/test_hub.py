@@ -30,7 +30,7 @@ class Settled:
     def in_handler(self) -> bool:
         return self.inside
 
-    handling = 0
+    handling: tuple[int, object] = (0, None)
 
     def check_may_wait(self, settled: bool) -> None:
         pass

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import rtsync
 from rtsync import RealtimeSession
 from tests.process.scripts.sessions import session_to
 
@@ -103,6 +104,18 @@ def leave_handlers_printing() -> None:
     session.on("drop", printing)
     session.send({"type": "flood", "size": 2000})
     entered.wait()
+
+
+def have_no_thread_left() -> None:
+    """No thread can be started any more, and something is to be called."""
+    open_sessions()
+    rtsync.session_closed.connect(say_closed)
+    threading.stack_size(1 << 46)
+
+
+def say_closed(_session: RealtimeSession, error: rtsync.SessionClosed) -> None:
+    """A receiver for all sessions."""
+    print("told:", error.cause, flush=True)
 
 
 def raise_an_error() -> None:
