@@ -401,7 +401,7 @@ class Soak:
 
     def run(self, seconds: float, interval: float, say: Callable[[str], object] = print) -> bool:
         """Soak for so long, and measure at each interval; returns whether all is well."""
-        with _program("benchmarks.service", "--life", str(self._life)) as service:
+        with _program("benchmarks.service", "--life", str(self._life), "--seed", str(self.seed)) as service:
             options = ("--to", str(service.port), "--seed", str(self.seed), "--every", str(self._every))
             with _program("benchmarks.relay", *options) as relay:
                 self.target = Simulator().at(
@@ -548,7 +548,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.add_argument("--sessions", type=int, default=4, help="how many at a time")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two faults, on average")
-    parser.add_argument("--life", type=float, default=20.0, help="seconds after which the service ends a session")
+    parser.add_argument("--life", type=float, default=10.0, help="seconds after which the service ends a session")
     parser.add_argument("--interval", type=float, default=30.0, help="seconds between two rows of figures")
     parser.add_argument("--trace", action="store_true", help="count the memory of Python's objects, which costs time")
     given = parser.parse_args(arguments)
