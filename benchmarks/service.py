@@ -78,12 +78,12 @@ def read_census(text: str) -> list[Entry]:
     return [(item_id, whose, number) for item_id, whose, number in json.loads(text)]
 
 
-def serve(life: float | None, seed: int) -> None:
+def serve(life: float | None, seed: int, tls: bool) -> None:
     """Serve until the standard input ends; sessions last `life` seconds, and some lines have a fault of `FAULTS`."""
     faults = [Fault.parse(f"{fault},seed={seed + number}") for number, fault in enumerate(FAULTS)]
     server = SimulatorServer(brain=brain, pace=False, max_session_seconds=life, transcriber=_words_heard, faults=faults)
     with server:
-        print(json.dumps({"port": server.port}), flush=True)
+        print(json.dumps({"port": server.port, "ca": str(server.ca_file)}), flush=True)
         sys.stdin.read()
 
 
@@ -96,5 +96,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--life", type=float, default=None)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tls", action="store_true")
     given = parser.parse_args()
-    serve(given.life, given.seed)
+    serve(given.life, given.seed, given.tls)

@@ -234,6 +234,7 @@ class Conversation:
                 connect_timeout=3.0,
                 send_timeout=10.0,
                 close_timeout=2.0,
+                tls=self._soak.trust,
             )
             books = Books(session, self._tally)
             with self._tally.wait("open", 3.0):
@@ -387,26 +388,30 @@ class Soak:
         sessions: how many at a time.
         every: seconds between two faults.
         life: seconds after which the service ends a session, unless it is renewed.
+        tls: whether all that goes over TLS.
     """
 
-    def __init__(self, *, seed: int, sessions: int, every: float, life: float) -> None:
+    def __init__(self, *, seed: int, sessions: int, every: float, life: float, tls: bool) -> None:
         self.seed = seed
         self.over = threading.Event()
         self.tally = Tally()
         self.target: Target
+        self.trust: str | None = None
         self.measured: list[dict[str, float]] = []
         self._sessions = sessions
         self._every = every
         self._life = life
+        self._tls = tls
 
     def run(self, seconds: float, interval: float, say: Callable[[str], object] = print) -> bool:
         """Soak for so long, and measure at each interval; returns whether all is well."""
-        with _program("benchmarks.service", "--life", str(self._life), "--seed", str(self.seed)) as service:
+        secure = ("--tls",) if self._tls else ()
+        with _program("benchmarks.service", "--life", str(self._life), "--seed", str(self.seed), *secure) as service:
             options = ("--to", str(service.port), "--seed", str(self.seed), "--every", str(self._every))
             with _program("benchmarks.relay", *options) as relay:
-                self.target = Simulator().at(
-                    f"ws://127.0.0.1:{relay.port}"
-                )  # Known to echo metadata, as the services do.
+                # A simulator is known to echo metadata, as the services are.
+                self.target = Simulator().at(f"{'wss' if self._tls else 'ws'}://127.0.0.1:{relay.port}")
+                self.trust = service.started["ca"] if self._tls else None
                 self._converse(seconds, interval, say, relay)
             faults = relay.said
         for line in self._table(faults):
@@ -484,7 +489,8 @@ class _Program:
             cwd=Path(__file__).resolve().parents[1],
         )
         assert self._process.stdout is not None
-        self.port: int = json.loads(self._process.stdout.readline())["port"]
+        self.started: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self.port: int = self.started["port"]
         self.said: dict[str, int] = {}
 
     def tell(self, line: str) -> None:
@@ -550,13 +556,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two faults, on average")
     parser.add_argument("--life", type=float, default=10.0, help="seconds after which the service ends a session")
     parser.add_argument("--interval", type=float, default=30.0, help="seconds between two rows of figures")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--trace", action="store_true", help="count the memory of Python's objects, which costs time")
     given = parser.parse_args(arguments)
     if hasattr(faulthandler, "register"):  # kill -USR1 shows where everybody stands.
         faulthandler.register(signal.SIGUSR1)
     if given.trace:
         tracemalloc.start()
-    soak = Soak(seed=given.seed, sessions=given.sessions, every=given.every, life=given.life)
+    soak = Soak(seed=given.seed, sessions=given.sessions, every=given.every, life=given.life, tls=given.tls)
     well = soak.run(given.minutes * 60, given.interval)
     print("\nnothing lost, nobody hung" if well else "\nFAILED")
     return 0 if well else 1
