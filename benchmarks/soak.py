@@ -165,7 +165,7 @@ class Books:
         with self._changing:
             for one in lost:
                 if self._items.pop(one.id or "", None) is not None:
-                    self._tally.count("items told lost")
+                    self._tally.count(f"lost and told: {one.reason}")
         self.returned.set()
 
     def known(self) -> list[tuple[str, str, str]]:
@@ -465,7 +465,7 @@ class Soak:
         took, what = self.tally.slowest
         lines += [
             "",
-            f"{'longest wait':32}{took:10.2f} s ({what})",
+            f"{'longest wait':58}{took:10.2f} s ({what})",
             "",
             *_listed("must be 0", failed),
             *self.tally.notes,
@@ -544,7 +544,7 @@ def _repeated(found: list[Any]) -> list[Any]:
 
 
 def _listed(title: str, counts: dict[str, int]) -> list[str]:
-    return [f"-- {title} --", *(f"{name:32}{counts[name]:10}" for name in sorted(counts))]
+    return [f"-- {title} --", *(f"{name:58}{counts[name]:10}" for name in sorted(counts))]
 
 
 def main(arguments: list[str] | None = None) -> int:
