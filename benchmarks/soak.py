@@ -25,7 +25,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import rtsync
 from benchmarks.service import Entry, digest, read_census, who, words
@@ -215,6 +215,7 @@ class Conversation:
         self._sounds = iter(range(1, 1_000_000_000))
         self._name = f"conversation {number}"
         self._speaks = number % 2 == 1
+        self._inline = number % 3 == 2
         self._policy = Reconnect(
             restore="conversation",
             attempts=None,
@@ -234,6 +235,7 @@ class Conversation:
                 connect_timeout=3.0,
                 send_timeout=10.0,
                 close_timeout=2.0,
+                handlers="inline" if self._inline else "thread",
                 tls=self._soak.trust,
             )
             books = Books(session, self._tally)
@@ -389,9 +391,12 @@ class Soak:
         every: seconds between two faults.
         life: seconds after which the service ends a session, unless it is renewed.
         tls: whether all that goes over TLS.
+        dialect: that sessions speak, `ga` or `preview`.
     """
 
-    def __init__(self, *, seed: int, sessions: int, every: float, life: float, tls: bool) -> None:
+    def __init__(
+        self, *, seed: int, sessions: int, every: float, life: float, tls: bool, dialect: Literal["ga", "preview"]
+    ) -> None:
         self.seed = seed
         self.over = threading.Event()
         self.tally = Tally()
@@ -402,6 +407,7 @@ class Soak:
         self._every = every
         self._life = life
         self._tls = tls
+        self._dialect = dialect
 
     def run(self, seconds: float, interval: float, say: Callable[[str], object] = print) -> bool:
         """Soak for so long, and measure at each interval; returns whether all is well."""
@@ -410,7 +416,8 @@ class Soak:
             options = ("--to", str(service.port), "--seed", str(self.seed), "--every", str(self._every))
             with _program("benchmarks.relay", *options) as relay:
                 # A simulator is known to echo metadata, as the services are.
-                self.target = Simulator().at(f"{'wss' if self._tls else 'ws'}://127.0.0.1:{relay.port}")
+                address = f"{'wss' if self._tls else 'ws'}://127.0.0.1:{relay.port}"
+                self.target = Simulator(dialect=self._dialect).at(address)
                 self.trust = service.started["ca"] if self._tls else None
                 self._converse(seconds, interval, say, relay)
             faults = relay.said
@@ -557,13 +564,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--life", type=float, default=10.0, help="seconds after which the service ends a session")
     parser.add_argument("--interval", type=float, default=30.0, help="seconds between two rows of figures")
     parser.add_argument("--tls", action="store_true", help="over TLS")
+    parser.add_argument("--dialect", choices=("ga", "preview"), default="ga", help="what sessions speak")
     parser.add_argument("--trace", action="store_true", help="count the memory of Python's objects, which costs time")
     given = parser.parse_args(arguments)
     if hasattr(faulthandler, "register"):  # kill -USR1 shows where everybody stands.
         faulthandler.register(signal.SIGUSR1)
     if given.trace:
         tracemalloc.start()
-    soak = Soak(seed=given.seed, sessions=given.sessions, every=given.every, life=given.life, tls=given.tls)
+    soak = Soak(
+        seed=given.seed,
+        sessions=given.sessions,
+        every=given.every,
+        life=given.life,
+        tls=given.tls,
+        dialect=given.dialect,
+    )
     well = soak.run(given.minutes * 60, given.interval)
     print("\nnothing lost, nobody hung" if well else "\nFAILED")
     return 0 if well else 1
