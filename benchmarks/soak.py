@@ -51,7 +51,7 @@ _MOST_ITEMS = 40  # in a conversation; the oldest are deleted
 _CHUNK = 4800  # bytes of one append: 100 ms
 _SETTLING = 10.0  # seconds in which the last threads have to be gone
 _SENTENCE = "This is sentence"
-_FAILURES = ("hung", "lost", "doubled", "come back", "changed", "out of order", "left")
+_FAILURES = ("crashed", "hung", "lost", "doubled", "come back", "changed", "out of order", "left")
 """What no soak may count."""
 
 _CONFIG = {
@@ -225,7 +225,14 @@ class Conversation:
         )
 
     def run(self) -> None:
-        """Converse until the soak is over."""
+        """Converse until the soak is over; what raises here is a mistake of rtsync's or of the soak's."""
+        try:
+            self._run()
+        except BaseException as error:
+            self._tally.count("crashed", note=f"{self._name}: {error!r}")
+            raise
+
+    def _run(self) -> None:
         while not self._soak.over.is_set():
             session = RealtimeSession(
                 self._soak.target,
@@ -423,7 +430,7 @@ class Soak:
             faults = relay.said
         for line in self._table(faults):
             say(line)
-        return not any(self.tally.counts[name] for name in _FAILURES)
+        return self.tally.counts["items compared"] > 0 and not any(self.tally.counts[name] for name in _FAILURES)
 
     def _converse(self, seconds: float, interval: float, say: Callable[[str], object], relay: _Program) -> None:
         began, before = time.monotonic(), _measured()

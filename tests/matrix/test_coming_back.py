@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from rtsync import CloseCause, RealtimeSession, Reconnect
+from rtsync import CloseCause, ConnectionLost, RealtimeSession, Reconnect, SessionClosed
 from tests.line.recorder import serve
 from tests.loopback import LIMIT, Certificates, ScriptedServer
 from tests.matrix.conftest import SLACK
-from tests.matrix.house import House, Json, Room
+from tests.matrix.house import House, Json, Room, attentive
 from tests.matrix.losses import LOSSES, Loss
 from tests.matrix.waiters import Told, Waiters, assert_same_end
-from tests.session.service import session_to
+from tests.session.service import session_to, spawn
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -131,3 +131,63 @@ def test_what_does_not_pass_ends_the_session_at_once(loss: Loss) -> None:
         assert_same_end(session, ended)
         assert not told.losses
         assert server.connections == 1
+
+
+# -- once more, before it is over -------------------------------------------------------------------------------------
+
+STRIKING = [loss for loss in LOSSES if not (loss.deaf or loss.blocked)]
+"""The losses that need nobody to wait, and no silence."""
+
+
+class Struck:
+    """A house whose second connection has its loss in the middle of being restored, at the `at`-th event."""
+
+    def __init__(self, loss: Loss, at: int) -> None:
+        self._loss = loss
+        self._at = at
+        self.house = House(self._answer)
+
+    def _answer(self, room: Room, event: Json) -> None:
+        if room.peer.number == 2 and len(room.events) == self._at:
+            self._loss.fault(room)
+        else:
+            attentive(room, event)
+
+
+@pytest.mark.parametrize("at", [1, 4, 7])
+@pytest.mark.parametrize("loss", [loss for loss in STRIKING if loss.again], ids=str)
+def test_what_passes_is_got_over_in_the_middle_of_restoring(loss: Loss, at: int) -> None:
+    house = Struck(loss, at).house
+    with (
+        ScriptedServer(house.play) as server,
+        session_to(server, reconnect=SOON, config=CONFIG, **loss.options) as session,
+        Told(session) as told,
+    ):
+        talk(session)
+        house.room().peer.reset()
+        third = opened_again(house, session, 3)
+        assert_restored(house.room(), third)
+        assert [type(lost["error"]) for lost in told.losses] == [ConnectionLost, loss.kind]
+        assert (told.back["attempt"], told.back["cause"], told.back["lost"]) == (2, CloseCause.NETWORK, ())
+        assert session.ask("Still there?", timeout=LIMIT).text == "yes"
+
+
+@pytest.mark.parametrize("loss", [loss for loss in STRIKING if not loss.again], ids=str)
+def test_what_does_not_pass_ends_the_session_in_the_middle_of_restoring(loss: Loss) -> None:
+    house = Struck(loss, 4).house
+    with (
+        ScriptedServer(house.play) as server,
+        session_to(server, reconnect=SOON, config=CONFIG, **loss.options) as session,
+        Told(session) as told,
+    ):
+        talk(session)
+        waiting = spawn(lambda: session.wait_for("matrix.over", timeout=None))
+        house.room().peer.reset()
+        ended = told.closed
+        assert (ended.cause, ended.retryable) == (loss.cause, False)
+        assert isinstance(ended.__cause__, SessionClosed)
+        assert (type(ended.__cause__), ended.__cause__.code) == (loss.kind, loss.code)
+        with pytest.raises(SessionClosed):
+            waiting.result()
+        assert_same_end(session, ended)
+        assert server.connections == 2
