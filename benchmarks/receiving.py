@@ -26,7 +26,7 @@ def measure(setting: Setting) -> Iterator[Result]:
                 continue
             deltas = setting.scaled(settings.events)
             task = {"task": "receive", "before": 1, "deltas": deltas, "handled": settings.handled}
-            series = paired(setting, found, task, {"load": load, "deltas": deltas}, tls=tls, pinned=False)
+            series = paired(setting, found, task, {"load": load, "deltas": deltas}, tls=tls)
             yield cpu_table("receive", f"Receiving {settings.title}{' over TLS' if tls else ''}", found, series)
 
 
