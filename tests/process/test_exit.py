@@ -31,7 +31,7 @@ def leave(how: str, sessions: int = 1) -> Ended:
     ],
 )
 def test_a_program_that_forgets_to_close_ends_within_two_seconds_and_says_nothing(how: str, sessions: int) -> None:
-    seconds = []
+    seconds: list[float] = []
     while len(seconds) < 3 and min(seconds, default=2) >= 2:  # Other work on the machine only ever adds.
         ended = leave(how, sessions)
         assert (ended.status, ended.err) == (0, "")
