@@ -253,8 +253,12 @@ class Core:
         """End the lines, see ``Line.close``, and whatever would open another one."""
         self.leaving.set()
         deadline = Deadline(timeout)
-        for connection in reversed(self._connections):
-            connection.line.close(timeout=deadline.remaining(), wait=wait)
+        connections = [(known.line, known is self._current) for known in reversed(self._connections)]
+        for line, in_use in connections:  # All of them first: the one in use shall not wait behind one that is stuck.
+            line.close(timeout=deadline.remaining(None if in_use else _MOMENT), wait=False)
+        if wait:
+            for line, in_use in connections:
+                line.close(timeout=deadline.remaining(None if in_use else _MOMENT))
 
     def abort_line(self, why: str) -> None:
         """End the lines at once, without a word to the peer. Takes no lock."""
