@@ -40,6 +40,19 @@ _BRAIN_KEY = "RTSYNC_BRAIN_KEY"
     show_default=True,
     help="Event names: by the client's path, or always these.",
 )
+@click.option(
+    "--max-session",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Let sessions expire after so long, as the service does after an hour.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="FAULT",
+    help="Misbehave, e.g. reset@events=20,first=1. Can be given several times. docs/cli.md lists the faults.",
+)
 @click.option("--require-key", is_flag=True, help=f"Accept only the key in {_KEY}; else any key will do.")
 def serve(
     host: str,
@@ -49,12 +62,16 @@ def serve(
     brain_model: str | None,
     pace: bool,
     dialect: Literal["auto", "ga", "preview"],
+    max_session: float | None,
+    faults: tuple[str, ...],
     require_key: bool,
 ) -> None:
     """Run the simulator as a server: the Realtime API of OpenAI and of Azure on this machine, without an account.
 
     Its scripted brain does not think. With --brain-url the answers come from an OpenAI-compatible chat endpoint,
     such as a local model's; if that wants a key, it is read from RTSYNC_BRAIN_KEY.
+
+    With --fault it misbehaves, so that you can see what your program does then; -v before the command tells when.
 
     Ctrl+C or SIGTERM stops it: open sessions are closed, and it ends with status 0.
     """
@@ -69,12 +86,14 @@ def serve(
         brain=_brain(brain_url, brain_model),
         pace=pace,
         dialect=dialect,
+        max_session_seconds=max_session,
+        faults=faults,
         api_keys=[_required_key()] if require_key else None,
     )
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         _start(server, host, port)
-        _announce(server, thinks=brain_url is not None, key=f"${_KEY}" if require_key else "any")
+        _announce(server, thinks=brain_url is not None, key=f"${_KEY}" if require_key else "any", faults=faults)
         _wait_for_ever()
     except KeyboardInterrupt:
         click.echo("stopping", err=True)
@@ -116,12 +135,13 @@ def _start(server: SimulatorServer, host: str, port: int) -> None:
         raise click.ClickException(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
 
 
-def _announce(server: SimulatorServer, *, thinks: bool, key: str) -> None:
+def _announce(server: SimulatorServer, *, thinks: bool, key: str, faults: tuple[str, ...]) -> None:
     base_url, endpoint = _reachable(server, server.openai_url), _reachable(server, server.azure_endpoint)
     trust = f" --ca-file {server.ca_file}" if server.ca_file else ""
     lines = [
         "The simulator of the Realtime API is listening. Ctrl+C stops it.",
         *([] if thinks else ["Its scripted brain does not think; --brain-url lets a model answer."]),
+        *(["It misbehaves, as it was asked to:", *(f"  {fault}" for fault in faults)] if faults else []),
         "",
         f"  OpenAI base URL    {base_url}",
         f"  Azure endpoint     {endpoint}   (GA: /openai/v1/realtime, preview: /openai/realtime)",

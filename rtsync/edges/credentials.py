@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rtsync.edges import forks
 from rtsync.vocabulary.auth import Auth, asynchronous, checked_secret
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import AuthenticationFailed, ConfigurationError, ConnectTimeout, RealtimeError
@@ -156,7 +157,8 @@ def _text_of(access_token: object) -> object:
 
 def _default_azure_credential() -> Any:
     try:
-        from azure.identity import DefaultAzureCredential
+        with forks.whole():
+            from azure.identity import DefaultAzureCredential
     except ImportError as error:
         raise ConfigurationError(
             "Azure without a key needs azure-identity: pip install azure-identity, or set AZURE_OPENAI_API_KEY"

@@ -23,6 +23,7 @@ import ssl
 import threading
 import time
 
+from rtsync.edges import forks
 from rtsync.edges.nested_tls import NestedTLS
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
@@ -135,7 +136,7 @@ class GuardedSocket:
             with self._calls:
                 self._check()
                 try:
-                    data = self._sock.recv(_CHUNK)
+                    data = self._recv()
                 except (BlockingIOError, ssl.SSLWantReadError):
                     pass
                 except ssl.SSLWantWriteError:
@@ -146,6 +147,12 @@ class GuardedSocket:
                 return self._received(data)
             if not self._ready(write=write, until=until, also=self._wakeup) or self._woken():
                 return None
+
+    def _recv(self) -> bytes:
+        if self._record != _RECORD:
+            return self._sock.recv(_CHUNK)
+        with forks.whole():  # Tickets are read here too, with locks inside OpenSSL.
+            return self._sock.recv(_CHUNK)
 
     def wake_by(self, wakeup: socket.socket) -> None:
         """Let a byte on ``wakeup`` end the reader's wait early, as if nothing had come in time. Set before reading."""
@@ -276,7 +283,7 @@ class GuardedSocket:
     def close(self) -> None:
         """End the connection and give the descriptor back. Called by the reading thread only."""
         self.abort("closed")
-        with self._calls:
+        with self._calls, forks.whole():
             self._sock.close()
 
     def abandon(self) -> None:

@@ -8,11 +8,26 @@ its own and no lock is shared, so nothing can be left held, and ringing is allow
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from rtsync.vocabulary.deadline import Deadline
 
-__all__ = ["Bell", "Latch"]
+__all__ = ["Bell", "Latch", "keep_daemons_asleep", "stay_asleep"]
+
+_asleep = 0.0  # seconds; not 0 once the program is ending
+
+
+def keep_daemons_asleep(seconds: float) -> None:
+    """The program is ending: daemon threads that are woken from now on sleep on for ``seconds``."""
+    global _asleep
+    _asleep = seconds
+
+
+def stay_asleep() -> None:
+    """Where a thread learns that its session has ended: keep a daemon thread of a program that is ending from it."""
+    if _asleep and threading.current_thread().daemon:
+        time.sleep(_asleep)
 
 
 class Bell:
@@ -50,7 +65,8 @@ class Bell:
                 if true():  # Asked again behind the append: the ring may have come just before it.
                     return True
                 left = deadline.remaining()
-                gate.acquire(timeout=-1 if left is None else left)
+                if gate.acquire(timeout=-1 if left is None else left):
+                    stay_asleep()
             finally:
                 self._forget(gate)
         return true()

@@ -18,11 +18,13 @@ import threading
 import time
 import traceback
 import urllib.parse
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from rtsync.edges import forks
 from rtsync.edges.guard import wait_ready
 from rtsync.edges.nested_tls import NestedTLS
 from rtsync.vocabulary.address import stays_on_this_machine
@@ -38,6 +40,13 @@ _CONNECTING = frozenset({0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN})
 _AddressInfo = tuple[int, int, int, str, tuple[object, ...]]
 
 
+class _Closeable(Protocol):
+    def close(self) -> None: ...
+
+
+_Opened = TypeVar("_Opened", bound=_Closeable)
+
+
 class Interrupted(Exception):
     """``Interrupt.set()`` was called."""
 
@@ -48,10 +57,12 @@ class Interrupt:
     def __init__(self) -> None:
         self.is_set = False
         self._pair: tuple[socket.socket, socket.socket] | None = None
+        self._opened: list[weakref.ref[_Closeable]] = []
 
     def arm(self) -> None:
         """Take the descriptors that waits need. Called by the thread that will wait, which also closes them."""
-        self._pair = socket.socketpair()
+        with forks.whole():
+            self._pair = socket.socketpair()
         for end in self._pair:
             end.setblocking(False)
         self.check()
@@ -80,10 +91,23 @@ class Interrupt:
         if self.is_set:
             raise Interrupted
 
+    def note(self, opened: _Opened) -> _Opened:
+        """Remember a descriptor that only the connecting thread has as yet; returns it. See ``abandon``."""
+        self._opened.append(weakref.ref(opened))
+        return opened
+
     def close(self) -> None:
         """Give the descriptors back."""
-        for end in self._pair or ():
-            end.close()
+        with forks.whole():
+            for end in self._pair or ():
+                end.close()
+
+    def abandon(self) -> None:
+        """In a forked child: the connecting thread is not there to close what it had opened so far."""
+        opened = [thing for reference in self._opened if (thing := reference()) is not None]
+        for thing in reversed(opened):  # A selector last: it may be all that holds its sockets.
+            thing.close()
+        self.close()
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -194,7 +218,8 @@ class Route(msgspec.Struct, frozen=True):
 
 
 def _proxy_of_environment(address: Address) -> Proxy | None:
-    import urllib.request  # Costs a third of the import of rtsync, and only connections off loopback need it.
+    with forks.whole():
+        import urllib.request  # Costs a third of the import of rtsync, and only connections off loopback need it.
 
     scheme = "https" if address.secure else "http"
     url = urllib.request.getproxies().get(scheme)
@@ -230,7 +255,8 @@ def open_tcp(
 def _resolve(host: str, port: int, deadline: Deadline, interrupt: Interrupt) -> Sequence[_AddressInfo]:
     if _is_numeric(host):
         return _lookup(host, port)
-    done, signal = socket.socketpair()
+    with forks.whole():
+        done, signal = map(interrupt.note, socket.socketpair())
     answer: list[Sequence[_AddressInfo] | Exception] = []
 
     def work() -> None:
@@ -267,6 +293,8 @@ def _is_numeric(host: str) -> bool:
 
 
 def _lookup(host: str, port: int) -> Sequence[_AddressInfo]:
+    with forks.whole():
+        import encodings.idna  # noqa: F401 - as getaddrinfo does
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -290,7 +318,9 @@ class _Race:
         self._won: socket.socket | None = None
 
     def run(self) -> socket.socket:
-        with selectors.DefaultSelector() as selector:
+        with forks.whole():
+            opened = self._interrupt.note(selectors.DefaultSelector())
+        with opened as selector:
             selector.register(self._interrupt.reader, selectors.EVENT_READ)
             try:
                 while self._won is None:
@@ -320,7 +350,8 @@ class _Race:
         family, kind, protocol, _, address = info
         sock = None
         try:
-            sock = socket.socket(family, kind, protocol)
+            with forks.whole():
+                sock = self._interrupt.note(socket.socket(family, kind, protocol))
             sock.setblocking(False)
             status = sock.connect_ex(address)
             if status not in _CONNECTING:  # Said at once (no route): SO_ERROR would not repeat it.
@@ -386,9 +417,22 @@ def _shared_context() -> ssl.SSLContext:
     """The context for sessions that bring none. Building one costs 50 ms, so there is one for all."""
     global _default_context
     with _building:
-        if _default_context is None:
-            _default_context = ssl.create_default_context()
+        # isinstance: gevent, when it patches ssl, puts a class of its own there, which an older context is none of.
+        if not isinstance(_default_context, ssl.SSLContext):
+            with forks.whole():
+                _default_context = ssl.create_default_context()
         return _default_context
+
+
+def _start_anew() -> None:
+    """In a forked child: a thread that is not there may hold our lock, or be at work inside the context."""
+    global _building, _default_context
+    _building = threading.Lock()
+    _default_context = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def wrap_tls(
@@ -404,11 +448,12 @@ def wrap_tls(
     chosen = context if context is not None else _shared_context()
     sock.setblocking(False)
     try:
-        secure: ssl.SSLSocket | NestedTLS = (
-            NestedTLS(sock, chosen, host)
-            if isinstance(sock, ssl.SSLSocket)
-            else chosen.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)  # type: ignore[arg-type]
-        )
+        with forks.whole():  # The descriptor changes hands.
+            secure: ssl.SSLSocket | NestedTLS = interrupt.note(
+                NestedTLS(sock, chosen, host)
+                if isinstance(sock, ssl.SSLSocket)
+                else chosen.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)  # type: ignore[arg-type]
+            )
     except (OSError, ValueError) as error:  # Reset before the first byte, or a name that no certificate can have.
         _close_half_made(error)
         cut = isinstance(error, OSError)
@@ -438,7 +483,8 @@ def _shake_hands(secure: ssl.SSLSocket | NestedTLS, host: str, deadline: Deadlin
     while True:
         write = False
         try:
-            secure.do_handshake()
+            with forks.whole():
+                secure.do_handshake()
             return
         except ssl.SSLWantReadError:
             pass

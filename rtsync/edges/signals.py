@@ -13,15 +13,19 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import blinker
 from blinker import ANY
+from blinker.base import ANY_ID
 
 from rtsync.vocabulary.errors import ConfigurationError
+from rtsync.vocabulary.names import known_server_types
 
 __all__ = [
     "ANY",
@@ -44,6 +48,7 @@ logger = logging.getLogger("rtsync.handlers")
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 OnError = Callable[[Callable[..., Any], Exception], None]
 OnCall = Callable[[Callable[..., Any]], None]
+Call = tuple[Callable[..., Any], bool]
 
 
 class _OrderedSet(dict[Any, None]):
@@ -77,6 +82,7 @@ class SafeSignal(blinker.Signal):
         super().__init__(doc)
         self._registry = threading.RLock()  # Guards blinker's four dictionaries, which it changes in several steps.
         self._by_keyword: set[Any] = set()
+        self._plan: tuple[Call, ...] | None = None  # Whom to call, where that is the same at every send.
 
     def connect(self, receiver: Receiver, sender: Any = ANY, weak: bool = True) -> Receiver:
         """Have ``receiver`` called on every send, or only for ``sender``.
@@ -92,9 +98,13 @@ class SafeSignal(blinker.Signal):
         """
         check_receiver(receiver, weak)
         with self._registry:
+            self._plan = None
             if not _takes_position(receiver):
                 self._by_keyword.add(_identity(receiver))
-            return super().connect(receiver, sender, weak)
+            try:
+                return super().connect(receiver, sender, weak)
+            finally:
+                self._plan = None
 
     def disconnect(self, receiver: Callable[..., Any], sender: Any = ANY) -> None:
         """Call ``receiver`` no more."""
@@ -107,6 +117,26 @@ class SafeSignal(blinker.Signal):
             receivers = list(super().receivers_for(sender))
         yield from receivers
 
+    def calls(self, sender: Any) -> tuple[Call, ...]:
+        """Whom to call for ``sender``, in order, each with whether it takes its second argument by position."""
+        plan = self._plan
+        if plan is not None:
+            return plan
+        with self._registry:
+            found = tuple((receiver, self._by_position(receiver)) for receiver in self.receivers_for(sender))
+            if self._always_the_same():
+                self._plan = found
+        return found
+
+    def _by_position(self, receiver: Callable[..., Any]) -> bool:
+        return _identity(receiver) not in self._by_keyword
+
+    def _always_the_same(self) -> bool:
+        """Whether every receiver is held strongly and listens to every sender."""
+        to_any = self._by_sender.get(ANY_ID, ())
+        strong = not any(isinstance(receiver, weakref.ref) for receiver in self.receivers.values())
+        return strong and len(to_any) == len(self.receivers)
+
     def emit(self, sender: Any, on_error: OnError, on_call: OnCall | None = None, **data: Any) -> None:
         """Call every receiver; a failing one is handed to ``on_error`` and does not stop the others.
 
@@ -118,19 +148,24 @@ class SafeSignal(blinker.Signal):
         """
         if not self.receivers or self.is_muted:
             return
-        for receiver in self.receivers_for(sender):
+        for receiver, by_position in self.calls(sender):
             if on_call is not None:
                 on_call(receiver)
             try:
-                if _identity(receiver) in self._by_keyword or len(data) != 1:
-                    receiver(sender, **data)
-                else:
+                if by_position and len(data) == 1:
                     receiver(sender, *data.values())
+                else:
+                    receiver(sender, **data)
             except Exception as error:
                 on_error(receiver, error)
 
+    def renew_lock(self) -> None:
+        """In a forked child: forget who held the lock."""
+        self._registry = threading.RLock()
+
     def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
         with self._registry:
+            self._plan = None
             super()._disconnect(receiver_id, sender_id)
             self._forget_unused(receiver_id)
 
@@ -139,6 +174,7 @@ class SafeSignal(blinker.Signal):
 
         def cleanup(reference: Any) -> None:
             with self._registry:
+                self._plan = None
                 concerned = list(self._by_sender.get(sender_id, ()))
                 stock(reference)
                 for receiver_id in concerned:
@@ -151,6 +187,7 @@ class SafeSignal(blinker.Signal):
 
         def cleanup(reference: Any) -> None:
             with self._registry:
+                self._plan = None
                 stock(reference)
 
         return cleanup
@@ -161,6 +198,13 @@ class SafeSignal(blinker.Signal):
             self._by_receiver.pop(receiver_id, None)
             self.receivers.pop(receiver_id, None)
             self._by_keyword.discard(receiver_id)
+
+
+class Place(Protocol):
+    """Where receivers run."""
+
+    current: Callable[..., Any] | None
+    """The receiver that is being called."""
 
 
 class Board:
@@ -176,6 +220,7 @@ class Board:
     def __init__(self) -> None:
         self._making = threading.Lock()  # One signal per type, also when two threads ask at once.
         self._signals: dict[str, SafeSignal] = {}
+        self._concerned: dict[str, tuple[SafeSignal, ...]] = {}  # By type, of those that somebody asked for.
 
     def signal(self, event_type: str) -> SafeSignal:
         """The signal of ``event_type``."""
@@ -183,23 +228,48 @@ class Board:
             found = self._signals.get(event_type)
             if found is None:
                 found = self._signals[event_type] = SafeSignal(f"{event_type} events of one session. Data: event.")
+                self._concerned = {}
             return found
 
     def wants(self, event_type: str) -> bool:
         """Whether anybody is to be called for ``event_type``."""
-        signals = self._signals
-        if not signals and not event_received.receivers:
-            return False
-        return any(signal.receivers for signal in self._concerned(event_type)) or bool(event_received.receivers)
+        if event_received.receivers:
+            return True
+        for signal in self._concerned.get(event_type) or self._find(event_type):  # noqa: SIM110 - every event asks
+            if signal.receivers:
+                return True
+        return False
 
-    def emit(self, session: Any, event: Any, on_error: OnError, on_call: OnCall) -> None:
-        """Call who listens to ``event``: the session's handlers for its type, those for all, then the module's."""
-        for signal in (*self._concerned(event.type), event_received):
-            signal.emit(session, on_error, on_call, event=event)
+    def emit(self, session: Any, event: Any, on_error: Callable[..., None], place: Place) -> None:
+        """Call who listens to ``event``: the session's handlers for its type, those for all, then the module's.
 
-    def _concerned(self, event_type: str) -> list[SafeSignal]:
-        found = (self._signals.get(event_type), self._signals.get(self.ALL))
-        return [signal for signal in found if signal is not None]
+        Args:
+            session: given to the receivers.
+            event: given to the receivers.
+            on_error: called with the event, the receiver that failed, and the exception.
+            place: where they run; told of each receiver before it is called.
+        """
+        for signal in self._concerned.get(event.type) or self._find(event.type):
+            if not signal.receivers or signal.is_muted:
+                continue
+            for receiver, by_position in signal.calls(session):
+                place.current = receiver
+                try:
+                    if by_position:
+                        receiver(session, event)
+                    else:
+                        receiver(session, event=event)
+                except Exception as error:
+                    on_error(event, receiver, error)
+
+    def _find(self, event_type: str) -> tuple[SafeSignal, ...]:
+        """Who is concerned; remembered for types that the program or the protocol names, not for any on the wire."""
+        known = self._concerned  # Read first: who makes a signal meanwhile makes a new one.
+        found = (self._signals.get(event_type), self._signals.get(self.ALL), event_received)
+        concerned = tuple(signal for signal in found if signal is not None)
+        if event_type in self._signals or event_type in known_server_types():
+            known[event_type] = concerned
+        return concerned
 
 
 def _identity(receiver: Callable[..., Any]) -> Any:
@@ -255,3 +325,25 @@ message_refused = SafeSignal("A message was not a JSON object and was ignored. D
 reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
 reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
 handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")
+
+
+_OF_ALL_SESSIONS = (
+    session_opened,
+    session_closed,
+    event_received,
+    event_sent,
+    message_refused,
+    reconnecting,
+    reconnected,
+    handler_failed,
+)
+
+
+def _start_anew() -> None:
+    """In a forked child: a thread that is not there may hold the lock of a signal."""
+    for signal in _OF_ALL_SESSIONS:
+        signal.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

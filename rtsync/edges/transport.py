@@ -280,9 +280,9 @@ class Line(websocket.WebSocketApp):
     def abandon(self) -> None:
         """In a forked child: give the descriptors back and leave the connection to the parent."""
         self._open = False
-        self._interrupt.close()
         if self._guard is not None:
             self._guard.abandon()
+        self._interrupt.abandon()
 
     # -- opening -------------------------------------------------------------------------------------------------
 

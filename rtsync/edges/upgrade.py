@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
+from rtsync.edges import forks
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.network import Address, Proxy
 from rtsync.vocabulary.deadline import Deadline
@@ -154,7 +155,8 @@ class _Exchange:
         self.who = who
 
     def ask(self, line: str, headers: Mapping[str, str], method: str) -> HTTPResponse:
-        from http.client import HTTPException, HTTPResponse  # Its import costs as much as the rest of rtsync.
+        with forks.whole():
+            from http.client import HTTPException, HTTPResponse  # Its import costs as much as the rest of rtsync.
 
         check_headers(headers)
         head = "\r\n".join([line, *(f"{name}: {value}" for name, value in headers.items()), "", ""])

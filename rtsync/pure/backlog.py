@@ -98,19 +98,20 @@ class Backlog(Generic[T]):
         queue.append((self._tickets, size, now, item))
         if size is None:
             return None
-        events = self.events = self.events + 1  # Local names: this runs for every event.
-        total = self.size = self.size + size
+        events, total = self.events + 1, self.size + size
         if events > self._most_allowed or total > self._largest_allowed:
-            return self._crowded()
+            return self._shed(events, total)
+        # The most first, so that no other thread ever reads more than the most.
         if events > self.most_events:
             self.most_events = events
         if total > self.most_size:
             self.most_size = total
+        self.events, self.size = events, total
         return None
 
     def take(self) -> tuple[float, T] | None:
         """Remove the oldest entry: its arrival and itself. None where there is none."""
-        queue = self._older()
+        queue = self._older() if self._deltas else self._others
         if not queue:
             return None
         _, size, arrived, item = queue.popleft()
@@ -136,27 +137,22 @@ class Backlog(Generic[T]):
         deltas, others = self._deltas, self._others
         return deltas if deltas and (not others or deltas[0][0] < others[0][0]) else others
 
-    def _too_much(self) -> bool:
-        return self.events > 1 and (self.events > self._most_allowed or self.size > self._largest_allowed)
-
     def _half_empty(self) -> bool:
         return 2 * self.events <= self._most_allowed and 2 * self.size <= self._largest_allowed
 
-    def _crowded(self) -> Trouble | None:
-        trouble = self._shed()
-        self.most_events = max(self.most_events, self.events)
-        self.most_size = max(self.most_size, self.size)
-        return trouble
+    def _too_much(self, events: int, size: int) -> bool:
+        return events > 1 and (events > self._most_allowed or size > self._largest_allowed)
 
-    def _shed(self) -> Trouble | None:
-        """Drop deltas until the rest fits."""
+    def _shed(self, events: int, size: int) -> Trouble | None:
+        """Count what is in the queue now, and drop deltas until the rest fits."""
         before = self.dropped
-        while self._deltas and self._too_much():
-            size = self._deltas.popleft()[1]
+        while self._deltas and self._too_much(events, size):
+            size -= self._deltas.popleft()[1] or 0
+            events -= 1
             self.dropped += 1
-            self.events -= 1
-            self.size -= size or 0
-        if self._too_much():
+        self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, size)
+        self.events, self.size = events, size
+        if self._too_much(events, size):
             return Trouble.OVERFLOW
         if self.dropped == before:
             return None

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from rtsync.pure.weight import short_text, weight
-from rtsync.vocabulary.events import Event, Fields, Items
+from rtsync.vocabulary.events import Event, Fields, Items, raw
 
 __all__ = ["Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
 
@@ -31,6 +31,7 @@ _MOST_RESPONSES = 256
 _HEAVIEST_USAGE = 16 << 10
 # Bytes that an item, one of its parts and a piece or field of these take beside what they say, about.
 _ITEM, _PART, _PLACE = 1024, 256, 64
+_LIGHT = 1024  # what deltas may add to an item before it is weighed again
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -249,6 +250,10 @@ class Conversation:
 
     def apply(self, event: Event) -> None:
         """Take in one event; types that tell nothing of the conversation are passed over."""
+        grown = _GROWN.get(event.type)
+        if grown is not None:
+            self._grow(event, grown)
+            return
         rule = _RULES.get(event.type)
         if rule is not None:
             rule(self, event)
@@ -403,10 +408,17 @@ class Conversation:
         self._weigh(item)
 
     def _grow(self, event: Event, name: str) -> None:
-        item, index = self._concerned(event)
-        delta = event.get("delta")
-        if item is not None and isinstance(delta, str):
-            item.grow(index if name != "arguments" else -1, name, delta)
+        """A delta. There are many: their cost is what a long answer costs."""
+        data = raw(event)
+        try:
+            item, delta = self._items[data["item_id"]], data["delta"]
+        except (KeyError, TypeError):  # Nobody's, or nonsense.
+            return
+        if type(delta) is not str:
+            return
+        index = -1 if name == "arguments" else data.get("content_index")
+        item.grow(index if type(index) is int else 0, name, delta)
+        if item.weight - item.counted >= _LIGHT:
             self._weigh(item)
 
     def _settle(self, event: Event, name: str, field: str) -> None:
@@ -480,10 +492,6 @@ def _added(total: Usage, usage: dict[str, Any]) -> Usage:
     )
 
 
-def _growing(name: str) -> Callable[[Conversation, Event], None]:
-    return lambda conversation, event: conversation._grow(event, name)
-
-
 def _settling(name: str, field: str) -> Callable[[Conversation, Event], None]:
     return lambda conversation, event: conversation._settle(event, name, field)
 
@@ -495,7 +503,6 @@ _RULES: dict[str, Callable[[Conversation, Event], None]] = {
     "conversation.item.retrieved": Conversation._on_item,
     "conversation.item.deleted": Conversation._on_deleted,
     "conversation.item.truncated": Conversation._on_truncated,
-    "conversation.item.input_audio_transcription.delta": _growing("transcript"),
     "conversation.item.input_audio_transcription.completed": _settling("transcript", "transcript"),
     "input_audio_buffer.speech_started": Conversation._on_speech,
     "input_audio_buffer.speech_stopped": Conversation._on_speech,
@@ -505,14 +512,19 @@ _RULES: dict[str, Callable[[Conversation, Event], None]] = {
     "response.content_part.done": Conversation._on_part,
     "response.created": Conversation._on_response,
     "response.done": Conversation._on_response,
-    "response.function_call_arguments.delta": _growing("arguments"),
     "response.function_call_arguments.done": _settling("arguments", "arguments"),
-    "response.mcp_call_arguments.delta": _growing("arguments"),
     "response.mcp_call_arguments.done": _settling("arguments", "arguments"),
-    "response.output_audio_transcript.delta": _growing("transcript"),
     "response.output_audio_transcript.done": _settling("transcript", "transcript"),
-    "response.output_text.delta": _growing("text"),
     "response.output_text.done": _settling("text", "text"),
     "session.created": Conversation._on_session,
     "session.updated": Conversation._on_session,
+}
+
+# Event types whose ``delta`` grows an item, and what of it grows.
+_GROWN = {
+    "conversation.item.input_audio_transcription.delta": "transcript",
+    "response.function_call_arguments.delta": "arguments",
+    "response.mcp_call_arguments.delta": "arguments",
+    "response.output_audio_transcript.delta": "transcript",
+    "response.output_text.delta": "text",
 }

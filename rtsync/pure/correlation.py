@@ -107,7 +107,7 @@ class Correlation:
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
         rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
-        if rule is None:
+        if rule is None or not self._pending:
             return None
         requests, subject_of = rule
         subject = subject_of(event, self._mark)

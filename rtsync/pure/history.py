@@ -114,14 +114,20 @@ class History:
 
     def add(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> Entry:
         """Keep ``event``, or a fault without one, under the next number."""
-        self.newest += 1
-        entry = Entry(self.newest, event, size, fault, owner)
-        if entry.type.endswith(".delta"):
-            self._deltas.append(entry)
+        self.newest = number = self.newest + 1
+        entry = Entry(number, event, size, fault, owner)
+        if event is not None and event.type.endswith(".delta"):
+            deltas = self._deltas
+            deltas.append(entry)
             self._delta_bytes += size
-            while self._too_many_deltas():
-                self._delta_bytes -= self._deltas[0].size
-                self._drop(self._deltas.popleft())
+            while len(deltas) > _MOST_DELTAS or (self._delta_bytes > _MOST_DELTA_BYTES and len(deltas) > 1):
+                oldest = deltas.popleft()
+                self._delta_bytes -= oldest.size
+                kind = oldest.type
+                if kind in self._dropped:  # Once for every delta of a long answer.
+                    self._dropped[kind] = oldest.sequence
+                else:
+                    self._drop(oldest)
         else:
             self._events.append(entry)
             self._event_bytes += size
@@ -134,11 +140,6 @@ class History:
         if len(self._events) == 1:  # However large, the newest is kept: somebody may be about to wait for it.
             return False
         return len(self._events) > _MOST_EVENTS or self._event_bytes > _MOST_EVENT_BYTES
-
-    def _too_many_deltas(self) -> bool:
-        if len(self._deltas) == 1:
-            return False
-        return len(self._deltas) > _MOST_DELTAS or self._delta_bytes > _MOST_DELTA_BYTES
 
     def since(self, start: int) -> list[Entry]:
         """The kept entries behind number ``start``, oldest first."""

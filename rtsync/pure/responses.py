@@ -21,7 +21,7 @@ from sys import getsizeof
 from typing import Any
 
 from rtsync.pure.weight import short_text, weight
-from rtsync.vocabulary.events import Event, Fields
+from rtsync.vocabulary.events import Event, Fields, raw
 
 __all__ = ["Ledger", "Record"]
 
@@ -86,8 +86,8 @@ class Record:
         """Take in one event of this response."""
         kind = _DELTAS.get(event.type)
         if kind is not None:
-            delta = event.get("delta")
-            if isinstance(delta, str) and self.mark is not None:
+            delta = raw(event).get("delta")
+            if type(delta) is str and self.mark is not None:
                 self._note_piece(kind, delta)
         elif event.type in ("response.output_item.added", "response.output_item.done"):
             self._note_item(event)
@@ -220,6 +220,12 @@ class Ledger:
 
     def apply(self, event: Event) -> Record | None:
         """Take in an event; returns the record that it belongs to, if to any."""
+        if event.type in _DELTAS:
+            response_id = raw(event).get("response_id")
+            record = self._running.get(response_id) if type(response_id) is str else None
+            if record is not None and record.mark is not None:
+                record.apply(event)
+            return record
         if not event.type.startswith("response."):
             return None
         record = self._record_of(event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Mapping
 
+from rtsync.edges import forks
 from rtsync.edges.credentials import authorization
 from rtsync.vocabulary.targets import Simulator, Target
 
@@ -31,7 +32,8 @@ def reach(target: Target) -> tuple[str, Callable[[], Mapping[str, str]], Callabl
 
 
 def _embedded(target: Simulator) -> tuple[str, Callable[[], Mapping[str, str]], Callable[[], None]]:
-    from rtsync.simulator import SimulatorServer  # A server is no part of a client that reaches a real one.
+    with forks.whole():
+        from rtsync.simulator import SimulatorServer  # A server is no part of a client that reaches a real one.
 
     server = SimulatorServer(brain=target.brain, pace=target.pace)
     server.start()

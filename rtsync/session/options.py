@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 
+from rtsync.edges import forks
 from rtsync.pure.backlog import Limits
 from rtsync.pure.recovery import Reconnect
 from rtsync.vocabulary.deadline import seconds
@@ -58,9 +59,14 @@ def tls_context(value: object) -> ssl.SSLContext | None:
     """The context of TLS: one that is given, one that trusts the authorities in a file, or None for the shared one."""
     if value is None or isinstance(value, ssl.SSLContext):
         return value
+    if any(kind.__name__ == "SSLContext" for kind in type(value).__mro__):
+        raise ConfigurationError(
+            "tls: this ssl.SSLContext was made before gevent patched ssl; make it afterwards, or patch first of all"
+        )
     if not isinstance(value, str | os.PathLike):
         raise ConfigurationError("tls must be an ssl.SSLContext or the path of a file with trusted authorities")
     try:
-        return ssl.create_default_context(cafile=os.fspath(value))
+        with forks.whole():
+            return ssl.create_default_context(cafile=os.fspath(value))
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"tls: no authorities could be read from {os.fspath(value)!r}: {error}") from error

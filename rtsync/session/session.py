@@ -186,6 +186,7 @@ class RealtimeSession:
         core.check_process()
         if core.move(Trigger.OPEN) is not State.NEW:
             return self
+        core.process = os.getpid()
         core.hub.open_window()
         deadline = Deadline(self._connect_timeout)
         try:
@@ -209,7 +210,7 @@ class RealtimeSession:
         """
         limit = seconds(timeout, "timeout", none="close_timeout", zero=True)
         core = self._core
-        if core.process is not None and core.process != os.getpid():
+        if core.inherited:
             return  # The parent's to close.
         before = core.move(Trigger.CLOSE)
         self._finalizer.detach()
@@ -253,15 +254,18 @@ class RealtimeSession:
 
         Threads: any, also after the session has ended.
         """
+        self._core.check_process()
         return self._core.snapshot()
 
     def item(self, item_id: str) -> Item | None:
         """One item of the conversation at this moment, or None where there is none of that id. Threads: any."""
+        self._core.check_process()
         return self._core.item(item_id)
 
     @property
     def stats(self) -> SessionStats:
         """The session in numbers, at this moment. Threads: any, also before opening and after the end."""
+        self._core.check_process()
         return self._core.stats()
 
     # -- sending -----------------------------------------------------------------------------------------------------
@@ -430,6 +434,7 @@ class RealtimeSession:
 
         ``connect`` is weak by default, as blinker users know it: the receiver vanishes with its last other reference.
         """
+        self._core.check_process()
         if type != Board.ALL:
             type = checked_type(type)  # noqa: A001
         return self._board.signal(type)

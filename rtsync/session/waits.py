@@ -74,11 +74,16 @@ class Expectation:
         return self._event
 
     def __enter__(self) -> Self:
+        self._core.check_process()
         self._waiter, self._start = self._core.hub.expect(*self._wanted)
         return self
 
     def __exit__(self, kind: object, _error: object, _traceback: object) -> None:
         assert self._waiter is not None
+        if kind is None:
+            self._core.check_process()
+        if self._core.inherited:
+            return
         if kind is not None:
             self._core.hub.cancel(self._waiter)
         else:

@@ -9,29 +9,36 @@ Theory
 2. One thread, the one that accepted the connection, reads and answers: ``Line.run`` calls the message handler on it, so
    a client that floods is slowed down by TCP instead of filling a queue. The library would start a thread
    of its own; it is given a thread class that hands its reading loop over to ``run``.
-3. Any thread may send. Messages are framed and written under ``_sending``, so that frames never mix. The wait for a
+3. Any thread may send. Messages are framed and written under ``turn``, so that frames never mix. The wait for a
    slow peer is bounded: after ``send_timeout`` seconds the connection is given up.
 4. ``abort`` takes no lock. It shuts the connection down, which wakes whoever reads or writes.
 5. After a close frame has gone out, the peer has ``_CLOSE_WAIT`` seconds to answer it.
+6. A line keeps the rules. What makes one suffer (``trouble.py``) puts itself in the place of three callables:
+   ``GuardedSocket.write`` and ``may_read``, and ``Line.say``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import secrets
+import select
 import selectors
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import simple_websocket
 from simple_websocket.ws import LocalProtocolError
 
 __all__ = ["GuardedSocket", "Line"]
+
+_Data = TypeVar("_Data", str, bytes)
 
 _CHUNK = 1 << 16
 _CLOSE_WAIT = 1.0
@@ -39,6 +46,9 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _LINE_LOST = (OSError, simple_websocket.ConnectionClosed, LocalProtocolError)
 _UNANSWERED_PINGS = 2
+_POLL_SECONDS = 0.1  # where the system cannot wait for an end alone
+_RECHECK_SECONDS = 0.5  # a reset does not wake a writer
+_NARROW = 4096  # bytes
 
 
 class GuardedSocket:
@@ -55,6 +65,11 @@ class GuardedSocket:
         self._using_socket = threading.Lock()
         self._writing = threading.Lock()  # whole buffers, one after another
         self._gone = False
+        self._last_word = socket.SHUT_RDWR  # how ``abort`` shuts the connection down
+        self.write: Callable[[memoryview], None] = self.write_through
+        """Writes a whole buffer; called by ``send``, one at a time."""
+        self.may_read: Callable[[float | None], bool] = lambda wait: True
+        """Asked before each read; False, after at most as many seconds: not now."""
         self.heard = time.monotonic()
         """When bytes last came in, monotonic seconds."""
         self.next_wake: Callable[[], float | None] = lambda: None
@@ -73,6 +88,8 @@ class GuardedSocket:
             # The clock comes first: a peer that floods must not outlive its session.
             if wait is not None and wait <= 0 and not self.on_wake():
                 break
+            if not self.may_read(wait):
+                continue
             data = self._attempt(functools.partial(self._sock.recv, size))
             if data is not None:
                 self.heard = time.monotonic()
@@ -90,21 +107,25 @@ class GuardedSocket:
         """
         with self._writing:
             try:
-                self._write(memoryview(data))
+                self.write(memoryview(data))
             except OSError:
                 self.abort()  # Half a frame may be out: nothing sensible can follow.
                 raise
         return len(data)
 
-    def _write(self, rest: memoryview) -> None:
+    def write_through(self, rest: memoryview) -> None:
+        """Hand ``rest`` to the kernel; as ``send``, but without taking turns."""
         until = time.monotonic() + self.send_timeout
         while rest:
             if self._gone:
                 raise ConnectionError("the connection was given up")
             sent = self._attempt(functools.partial(self._sock.send, rest))
             rest = rest[sent or 0 :]
-            if sent is None and not self._ready(selectors.EVENT_WRITE, until - time.monotonic()):
-                raise TimeoutError("the peer does not read")
+            if sent is None:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError("the peer does not read")
+                self._ready(selectors.EVENT_WRITE, min(left, _RECHECK_SECONDS))
 
     def _attempt(self, call: Callable[[], Any]) -> Any:
         """The result of one call on the socket, or None if it would have to wait."""
@@ -125,6 +146,11 @@ class GuardedSocket:
                 return False
             return bool(selector.select(timeout))
 
+    @property
+    def gone(self) -> bool:
+        """Whether this end has given the connection up."""
+        return self._gone
+
     def abort(self) -> None:
         """Shut the connection down at once.
 
@@ -133,7 +159,58 @@ class GuardedSocket:
         self._gone = True
         with contextlib.suppress(OSError):
             # Not SSLSocket.shutdown: that takes the TLS object away from under a thread that uses it.
-            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+            socket.socket.shutdown(self._sock, self._last_word)
+
+    def reset(self) -> None:
+        """Give the connection up; when its owner closes it, which is next, the peer gets a TCP reset.
+
+        Threads: any; takes no lock, wakes a reader at once and a writer soon.
+        """
+        self._last_word = socket.SHUT_RD  # no FIN may come before the reset
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def end_stream(self, *, notify: bool) -> None:
+        """Say that nothing more will be sent, over TLS only with ``notify`` in a way that can be trusted.
+
+        Threads: any; reading goes on.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            if notify and isinstance(self._sock, ssl.SSLSocket):
+                self._attempt(self._sock.unwrap)
+            socket.socket.shutdown(self._sock, socket.SHUT_WR)
+
+    def narrow(self) -> None:
+        """Shrink the receive buffer, so that a peer that goes on sending to one who does not read soon has to wait."""
+        with contextlib.suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _NARROW)
+
+    def wait_for_end(self, timeout: float | None) -> bool:
+        """Wait, reading nothing, until one of the two ends is gone; False when that took too long.
+
+        Threads: blocks up to ``timeout`` seconds, None without limit; woken by ``abort``.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._gone:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            if self._hung_up(left):
+                break
+        return True
+
+    def _hung_up(self, timeout: float | None) -> bool:
+        """Whether the connection ends within ``timeout``, or within a moment where that cannot be waited for."""
+        if not hasattr(select, "POLLRDHUP"):  # Linux has it
+            time.sleep(_POLL_SECONDS if timeout is None else min(timeout, _POLL_SECONDS))
+            return False
+        poll = select.poll()
+        try:
+            poll.register(self._sock, select.POLLRDHUP)
+        except ValueError:  # closed meanwhile
+            return True
+        return bool(poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
 
     def linger(self, seconds: float) -> None:
         """Say that nothing more will be sent, and read on until the peer is gone too.
@@ -142,6 +219,8 @@ class GuardedSocket:
 
         Threads: blocks up to ``seconds``, or until ``abort``.
         """
+        if self._gone:
+            return
         until = time.monotonic() + seconds
         with contextlib.suppress(OSError, ValueError):
             if isinstance(self._sock, ssl.SSLSocket):
@@ -196,7 +275,8 @@ class Line:
     ) -> None:
         self._guarded = guarded
         self._ping_interval = ping_interval
-        self._sending = threading.Lock()
+        self.turn = threading.RLock()
+        """Held while a message is written. Reentrant: a fault that strikes between two events sends, too."""
         self._closing = False
         self._close_until: float | None = None
         self._expires: float | None = None
@@ -213,6 +293,8 @@ class Line:
             thread_class=_ReadingLoop,
             event_class=lambda: _Arrival(self._drain),
         )
+        self.say: Callable[[str], None] = self._socket.send
+        """Writes one text message; called by ``send``, one at a time."""
         guarded.next_wake = self._seconds_to_wake
         guarded.on_wake = self._look_at_the_clock
 
@@ -234,11 +316,22 @@ class Line:
 
         Threads: any; blocks while the peer does not read, up to the socket's ``send_timeout``.
         """
-        with self._sending:
+        return self._in_turn(self.say, text)
+
+    def send_plain(self, text: str) -> bool:
+        """As ``send``, past what has taken the place of ``say``."""
+        return self._in_turn(self._socket.send, text)
+
+    def send_frames(self, frames: bytes) -> bool:
+        """As ``send``, with frames made by hand."""
+        return self._in_turn(self._guarded.send, frames)
+
+    def _in_turn(self, write: Callable[[_Data], object], data: _Data) -> bool:
+        with self.turn:
             if self._closing:
                 return False
             try:
-                self._socket.send(text)
+                write(data)
             except _LINE_LOST:
                 self._closing = True
                 return False
@@ -252,7 +345,7 @@ class Line:
 
         Threads: any.
         """
-        if not self._sending.acquire(timeout=timeout):
+        if not self.turn.acquire(timeout=timeout):
             return False
         try:
             if timeout >= 0:
@@ -264,10 +357,23 @@ class Line:
             with contextlib.suppress(*_LINE_LOST):
                 self._socket.close(code, reason)
         finally:
-            self._sending.release()
+            self.turn.release()
         # The library's loop ends with this flag, but the peer's own close frame is still to be read.
         self._socket.connected = True
         return True
+
+    def end_with(self, frame: bytes) -> None:
+        """Send ``frame``, bytes that stand for a close frame however wrong, as the last thing that is sent.
+
+        Threads: any; as ``close``.
+        """
+        with self.turn:
+            if self._closing:
+                return
+            self._closing = True
+            self._close_until = time.monotonic() + _CLOSE_WAIT
+            with contextlib.suppress(*_LINE_LOST):
+                self._guarded.send(frame)
 
     def abort(self) -> None:
         """End the connection without a word. Threads: any; takes no lock."""

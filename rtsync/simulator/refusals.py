@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["INTERNAL", "Refused", "error_event"]
+__all__ = ["EXPIRED", "INTERNAL", "Refused", "error_event"]
 
 INTERNAL = "The server had an error while processing your request. Sorry about that!"
 """What the service says when the fault is its own."""
+
+EXPIRED = "Your session hit the maximum duration of {minutes} minutes."
+"""What it says when a session has lasted its time (protocol 6.2)."""
 
 
 class Refused(Exception):

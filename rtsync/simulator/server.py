@@ -5,7 +5,9 @@ Theory
 1. One thread accepts; each connection gets a thread of its own, which does the TLS handshake, reads the request, and
    holds the session if the request is an upgrade. All are named ``rtsync-simulator-...``.
 2. Every connection is registered from its first moment, so that ``stop`` finds it whatever it is doing.
-3. ``stop`` asks first (close frames with 1001), then cuts off. It takes less than three seconds.
+3. ``stop`` asks first (close frames with 1001), then cuts off. It takes less than three seconds. ``crash`` cuts off.
+4. The faults of a connection are dealt out when it comes, and again when its upgrade is asked for. One that has none
+   is served as if there were no such thing (``trouble.py``).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import secrets
 import selectors
 import shutil
@@ -41,6 +44,7 @@ from rtsync.simulator.entrance import (
     is_realtime_path,
     read_request,
 )
+from rtsync.simulator.faults import Effect, Fault, Refuse
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.ledger import Ledger
 from rtsync.simulator.line import GuardedSocket, Line
@@ -50,6 +54,8 @@ from rtsync.simulator.session import HeldSession, SimulatedSession
 from rtsync.simulator.session_config import SessionConfig
 from rtsync.simulator.transcription import Transcriber, measure
 from rtsync.simulator.translation import TranslationConfig, TranslationDesk
+from rtsync.simulator.trouble import FaultLab, Trouble, stop_at_the_door
+from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.events import encode
 
 __all__ = ["SimulatorServer"]
@@ -89,8 +95,23 @@ class _Connection:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._cut = False
-        self.line: Line | None = None
+        self._troubling = threading.Lock()  # a line has one trouble, and none when it is over
+        self._guarded: GuardedSocket | None = None
+        self._line: Line | None = None
+        self._trouble: Trouble | None = None
+        self._over = False
+        self.number = 0
+        """Of its line; 0 until an upgrade is asked for."""
         self.thread: threading.Thread | None = None
+
+    def stop_at_the_door(self, faults: list[Fault], lab: FaultLab) -> bool:
+        """Suffer what strikes before anything is read; whether that was all."""
+        for fault in faults:
+            lab.note(fault.what, None)
+            self._guarded = GuardedSocket(self._sock, send_timeout=_LINGER_SECONDS)
+            if stop_at_the_door(fault.what, self._guarded):
+                return True
+        return False
 
     def secure(self, context: ssl.SSLContext) -> socket.socket:
         """Do the TLS handshake, within the request's time."""
@@ -101,21 +122,56 @@ class _Connection:
         self._sock.do_handshake()
         return self._sock
 
+    def open_line(self, headers: dict[str, str], options: _Options, lab: FaultLab, faults: list[Fault]) -> Line:
+        """Answer the upgrade, as the line's faults let it."""
+        self._guarded = guarded = GuardedSocket(self._sock, send_timeout=options.send_timeout)
+        if faults:
+            self._trouble = Trouble(guarded, self.number, faults, lab)
+        line = Line(guarded, headers, ping_interval=options.ping_interval, max_message_size=options.max_message_size)
+        if self._trouble is not None:
+            self._trouble.watch(line)
+        self._line = line
+        return line
+
+    def suffer(self, effect: Effect, lab: FaultLab) -> bool:
+        """Strike the line now; False where none is open."""
+        with self._troubling:
+            if self._line is None or self._guarded is None or self._over:
+                return False
+            if self._trouble is None:
+                self._trouble = Trouble(self._guarded, self.number, (), lab)
+                self._trouble.watch(self._line)
+        self._trouble.suffer(effect)
+        return True
+
+    def finish(self) -> None:
+        """The session is over: the peer is given time to go, too."""
+        self._end_trouble()
+        if self._guarded is not None:
+            self._guarded.linger(_LINGER_SECONDS)
+
+    def _end_trouble(self) -> None:
+        with self._troubling:
+            self._over = True
+        if self._trouble is not None:
+            self._trouble.end()
+
     def ask_to_end(self, timeout: float) -> None:
         """Close a session politely; end anything else at once."""
-        if self.line is None or not self.line.close(1001, "server shutdown", timeout=timeout):
+        if self._line is None or not self._line.close(1001, "server shutdown", timeout=timeout):
             self.cut()
 
     def cut(self) -> None:
         """Wake and end whatever the connection's thread does. Takes no lock."""
         self._cut = True
-        if self.line is not None:
-            self.line.abort()
+        if self._guarded is not None:
+            self._guarded.abort()
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Give the descriptor back."""
+        self._end_trouble()
         self._sock.close()
 
 
@@ -133,11 +189,13 @@ class _Listener(ThreadingHTTPServer):
         entrance: Entrance,
         ledger: Ledger,
         options: _Options,
+        lab: FaultLab,
         context: ssl.SSLContext | None,
     ) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.entrance = entrance
         self.options = options
+        self.lab = lab
         self._context = context
         self._registering = threading.Lock()  # the set of connections, and whether new ones are still taken
         self._connections: set[_Connection] = set()
@@ -194,6 +252,8 @@ class _Listener(ThreadingHTTPServer):
     def _serve(self, connection: _Connection, request: socket.socket, client_address: Any) -> None:
         """The connection's thread."""
         try:
+            if connection.stop_at_the_door(self.lab.at_the_door(), self.lab):
+                return
             request.settimeout(_REQUEST_SECONDS)
             if self._context is not None:
                 request = connection.secure(self._context)
@@ -203,20 +263,26 @@ class _Listener(ThreadingHTTPServer):
         except Exception:
             log.exception("the simulator failed on a connection")
         finally:
+            connection.close()
             with self._registering:
                 self._connections.discard(connection)
-            connection.close()
 
-    def end_connections(self) -> None:
-        """Ask every connection to end, then cut those that did not. Bounded by ``_STOP_SECONDS``."""
+    def connections(self) -> list[_Connection]:
+        """Those that there are now."""
+        with self._registering:
+            return sorted(self._connections, key=lambda connection: connection.number)
+
+    def end_connections(self, *, politely: bool) -> None:
+        """Ask every connection to end, if ``politely``, and cut those that did not. Bounded by ``_STOP_SECONDS``."""
         started = time.monotonic()
         with self._registering:
             self._stopping = True
             connections = list(self._connections)
-        patience = started + _ASK_SECONDS / 2
-        for connection in connections:
-            connection.ask_to_end(timeout=max(0.0, min(0.05, patience - time.monotonic())))
-        _join(connections, started + _ASK_SECONDS)
+        if politely:
+            patience = started + _ASK_SECONDS / 2
+            for connection in connections:
+                connection.ask_to_end(timeout=max(0.0, min(0.05, patience - time.monotonic())))
+            _join(connections, started + _ASK_SECONDS)
         for connection in connections:
             connection.cut()
         _join(connections, started + _STOP_SECONDS)
@@ -318,6 +384,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _upgrade(self, headers: dict[str, str], request: Request) -> None:
         self.close_connection = True
+        self._connection.number, self._faults = self.server.lab.next_line()
+        refusal = next((fault.what for fault in self._faults if isinstance(fault.what, Refuse)), None)
+        if refusal is None:
+            self._admit(headers, request)
+        else:
+            self.server.lab.note(refusal, self._connection.number)
+            error = _error("The fault lab refuses this request.", "server_error", None)
+            self._answer(refusal.status, error, _headers(refusal))
+
+    def _admit(self, headers: dict[str, str], request: Request) -> None:
         try:
             admission = self.server.entrance.admit(request)
         except TurnedAway as refusal:
@@ -329,29 +405,25 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._hold_session(headers, admission)
 
-    def _open_line(self, headers: dict[str, str]) -> tuple[GuardedSocket, Line]:
-        options = self.server.options
-        guarded = GuardedSocket(self.connection, send_timeout=options.send_timeout)
-        line = Line(guarded, headers, ping_interval=options.ping_interval, max_message_size=options.max_message_size)
-        self._connection.line = line
-        return guarded, line
+    def _open_line(self, headers: dict[str, str]) -> Line:
+        return self._connection.open_line(headers, self.server.options, self.server.lab, self._faults)
 
     def _refuse_after_upgrade(self, headers: dict[str, str], refusal: TurnedAway) -> None:
         """OpenAI's way: 101, one error event, and the close frame right behind it (protocol 1.2)."""
-        guarded, line = self._open_line(headers)
+        line = self._open_line(headers)
         line.send(json.dumps({"event_id": new_id("event"), **refusal.event()}))
         line.close(refusal.close_code, refusal.close_reason)
         line.run(lambda message: None)
-        guarded.linger(_LINGER_SECONDS)
+        self._connection.finish()
 
     def _hold_session(self, headers: dict[str, str], admission: Admission) -> None:
-        guarded, line = self._open_line(headers)
+        line = self._open_line(headers)
         session = _session(line, admission, self.server.options)
         if admission.call_id is None:
             session.run()
         else:
             self._run_beside(admission.call_id, line, session)
-        guarded.linger(_LINGER_SECONDS)
+        self._connection.finish()
 
     def _run_beside(self, call_id: str, line: Line, session: HeldSession) -> None:
         """Hold a session until it ends or the call does."""
@@ -375,6 +447,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         """Nothing here: what is worth saying is logged where it happens, and a request line may hold a key."""
+
+
+def _headers(refusal: Refuse) -> dict[str, str]:
+    named = {"Retry-After": refusal.retry_after, "Location": refusal.location}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _session(line: Line, admission: Admission, options: _Options) -> HeldSession:
@@ -466,6 +543,10 @@ class SimulatorServer:
         models: served models and deployments; None serves every name.
         max_message_size: bytes; longer messages end the connection with 1009.
         send_timeout: seconds after which a client that does not read is given up.
+        faults: what goes wrong: a ``Fault``, a text as ``"reset@events=20,first=1"``, or several (see ``faults.py``).
+
+    Raises:
+        ConfigurationError: a fault's text is wrong; says which part, and what could stand there.
 
     Threads: every method may be called from any thread.
     """
@@ -491,9 +572,14 @@ class SimulatorServer:
         models: Collection[str] | None = None,
         max_message_size: int = 32 << 20,
         send_timeout: float = 20.0,
+        faults: Iterable[Fault | str] | Fault | str = (),
     ) -> None:
         self._address = (host, port)
+        self._last_port = port
         self._tls = tls
+        self._context: ssl.SSLContext | None = None
+        faults = [faults] if isinstance(faults, str | Fault) else faults
+        self._lab = FaultLab(Fault.parse(fault) if isinstance(fault, str) else fault for fault in faults)
         self._ledger = Ledger(time.time, threading.Lock())
         self._entrance = Entrance(
             dialect=dialect, refuse_like=refuse_like, api_keys=api_keys, models=models, ledger=self._ledger
@@ -512,12 +598,15 @@ class SimulatorServer:
             send_timeout=send_timeout,
         )
         self._changing = threading.Lock()  # start and stop, one at a time
+        self._process = os.getpid()
         self._listener: _Listener | None = None
         self._acceptor: threading.Thread | None = None
         self._directory: Path | None = None
 
-    def start(self) -> Self:
+    def start(self, *, same_port: bool = False) -> Self:
         """Bind the port and accept connections. Returns when clients can connect; starting twice does nothing.
+
+        ``same_port``: where ``port`` is 0, take the port of the last time again.
 
         Raises:
             OSError: the address cannot be bound.
@@ -526,36 +615,75 @@ class SimulatorServer:
         """
         with self._changing:
             if self._listener is None:
+                address = (self._address[0], self._last_port if same_port else self._address[1])
                 try:
                     self._listener = _Listener(
-                        self._address, self._entrance, self._ledger, self._options, self._tls_context()
+                        address, self._entrance, self._ledger, self._options, self._lab, self._tls_context()
                     )
                 except BaseException:
                     self._remove_directory()
                     raise
+                self._last_port = self._listener.server_port
                 self._acceptor = threading.Thread(
                     target=self._listener.accept_until_woken,
                     name=f"rtsync-simulator-accept-{self.port}",
                     daemon=True,
                 )
                 self._acceptor.start()
+                self._process = os.getpid()
         return self
 
     def stop(self) -> None:
         """End every session with 1001, give back port, descriptors and files. Stopping twice does nothing.
 
         Threads: blocks less than three seconds; afterwards no thread of the simulator is left, except one whose brain
-        does not return.
+        does not return. In a forked child nothing happens: port, sessions and files are the parent's.
+        """
+        if self._process != os.getpid():
+            return
+        with self._changing:
+            self._take_down(politely=True)
+            self._remove_directory()
+
+    def crash(self) -> None:
+        """Break off, as if the process had been killed: every connection ends without a word.
+
+        ``start(same_port=True)`` brings it back at the same address, with the same certificate and nothing remembered
+        of its sessions.
+
+        Threads: as ``stop``.
         """
         with self._changing:
-            listener, self._listener = self._listener, None
-            acceptor, self._acceptor = self._acceptor, None
-            if listener is not None and acceptor is not None:
-                listener.wake()
-                acceptor.join()
-                listener.end_connections()
-                listener.server_close()
-            self._remove_directory()
+            self._take_down(politely=False)
+
+    def _take_down(self, *, politely: bool) -> None:
+        listener, self._listener = self._listener, None
+        acceptor, self._acceptor = self._acceptor, None
+        if listener is not None and acceptor is not None:
+            listener.wake()
+            acceptor.join()
+            listener.end_connections(politely=politely)
+            listener.server_close()
+
+    def strike(self, fault: Fault | Effect | str, *, line: int | None = None) -> int:
+        """Let open lines suffer ``fault`` now; returns how many did.
+
+        Args:
+            fault: an effect, or a fault without a moment, which may choose lines by their numbers (``each=2``).
+            line: the number of the only line that shall suffer; the latest is ``lines``.
+
+        Raises:
+            ConfigurationError: the fault has a moment, or answers an upgrade, for which it is too late.
+
+        Threads: any; blocks, where a frame is sent, up to ``send_timeout`` for each line.
+        """
+        fault = _for_now(fault)
+        listener = self._running()
+        return sum(
+            connection.suffer(fault.what, self._lab)
+            for connection in listener.connections()
+            if line in (None, connection.number) and fault.concerns(connection.number)
+        )
 
     def __enter__(self) -> Self:
         return self.start()
@@ -601,6 +729,16 @@ class SimulatorServer:
         return None if self._directory is None else self._directory / "ca.pem"
 
     @property
+    def lines(self) -> int:
+        """How many WebSockets have been asked for so far; the number of the latest line."""
+        return self._lab.lines
+
+    @property
+    def strikes(self) -> int:
+        """How many faults have struck so far, each on each line."""
+        return self._lab.strikes
+
+    @property
     def _suffix(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'s' if self._tls else ''}://{host}:{self.port}"
@@ -613,17 +751,29 @@ class SimulatorServer:
     def _tls_context(self) -> ssl.SSLContext | None:
         if isinstance(self._tls, ssl.SSLContext):
             return self._tls
-        if not self._tls:
-            return None
+        if not self._tls or self._context is not None:
+            return self._context
         from rtsync.simulator.certificates import make_certificates  # cryptography is heavy: only when TLS is asked for
 
         self._directory = Path(tempfile.mkdtemp(prefix="rtsync-simulator-"))
-        return make_certificates(self._directory).server_context()
+        self._context = make_certificates(self._directory).server_context()
+        return self._context
 
     def _remove_directory(self) -> None:
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
             self._directory = None
+        self._context = None
 
     def __repr__(self) -> str:
         return f"<SimulatorServer {self.url}>" if self._listener else "<SimulatorServer stopped>"
+
+
+def _for_now(fault: Fault | Effect | str) -> Fault:
+    """``fault`` as one that can strike an open line at once."""
+    found = Fault.parse(fault) if isinstance(fault, str) else Fault(fault) if isinstance(fault, Effect) else fault
+    if found.has_moment:
+        raise ConfigurationError(f"fault {str(found)!r}: it strikes now; leave out when")
+    if isinstance(found.what, Refuse):
+        raise ConfigurationError(f"fault {str(found)!r}: an open line has its upgrade answered")
+    return found

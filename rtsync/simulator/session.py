@@ -31,7 +31,7 @@ from rtsync.simulator.hearing import Hearing
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.line import Line
 from rtsync.simulator.mcp import McpServers, is_approved, needs_approval
-from rtsync.simulator.refusals import INTERNAL, Refused, error_event
+from rtsync.simulator.refusals import EXPIRED, INTERNAL, Refused, error_event
 from rtsync.simulator.responses import ResponseWriter
 from rtsync.simulator.tool_calls import FunctionCall, McpCall
 from rtsync.simulator.transcription import Recording, Transcriber
@@ -48,7 +48,6 @@ log = logging.getLogger("rtsync.simulator")
 _numbers = itertools.count(1)
 _TOKENS_PER_SECOND = 40.0
 _JOIN_SECONDS = 1.0
-_EXPIRED = "Your session hit the maximum duration of {minutes} minutes."
 
 
 class Pace:
@@ -103,7 +102,7 @@ class HeldSession:
         self._line = line
         self._held = desk
         self._max_session_seconds = max_session_seconds
-        self._expired = _EXPIRED.format(minutes=documented_minutes)
+        self._expired = EXPIRED.format(minutes=documented_minutes)
         self._turn = threading.Lock()  # the desk, and the order of what is sent
 
     def run(self) -> None:

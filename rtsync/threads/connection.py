@@ -10,11 +10,13 @@ Everything here belongs to the thread that runs the line, except what the core c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from rtsync.edges import forks
 from rtsync.edges.latch import Latch
 from rtsync.edges.transport import Ending, Line
 from rtsync.pure import verdict
@@ -45,6 +47,14 @@ class Expiry(msgspec.Struct, frozen=True):
 
     at: float
     life: float
+
+
+@functools.cache
+def _plain_classes() -> dict[str, type[Event]]:
+    """The classes of the types that need no translation on a GA endpoint."""
+    from rtsync.vocabulary.server_events import SERVER_EVENTS
+
+    return {name: cls for name, cls in SERVER_EVENTS.items() if name not in PREVIEW_NAMES}
 
 
 class Connection:
@@ -83,7 +93,8 @@ class Connection:
         route: Route,
         refuse: Callable[[ProtocolError, int], None],
     ) -> None:
-        from rtsync.vocabulary.server_events import typed  # A class for every event type: not before there are events.
+        with forks.whole():
+            from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
 
         self.number = number
         self.line: Line
@@ -104,6 +115,7 @@ class Connection:
         self.credential: str | None = None
         self.thread_id: int | None = None
         self._typed: Callable[..., Event] = typed
+        self._plain = _plain_classes()
         self._refuse = refuse
         self._kind = kind
         self._speaks_preview = dialect == "preview"
@@ -121,15 +133,21 @@ class Connection:
             UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
         """
         try:
-            data = self.line.cleaned(decode_object(message))
+            data = decode_object(message)
         except ProtocolError as error:
             self._refuse(error, len(message))
             return
-        named = data.get("type")
-        if self._translator is None and not (isinstance(named, str) and named in PREVIEW_NAMES):
-            self.route(self, self._typed(data), len(message))
-            return
-        size = len(message)
+        if "error" in data or "item" in data or "response" in data:  # Not in a delta, as most events are.
+            data = self.line.cleaned(data)
+        kind = data.get("type")
+        if self._translator is None and type(kind) is str and kind in self._plain:
+            self.route(self, self._plain[kind](data), len(message))
+        elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
+            self._take_translated(data, len(message))
+        else:
+            self.route(self, Event(data), len(message))
+
+    def _take_translated(self, data: dict[str, Any], size: int) -> None:
         for arrival in self._translated(data):
             self.route(self, self._typed(arrival.event, arrival.wire_type), size)
             size = 0  # Counted once.

@@ -53,7 +53,6 @@ class Delivery:
         self._running: list[tuple[int, float]] = []
         self._thread_id: int | None = None
         self._since = 0.0
-        self._afterwards: list[Job] = []
         self.current: Callable[..., Any] | None = None
         self.reader: int | None = None
         self.drained = Latch()
@@ -118,11 +117,27 @@ class Delivery:
         """
         return self.drained.wait(timeout)
 
+    def drop(self) -> None:
+        """The program is ending: run no more jobs after the one that is running. Takes no lock."""
+        self.queue.clear()
+        self._ending = True
+
+    def disown(self) -> None:
+        """In a forked child: the handlers run in the parent. The thread that runs one may be the one that forked."""
+        self._lock = threading.RLock()
+        self._awaiting = []
+        self.drop()
+
     # -- the waits' side -------------------------------------------------------------------------------------------
 
     def in_handler(self) -> bool:
         """Whether the calling thread is inside a handler right now."""
         return bool(self._running) and self._thread_id == threading.get_ident()
+
+    @property
+    def handling(self) -> tuple[int, object]:
+        """The number of the event whose handlers run, and the handler; inside one only."""
+        return self._running[-1][0], self.current
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
@@ -170,10 +185,6 @@ class Delivery:
         name = "a handler" if self.current is None else name_of(self.current)
         return f"{name} has been running for {time.monotonic() - self._since:.1f} s"
 
-    def afterwards(self, job: Job) -> None:
-        """Called inside a handler: run ``job`` in this thread once the handler has returned."""
-        self._afterwards.append(job)
-
     # -- running ---------------------------------------------------------------------------------------------------
 
     def _oldest(self) -> float:
@@ -183,14 +194,14 @@ class Delivery:
         oldest = self.queue.oldest()
         return float("inf") if oldest is None else oldest[1][0]
 
-    def _next(self) -> tuple[int, Job] | None:
+    def _next(self) -> Job | None:
         """Take the next job, which from here on is running; None where there is none. Under the lock."""
         taken = self.queue.take()
         if taken is None:
             return None
         arrived, (sequence, job) = taken
         self._running.append((sequence, arrived))
-        return sequence, job
+        return job
 
     def _run(self, job: Job) -> None:
         """Run the job taken last."""
@@ -204,8 +215,6 @@ class Delivery:
             with self._lock:
                 self._running.pop()
             self._wake_settled()
-            while self._afterwards and not self._running:
-                self._afterwards.pop(0)()
 
     def _run_here(self, job: Job) -> None:
         """Run the job taken last in a thread of rtsync's, where ``sys.exit()`` in a handler must not end the rest."""
@@ -215,14 +224,18 @@ class Delivery:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
 
     def _wake_settled(self) -> None:
-        if not self._awaiting:
-            return
-        with self._lock:
-            oldest = self._oldest()
-            due = [wake for sequence, wake in self._awaiting if sequence < oldest]
-            self._awaiting = [pair for pair in self._awaiting if pair[0] >= oldest]
-        for wake in due:
-            wake()
+        if self._awaiting:
+            with self._lock:
+                due = self._due()
+            for wake in due:
+                wake()
+
+    def _due(self) -> list[Callable[[], None]]:
+        """Who waited for what is done by now, to be woken outside the lock. Under the lock."""
+        oldest = self._oldest()
+        due = [wake for sequence, wake in self._awaiting if sequence < oldest]
+        self._awaiting = [pair for pair in self._awaiting if pair[0] >= oldest]
+        return due
 
 
 class Inline(Delivery):
@@ -260,12 +273,26 @@ class Worker(Delivery):
             start = not self._started
             self._started = True
         if start:
-            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-            self._thread.start()
+            self._start()
         elif asleep:
             self._gate.release()
         if trouble is not None:
             self._heed(trouble)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+            self._thread = thread
+        except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
+            logger.info("handlers run in the reader thread, because none could be started for them: %s", error)
+            self._started = False
+            while (job := self._taken()) is not None:
+                self._run_here(job)
+
+    def _taken(self) -> Job | None:
+        with self._lock:
+            return self._next()
 
     def _conclude(self) -> None:
         with self._lock:
@@ -285,17 +312,32 @@ class Worker(Delivery):
         return True
 
     def _work(self) -> None:
+        self._thread_id = threading.get_ident()
         while True:
-            with self._lock:
-                taken = self._next()
-                if taken is None and self._ending:
-                    break
-                self._asleep = taken is None
-            if taken is None:
+            with self._lock:  # Once for the end of one job and the beginning of the next.
+                self._running.clear()
+                due = self._due() if self._awaiting else ()
+                job = None if due else self._next()
+                over = job is None and not due and self._ending
+                self._asleep = job is None and not due and not over
+            if job is not None:
+                self._work_on(job)
+            elif over:
+                break
+            elif not due:
                 self._gate.acquire()
-            else:
-                self._run_here(taken[1])
+            for wake in due:
+                wake()
         self.drained.set()
+
+    def _work_on(self, job: Job) -> None:
+        """Run ``job``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
+        self._since = time.monotonic()
+        try:
+            job()
+        except BaseException as error:
+            logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+        self.current = None  # It may close over the session, which must stay collectable.
 
 
 class Posted(Delivery):
@@ -357,10 +399,10 @@ class Posted(Delivery):
         try:
             for _ in range(_BATCH_JOBS):
                 with self._lock:
-                    taken = self._next()
-                if taken is None:
+                    job = self._next()
+                if job is None:
                     break
-                self._run(taken[1])
+                self._run(job)
                 if time.monotonic() >= until:
                     break
         finally:  # Also behind a handler that ended the loop (sys.exit(), Ctrl+C): the program may go on.

@@ -55,6 +55,11 @@ class Floor:
         """The endpoint surely returns a response's metadata, by which ours are told from others'."""
         self._ledger = Ledger(MARK, echoes=True)
 
+    @property
+    def is_followed(self) -> bool:
+        """Whether anybody holds a response that is not done, and reads what it says."""
+        return bool(self._followers)
+
     def note(self, event: Event) -> Record | None:
         """Enter ``event``; returns the record that it belongs to. Under the books."""
         return self._ledger.apply(event)

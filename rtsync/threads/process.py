@@ -1,4 +1,13 @@
-"""Manners of the process: sessions close at its end, and do not follow it through a fork."""
+"""Manners of the process: sessions close at its end, and do not follow it through a fork.
+
+1. At the end of the program (``atexit``, behind the last non-daemon thread) every open session gets its close frame,
+   and handlers that still have events get to run, all within one second. Daemon threads that use a session sleep on
+   over it: the interpreter is about to freeze them, and ``SessionClosed`` could do nothing there but print itself.
+2. Nor may a thread of ours run handlers while the interpreter is taken apart: one that is killed in the middle of a
+   ``print`` takes the whole program down. What could not run within the second is dropped.
+3. A forked child has no thread but the one that forked, and any lock may be held by one that is not there. So what
+   follows a fork takes no lock of a session; a session's methods look at ``process`` before they take any.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +17,8 @@ import os
 import weakref
 from typing import Protocol
 
-from rtsync.edges.latch import Latch
+from rtsync.edges.latch import Latch, keep_daemons_asleep
+from rtsync.threads.delivery import Delivery
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import RealtimeError
 
@@ -17,6 +27,7 @@ __all__ = ["discard", "register"]
 logger = logging.getLogger("rtsync.session")
 
 _EXIT_BUDGET = 1.0  # seconds for all sessions together at the end of the program
+_DAEMONS_ASLEEP = 3.0  # seconds; the end of a program hardly takes longer, and if it does they see what happened
 
 
 class Live(Protocol):
@@ -24,6 +35,7 @@ class Live(Protocol):
 
     process: int | None
     finished: Latch
+    delivery: Delivery
 
     def close_line(self, *, timeout: float | None = None, wait: bool = True) -> None:
         """End the line with a close frame."""
@@ -35,22 +47,30 @@ class Live(Protocol):
         """Leave the connection to the parent process."""
 
 
-_live: weakref.WeakSet[Live] = weakref.WeakSet()
+# By identity, and not a WeakSet: its iteration breaks where another thread opens or closes a session meanwhile.
+_live: weakref.WeakValueDictionary[int, Live] = weakref.WeakValueDictionary()
 
 
 def register(core: Live) -> None:
     """``core`` has a connection from now on."""
-    _live.add(core)
+    _live[id(core)] = core
 
 
 def discard(core: Live) -> None:
     """``core`` has none any more."""
-    _live.discard(core)
+    _live.pop(id(core), None)
+
+
+def _all_live() -> list[Live]:
+    return [core for reference in _live.valuerefs() if (core := reference()) is not None]
 
 
 def _close_all() -> None:
-    """At the end of the program: a close frame for every session, all within one second."""
-    mine = [core for core in list(_live) if core.process == os.getpid()]
+    """At the end of the program: rules 1 and 2."""
+    mine = [core for core in _all_live() if core.process == os.getpid()]
+    if not mine:
+        return
+    keep_daemons_asleep(_DAEMONS_ASLEEP)
     deadline = Deadline(_EXIT_BUDGET)
     for core in mine:
         try:
@@ -60,12 +80,18 @@ def _close_all() -> None:
     for core in mine:
         if not core.finished.wait(deadline.remaining()):
             core.abort_line("the program ended")
+    for core in mine:
+        if not core.delivery.join(deadline.remaining()):
+            core.delivery.drop()
 
 
 def _disown_all() -> None:
-    for core in list(_live):
+    """In a forked child: rule 3."""
+    global _live
+    inherited = _all_live()
+    _live = weakref.WeakValueDictionary()
+    for core in inherited:
         core.disown()
-    _live.clear()
 
 
 atexit.register(_close_all)

@@ -32,7 +32,7 @@ from typing import Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Bell, Latch
+from rtsync.edges.latch import Bell, Latch, stay_asleep
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Line
 from rtsync.pure import verdict
@@ -314,6 +314,7 @@ class Core:
     def disown(self) -> None:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
+        self.delivery.disown()
         for connection in self._connections:
             connection.line.abandon()
 
@@ -328,7 +329,8 @@ class Core:
             try:
                 connection.line.run_forever()
             finally:
-                following = self._recovery.after(connection)
+                # Inherited by a fork in a handler, or under gevent, where a fork copies the greenlets.
+                following = None if self.inherited else self._recovery.after(connection)
 
     def why_ended(self, connection: Connection) -> RealtimeError:
         """Why the line of ``connection`` has ended."""
@@ -341,46 +343,64 @@ class Core:
         """The program's route: an event of the current connection."""
         sequence = self.hub.newest + 1
         sent, record = self._note(connection, event)
-        error = connection.last_error
-        fault = None if error is None else _server_error(error, sent)
+        fault = None if connection.last_error is None else _server_error(connection.last_error, sent)
         greeted = not self._established and fault is None
         if greeted:  # Before the handlers, which may send at once.
-            self._established = connection.greeted = True
-            self._lines += 1
-            self._opened_at = time.monotonic()
-            self.move(Trigger.ESTABLISHED)
-        self._deliver(sequence, event, size)
-        owner = sent.owner if sent is not None else None
+            self._establish(connection)
+        kind = event.type
+        is_delta = kind.endswith(".delta")
+        board = self._board()
+        if board is not None and board.wants(kind):
+            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
+        owner = None if sent is None else sent.owner
         self.hub.publish(event, size, fault, owner)
-        for subscription in tuple(self._subscriptions):
-            subscription.put(event, size)
-        self._answer(sequence, event, fault, owner)
-        self.floor.advance(sequence, event, record)
+        if self._subscriptions:
+            for subscription in tuple(self._subscriptions):
+                subscription.put(event, size)
+        if owner is not None:
+            self._answer(sequence, event, fault, owner)
+        if record is not None or kind == "response.done":
+            self.floor.advance(sequence, event, record)
         if greeted:
-            self._recovery.watch(connection)
-            self.announce(signals.session_opened)
-            self.ready.set()
-        self._check_overflow()
-
-    def _check_overflow(self) -> None:
-        """End the session where its handlers have fallen too far behind: out of the line's callback."""
+            self._greeted(connection)
         if self.delivery.overflow is not None:
-            raise SessionClosed(self.delivery.overflow, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
+            self._overflow(self.delivery.overflow)
+
+    def _establish(self, connection: Connection) -> None:
+        self._established = connection.greeted = True
+        self._lines += 1
+        self._opened_at = time.monotonic()
+        self.move(Trigger.ESTABLISHED)
+
+    def _greeted(self, connection: Connection) -> None:
+        self._recovery.watch(connection)
+        self.announce(signals.session_opened)
+        self.ready.set()
+
+    def _overflow(self, said: str) -> None:
+        """The handlers have fallen too far behind: end the session, out of the line's callback."""
+        raise SessionClosed(said, code=_CANNOT_COPE, cause=CloseCause.OVERFLOW)
 
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
+        kind = event.type
+        if kind.endswith(".delta"):  # That answers nothing.
+            with self._books:
+                connection.last_error = None
+                connection.conversation.apply(event)
+                return None, self.floor.note(event) if self.floor.is_followed else None
         with self._books:
             sent = connection.note(event)
-            if event.type == "error":
+            if kind == "error":
                 return sent, None
-            if event.type in _HEARD:
+            if kind in _HEARD:
                 self._unheard = 0
-            record = self.floor.note(event)
+            record = self.floor.note(event) if kind.startswith("response.") else None
             if sent is not None:
                 self._note_answer(sent, record)
-            elif record is not None and record.mark is not None and event.type in _BEGINNINGS:
+            elif record is not None and record.mark is not None and kind in _BEGINNINGS:
                 connection.correlation.begun(record.mark)
-            return sent, record
+        return sent, record
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:
@@ -388,31 +408,22 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _deliver(self, sequence: int, event: Event, size: int) -> None:
-        board = self._board()
-        if board is not None and board.wants(event.type):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, event.type.endswith(".delta"))
-
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is None or board is None:
-            return
+        if session is not None and board is not None:
+            try:
+                board.emit(session, event, self._failed, self.delivery)
+            finally:
+                self.hub.leave_handlers(sequence)
 
-        def failed(handler: Callable[..., Any], error: Exception) -> None:
+    def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
+        session = self._session()
+        if session is not None:
             self._report(session, event, handler, error)
 
-        def begin(handler: Callable[..., Any]) -> None:
-            self._mark_current(handler)
-            self.hub.enter_handler(sequence)
-
-        own = self.hub.window()
-        try:
-            board.emit(session, event, failed, begin)
-        finally:
-            self.hub.leave_handler(own)
-
     def _mark_current(self, handler: Callable[..., Any]) -> None:
+        """``handler`` is about to be called."""
         self.delivery.current = handler
 
     def report(self, hook: Callable[..., Any], error: BaseException) -> None:
@@ -434,7 +445,8 @@ class Core:
     def _refuse(self, error: ProtocolError, size: int) -> None:
         logger.warning("%s", error)
         self.announce(signals.message_refused, size, error=error)
-        self._check_overflow()
+        if self.delivery.overflow is not None:
+            self._overflow(self.delivery.overflow)
 
     def announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
         """Send a signal of the module, where handlers run, behind what was delivered before.
@@ -697,9 +709,14 @@ class Core:
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
+    @property
+    def inherited(self) -> bool:
+        """Whether this process is a fork of the one that opened the session."""
+        return self.process is not None and os.getpid() != self.process
+
     def check_process(self) -> None:
-        """Raise ``UsageError`` in a process that inherited the session by a fork."""
-        if self.process is not None and os.getpid() != self.process:
+        """Raise ``UsageError`` in a process that inherited the session by a fork. Takes no lock."""
+        if self.inherited:
             raise UsageError(
                 f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
                 " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"
@@ -743,11 +760,12 @@ class Core:
                     f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
                     f" {event['type']!r} was not sent. Give send() more time, or try again later"
                 )
+        if self._state is State.OPEN and self._current is not None:
+            return self._current
+        stay_asleep()
         if self.error is not None:
             raise copy.copy(self.error)
-        if self._state is not State.OPEN or self._current is None:
-            raise SessionClosed("close() was called", cause=CloseCause.USER)
-        return self._current
+        raise SessionClosed("close() was called", cause=CloseCause.USER)
 
     def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
         """Whether it is known where to send, or that there will be nowhere."""
@@ -888,6 +906,8 @@ class Core:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """No more events for ``subscription``."""
+        if self.inherited:
+            return
         with self._books:
             if subscription in self._subscriptions:
                 self._subscriptions.remove(subscription)

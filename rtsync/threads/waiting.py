@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Protocol
 
+from rtsync.edges.latch import stay_asleep
 from rtsync.pure.history import Entry, History, Window
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
@@ -37,6 +38,10 @@ class Settling(Protocol):
 
     def in_handler(self) -> bool:
         """Whether the calling thread is inside a handler right now."""
+
+    @property
+    def handling(self) -> tuple[int, object]:
+        """The number of the event, and the handler, that the calling thread is inside."""
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself."""
@@ -96,9 +101,11 @@ class Waiter:
         """Block until ``wake``, at most ``timeout`` seconds."""
         self.asleep = True
         try:
-            return self._gate.acquire(timeout=-1 if timeout is None else timeout)
+            woken = self._gate.acquire(timeout=-1 if timeout is None else timeout)
         finally:
             self.asleep = False
+        stay_asleep()
+        return woken
 
     def describe(self) -> str:
         """What it waits for, for a message."""
@@ -117,6 +124,8 @@ class Hub:
         self._history = History()
         self._waiters: list[Waiter] = []
         self._windows = threading.local()
+        # Of handlers that are running, by the number of their event: each has a window of its own.
+        self._visits: dict[int, tuple[object, Window]] = {}
         self._closed: RealtimeError | None = None
 
     @property
@@ -127,22 +136,28 @@ class Hub:
     # -- windows -------------------------------------------------------------------------------------------------
 
     def window(self) -> Window:
-        """The calling thread's window."""
+        """The calling thread's window; inside a handler, one of the handler's own."""
+        if self._settling.in_handler():
+            return self._visit(*self._settling.handling)
         window: Window | None = getattr(self._windows, "window", None)
         if window is None:
             window = self._windows.window = Window()
         return window
 
-    def enter_handler(self, sequence: int) -> None:
-        """The calling thread is about to run a handler of event ``sequence``: what came behind that is in view.
+    def _visit(self, sequence: int, handler: object) -> Window:
+        """The window of a handler of event ``sequence``: what came behind that is in view.
 
         A handler runs later than its event arrived, so what it waits for may have come already.
         """
-        self._windows.window = Window(start=sequence, waited=True)
+        visit = self._visits.get(sequence)
+        if visit is None or visit[0] is not handler:
+            visit = self._visits[sequence] = handler, Window(start=sequence, waited=True)
+        return visit[1]
 
-    def leave_handler(self, own: Window) -> None:
-        """The handlers have returned; ``own`` is the window that the thread had before."""
-        self._windows.window = own
+    def leave_handlers(self, sequence: int) -> None:
+        """The handlers of event ``sequence`` have returned."""
+        if self._visits:
+            self._visits.pop(sequence, None)
 
     def open_window(self) -> None:
         """Give the calling thread a window from the beginning: it opens the session."""
@@ -163,16 +178,22 @@ class Hub:
 
     # -- arrivals: the reader thread -------------------------------------------------------------------------------
 
-    def publish(self, event: Event, size: int, fault: RealtimeError | None = None, owner: object = None) -> int:
-        """Number ``event``, keep it, and wake who waits for it. Returns the number."""
-        return self._publish(event, size, fault, owner)
+    def publish(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> int:
+        """Number ``event``, keep it, and wake who waits for it. Returns the number.
 
-    def _publish(self, event: Event | None, size: int, fault: RealtimeError | None, owner: object) -> int:
+        Args:
+            event: what arrived; None for a fault without an event.
+            size: bytes of its message.
+            fault: the error in it, where it answers what ``owner`` sent.
+            owner: the window of the thread concerned.
+        """
         with self._lock:
             entry = self._history.add(event, size, fault, owner)
-            waiters = tuple(self._waiters)
+            waiters = tuple(self._waiters) if self._waiters else ()
         for waiter in waiters:
-            self._offer(waiter, entry)
+            # Told from most of them here, as this is asked for every event and every wait.
+            if fault is not None or waiter.types is None or entry.type in waiter.types:
+                self._offer(waiter, entry)
         return entry.sequence
 
     def lose(self, faults: Iterable[tuple[object, RealtimeError]], response: RealtimeError | None) -> None:
@@ -183,7 +204,7 @@ class Hub:
             response: ends every wait for events of a response, where one was running.
         """
         for owner, error in faults:
-            self._publish(None, 0, error, owner)
+            self.publish(None, 0, error, owner)
         if response is not None:
             with self._lock:
                 waiters = [waiter for waiter in self._waiters if waiter.follows_a_response]

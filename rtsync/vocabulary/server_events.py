@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.events import Event, quick
 
 if TYPE_CHECKING:  # They are many, and only type checkers read them.
     from rtsync.vocabulary import shapes
@@ -854,6 +854,12 @@ SERVER_EVENTS: dict[str, type[Event]] = {
 }
 """The class of every documented type. Translation shares ``session.created``, ``session.updated`` and ``error``."""
 
+# What every event is asked for, at hand in its class.
+for _name, _class in SERVER_EVENTS.items():
+    _class.type = _name
+    if _name.endswith(".delta"):
+        _class.delta = quick("delta")  # type: ignore[attr-defined]
+
 
 def event_class(event_type: object) -> type[Event]:
     """The class of events of this type; ``Event`` for one that is not documented."""
@@ -867,4 +873,5 @@ def typed(data: dict[str, Any], wire_type: str | None = None) -> Event:
         data: the JSON object, in GA terms; kept, not copied.
         wire_type: its type as it came over the wire, where that differs.
     """
-    return event_class(data.get("type"))(data, wire_type)
+    named = data.get("type")
+    return (SERVER_EVENTS.get(named, Event) if type(named) is str else Event)(data, wire_type)

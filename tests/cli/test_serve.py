@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
+from websockets.sync.client import connect
 
 from tests.cli.command import KEY, Ended, Running, run
 from tests.simulator.test_openai_sdk import API_VERSION, GA_SESSION, PREVIEW_SESSION, walk, walk_async
@@ -166,6 +167,43 @@ def test_a_chat_endpoint_that_is_no_url_is_one_line() -> None:
     ended = run("serve", "--brain-url", "localhost")
     assert ended.status == 2
     assert "http" in ended.complaint
+
+
+def test_it_misbehaves_on_request() -> None:
+    faults = ["--fault", "end@on=response.done,first=1", "--fault", "refuse=429,retry_after=7@skip=1,first=1"]
+    with served(*faults) as server:
+        assert "It misbehaves, as it was asked to:\n  end@on=response.done,first=1\n  refuse=429" in server.said
+        broken_off = run("chat", "--base-url", server.base_url, typed="one\ntwo\n", OPENAI_API_KEY="k")
+        assert broken_off.status == 5
+        assert "You said: “one”" in broken_off.out
+        refused = _chat(server, "k")
+        assert refused.status == 3
+        assert "429" in refused.complaint
+        assert _chat(server, "k").status == 0
+
+
+def test_it_tells_when_a_fault_strikes() -> None:
+    with Running("-v", "serve", "--port", "0", "--no-pace", "--fault", "close=1012@events=3") as running:
+        server = Served(running, LAST_LINE)
+        assert _chat(server, "k").status == 5
+        ended = running.signal(signal.SIGTERM)
+    assert (ended.status, ended.err.splitlines()[0]) == (0, "rtsync: line 1 suffers: close=1012")
+
+
+def test_a_fault_that_is_none_is_one_line() -> None:
+    ended = run("serve", "--fault", "resett@bytes=5")
+    assert ended.status == 2
+    assert "fault 'resett@bytes=5': there is no 'resett'; there are close, " in ended.complaint
+
+
+def test_sessions_expire_when_they_shall() -> None:
+    with served("--max-session", "0.2") as server:
+        url = f"ws://127.0.0.1:{server.port}/v1/realtime?model=any"
+        with connect(url, additional_headers={"Authorization": "Bearer k"}, proxy=None) as socket:
+            events = [json.loads(message) for message in socket]
+    assert [event["type"] for event in events] == ["session.created", "error"]
+    assert events[1]["error"]["code"] == "session_expired"
+    assert run("serve", "--max-session", "0").status == 2
 
 
 def test_listening_everywhere_it_shows_an_address_that_can_be_reached() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 from pathlib import Path
 
@@ -29,13 +30,17 @@ class Certificates:
         self._loopback.private_key_and_cert_chain_pem.write_to_path(self.server_file)
 
     def server_context(
-        self, *names: str, minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, maximum: ssl.TLSVersion | None = None
+        self,
+        *names: str,
+        minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        maximum: ssl.TLSVersion | None = None,
+        not_after: dt.datetime | None = None,
     ) -> ssl.SSLContext:
         """Make a server's context, TLS 1.3 unless told otherwise; with `names` its certificate is for these only."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = minimum
         context.maximum_version = maximum or ssl.TLSVersion.MAXIMUM_SUPPORTED
-        certificate = self._authority.issue_cert(*names) if names else self._loopback
+        certificate = self._authority.issue_cert(*names, not_after=not_after) if names else self._loopback
         certificate.configure_cert(context)
         return context
 

@@ -24,6 +24,7 @@ class RecordingProxy(ScriptedServer):
         mute: accept the connection, read the request and never answer.
         routes: where an authority (`"api.openai.com:443"`) really leads, as (host, port); others are taken literally.
         tls: a server context for a proxy that is itself reached over TLS.
+        port: 0 for any free one.
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class RecordingProxy(ScriptedServer):
         mute: bool = False,
         routes: Mapping[str, tuple[str, int]] | None = None,
         tls: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
-        super().__init__(self._serve, tls=tls)
+        super().__init__(self._serve, tls=tls, port=port)
         self._expected = None if credentials is None else _basic(*credentials)
         self._mute = mute
         self._routes = dict(routes or {})

@@ -112,9 +112,17 @@ class Recorder:
         self._thread.join()
         self._server.server_close()
 
+    def say(self, *answers: Answer) -> None:
+        """Give these answers from now on."""
+        self._answers = list(answers)
+
+    @property
+    def port(self) -> int:
+        return self._server.server_port
+
     @property
     def authority(self) -> str:
-        return f"127.0.0.1:{self._server.server_port}"
+        return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:

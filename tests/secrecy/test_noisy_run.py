@@ -166,6 +166,45 @@ def test_a_whole_conversation(make: Callable[[ScriptedServer], Target], evidence
     assert evidence.records > 20
 
 
+def test_a_credential_of_azure_identity_that_signs_in_for_real(evidence: Evidence, certificates: Certificates) -> None:
+    """azure-core, msal and urllib3 log what they do; rtsync must not make them say more."""
+    from azure.identity import ClientSecretCredential
+
+    with Recorder(tls=certificates.server_context()) as login, ScriptedServer(talkative) as server:
+        places, token = _signing_in(f"{login.url}/tenant")
+        refusal = Answer(400, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret."})
+        for answer in (token, refusal):
+            login.say(places, answer)
+            credential = ClientSecretCredential(
+                "tenant",
+                "application",
+                SECRETS["application secret"],
+                authority=f"https://localhost:{login.port}",
+                disable_instance_discovery=True,
+                connection_verify=str(certificates.ca_file),
+            )
+            target = Azure(server.http_url, "d", credential=credential)
+            show_target(evidence, target)
+            session = RealtimeSession(target)
+            with credential:
+                if answer is refusal:
+                    caught(evidence, AuthenticationFailed, session.open)
+                else:
+                    with session:
+                        evidence.show(session.ask(CONTENT["question"], timeout=LIMIT), session)
+        headers = server.peers[0].request.headers
+        assert headers["authorization"] == f"Bearer {SECRETS['token of a credential']}"
+    assert "azure.identity" in str(evidence)
+    assert "urllib3" in str(evidence)
+
+
+def _signing_in(url: str) -> list[Answer]:
+    """What Entra answers to a client that looks for it and then signs in."""
+    places = {f"{name}_endpoint": f"{url}/{name}" for name in ("authorization", "token", "device_authorization")}
+    token = {"access_token": SECRETS["token of a credential"], "expires_in": 3600, "token_type": "Bearer"}
+    return [Answer(200, {**places, "issuer": f"{url}/v2.0"}), Answer(200, token)]
+
+
 def fail(session: RealtimeSession, event: Event) -> None:
     """A handler that raises with the event, and what it says, among its locals."""
     held = event.to_dict()
@@ -661,3 +700,9 @@ def test_a_leak_is_found_wherever_it_is(capfd: pytest.CaptureFixture[str]) -> No
     places = {leak.partition(" in ")[2].partition(":")[0] for leak in found.leaks()}
     expected = {"stdout", "stderr", "text of ValueError", "attributes of ServerError", "pickle of ServerError"}
     assert expected | {"repr of dict"} <= places
+
+
+def test_a_forged_line_is_found(capfd: pytest.CaptureFixture[str]) -> None:
+    with Evidence(capfd) as found:
+        logging.getLogger("rtsync.any").debug("two\nlines")
+    assert found.leaks() == ["not one line of printable text: 'two\\nlines'"]

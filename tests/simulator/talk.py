@@ -31,6 +31,7 @@ class Talk:
         key: str | None = "secret",
         headers: dict[str, str] | None = None,
         subprotocols: list[str] | None = None,
+        max_size: int | None = None,
     ) -> None:
         sent = dict(headers or {})
         if key is not None:
@@ -40,7 +41,7 @@ class Talk:
             additional_headers=sent,
             subprotocols=[Subprotocol(name) for name in subprotocols] if subprotocols else None,
             proxy=None,
-            max_size=None,
+            max_size=max_size,
             max_queue=None,  # else it stops reading when events wait for it, and never sees the close frame
             open_timeout=LIMIT,
             close_timeout=LIMIT,

@@ -12,7 +12,7 @@ import pytest
 import rtsync.simulator
 
 FOLDER = Path(rtsync.simulator.__file__).parent
-THREADED = {"__init__", "brains", "chat_brain", "hearing", "line", "server", "session"}
+THREADED = {"__init__", "brains", "chat_brain", "hearing", "line", "server", "session", "trouble"}
 BUSY = {"threading", "socket", "queue", "select", "selectors", "simple_websocket", "http", "time"}
 
 

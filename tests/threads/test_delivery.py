@@ -109,25 +109,6 @@ def test_a_stuck_handler_is_named(worker: Worker) -> None:
     assert worker.current is None
 
 
-def test_what_a_handler_leaves_for_afterwards_runs_behind_it(worker: Worker) -> None:
-    order: list[str] = []
-    done = threading.Event()
-
-    def later() -> None:
-        order.append("afterwards")
-        done.set()
-
-    def job() -> None:
-        assert worker.in_handler()
-        worker.afterwards(later)
-        order.append("job")
-
-    worker.put(1, job)
-    assert done.wait(LIMIT)
-    assert order == ["job", "afterwards"]
-    assert not worker.in_handler()
-
-
 def test_the_reader_may_not_wait_in_any_place() -> None:
     for delivery in (Worker("rtsync-handlers-test"), Inline(), Posted(lambda _job: None)):
         delivery.reader = threading.get_ident()
@@ -155,7 +136,7 @@ def test_an_event_that_arrives_behind_the_last_job_of_a_batch_posts_no_second_dr
     posted = Posted(jobs.append)
     take = posted._next
 
-    def interrupted() -> tuple[int, Callable[[], None]] | None:
+    def interrupted() -> Callable[[], None] | None:
         found = take()
         if found is None and not late:
             late.append(1)
@@ -306,20 +287,21 @@ def test_jobs_of_many_threads_are_all_done_each_threads_in_order(worker: Worker)
         assert [number for found, number in seen if found == thread] == list(range(500))
 
 
-def test_several_things_left_for_afterwards_run_in_order_behind_the_settling() -> None:
+def test_who_waits_for_a_job_is_woken_before_the_next_one_runs() -> None:
     dispatcher = QueueDispatcher()
     posted, order = Posted(dispatcher), list[str]()
 
     def job() -> None:
+        assert posted.in_handler()
+        assert posted.handling == (1, None)
         posted.when_settled(1, lambda: order.append("settled"))
-        posted.afterwards(lambda: order.append("first"))
-        posted.afterwards(lambda: order.append("second"))
         order.append("job")
 
     posted.put(1, job)
     posted.put(2, lambda: order.append("next job"))
     dispatcher.drain()
-    assert order == ["job", "settled", "first", "second", "next job"]
+    assert order == ["job", "settled", "next job"]
+    assert not posted.in_handler()
 
 
 def test_nothing_is_stuck_where_nothing_runs() -> None:

@@ -30,6 +30,8 @@ class Settled:
     def in_handler(self) -> bool:
         return self.inside
 
+    handling: tuple[int, object] = (0, None)
+
     def check_may_wait(self, settled: bool) -> None:
         pass
 

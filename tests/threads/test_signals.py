@@ -411,8 +411,12 @@ def test_six_nervous_threads_storm_a_signal_and_nothing_breaks() -> None:
 def _nothing(_sender: Any, _event: Any) -> None: ...
 
 
+class Somewhere:
+    current: Callable[..., Any] | None = None
+
+
 def test_a_board_calls_the_types_listeners_then_those_of_all_then_the_modules() -> None:
-    board, session, order = Board(), Sender(), list[str]()
+    board, session, order, place = Board(), Sender(), list[str](), Somewhere()
     board.signal(Board.ALL).connect(lambda _session, _event: order.append("all"), weak=False)
     board.signal("x").connect(lambda _session, _event: order.append("type"), weak=False)
     board.signal("y").connect(lambda _session, _event: order.append("other type"), weak=False)
@@ -422,8 +426,9 @@ def test_a_board_calls_the_types_listeners_then_those_of_all_then_the_modules() 
 
     assert board.wants("z")
     with event_received.connected_to(module_wide):
-        board.emit(session, Event({"type": "x"}), lambda *_: None, lambda _: None)
+        board.emit(session, Event({"type": "x"}), lambda *_: None, place)
     assert order == ["type", "all", "module"]
+    assert place.current is module_wide
 
 
 def test_a_board_makes_signals_on_request_and_never_from_the_wire() -> None:
@@ -431,6 +436,6 @@ def test_a_board_makes_signals_on_request_and_never_from_the_wire() -> None:
     board.signal("x")
     for number in range(1000):
         assert not board.wants(f"vendor.{number}")
-        board.emit(Sender(), Event({"type": f"vendor.{number}"}), lambda *_: None, lambda _: None)
+        board.emit(Sender(), Event({"type": f"vendor.{number}"}), lambda *_: None, Somewhere())
     assert list(board._signals) == ["x"]
     assert board.signal("x") is board.signal("x")

@@ -1,0 +1,1 @@
+"""What a session does when its process forks, is signalled, ends, or is one of many."""

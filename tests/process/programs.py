@@ -1,0 +1,118 @@
+"""Programs in processes of their own: run to their end, or left running and signalled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from tests.conftest import PROJECT, without_coverage
+
+__all__ = ["LIMIT", "Ended", "Program", "environment", "run"]
+
+LIMIT = 45.0  # seconds; reached only on failure
+# From 3.12 on Python warns of every fork of a process with threads, which is what is tested here.
+_WARNINGS = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a program ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def report(self) -> Any:
+        """What it printed last, as JSON; it must have ended well and complained of nothing."""
+        assert (self.status, self.err) == (0, ""), self
+        return json.loads(self.out.splitlines()[-1])
+
+
+def environment(variables: Mapping[str, str], *, measured: bool = True) -> dict[str, str]:
+    """The tests' environment with `variables`; within the coverage tracer, where there is one, only if `measured`."""
+    return {**(dict(os.environ) if measured else without_coverage()), "PYTHONUNBUFFERED": "1", **variables}
+
+
+class Program:
+    """`python -m tests.process.scripts.NAME ARGUMENTS`, or the command that is given.
+
+    In a process group of its own, which is killed at the end: a test's failure leaves no process behind.
+    """
+
+    def __init__(
+        self, *arguments: str, command: list[str] | None = None, measured: bool = True, **variables: str
+    ) -> None:
+        if command is None:
+            name, *arguments = arguments  # type: ignore[assignment]
+            command = [sys.executable, *_WARNINGS, "-m", f"tests.process.scripts.{name}"]
+        self._started = time.monotonic()
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+            env=environment(variables, measured=measured),
+            start_new_session=True,
+        )
+        self._watch = threading.Timer(LIMIT, self._kill)  # so that a read in vain ends
+        self._watch.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._watch.cancel()
+        self._watch.join()
+        self._kill()
+        self.process.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+    def read_until(self, last: str) -> str:
+        """Read stdout up to the line that holds `last`, and return that line."""
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if last in line:
+                self._started = time.monotonic()
+                return line.rstrip("\n")
+        raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._started = time.monotonic()
+        self.process.send_signal(number)
+
+    def end(self) -> Ended:
+        """Wait for its end; `seconds` counts from the last signal or line that was read, or from its start."""
+        out, err = self.process.communicate(timeout=LIMIT)
+        return Ended(self.process.returncode, out, err, time.monotonic() - self._started)
+
+    def _kill(self) -> None:
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def run(*arguments: str, **options: Any) -> Ended:
+    """Run a program to its end; arguments as of `Program`."""
+    with Program(*arguments, **options) as program:
+        return program.end()
