@@ -123,6 +123,7 @@ class Recovery:
             or not isinstance(error, SessionClosed)
             or not error.retryable
             or not connection.greeted
+            or self._core.settings.awaited
         ):
             return False
         lost = self._core.lose(connection, error, again=self._policy.responses == "again")
