@@ -176,9 +176,14 @@ def cause_of(failure: Exception, loss: CloseCause) -> CloseCause:
 
 
 class Settings:
-    """What the program has set by ``session.update``, as far as the service has confirmed it."""
+    """What the program has set by ``session.update``, as far as the service has confirmed it.
+
+    Attributes:
+        awaited: the session is not open before the first one is confirmed.
+    """
 
     def __init__(self) -> None:
+        self.awaited = False
         self._type = "session.update"
         self._merged: dict[str, Any] = {}
         self._pending: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -195,6 +200,7 @@ class Settings:
         """The service has taken it."""
         found = self._pending.pop(event_id, None)
         if found is not None:
+            self.awaited = False
             self._type, fields = found
             _merge(self._merged, fields)
 
