@@ -176,9 +176,14 @@ def cause_of(failure: Exception, loss: CloseCause) -> CloseCause:
 
 
 class Settings:
-    """What the program has set by ``session.update``, as far as the service has confirmed it."""
+    """What the program has set by ``session.update``, as far as the service has confirmed it.
+
+    Attributes:
+        awaited: the session is not open before the first one is confirmed.
+    """
 
     def __init__(self) -> None:
+        self.awaited = False
         self._type = "session.update"
         self._merged: dict[str, Any] = {}
         self._pending: dict[str, tuple[str, Mapping[str, Any]]] = {}
@@ -195,6 +200,7 @@ class Settings:
         """The service has taken it."""
         found = self._pending.pop(event_id, None)
         if found is not None:
+            self.awaited = False
             self._type, fields = found
             _merge(self._merged, fields)
 
@@ -250,6 +256,8 @@ def outline(snapshot: Snapshot) -> Outline:
     """Everything of ``snapshot`` that a client may create, and what it may not."""
     items: list[dict[str, Any]] = []
     lost: list[Lost] = []
+    if snapshot.dropped_items:
+        lost.append(Lost("item", None, f"the oldest {snapshot.dropped_items} are no longer kept"))
     for item in snapshot.items:
         rebuilt = _rebuilt(item, lost)
         if rebuilt is not None:

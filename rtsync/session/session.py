@@ -189,6 +189,7 @@ class RealtimeSession:
         core.process = os.getpid()
         core.hub.open_window()
         deadline = Deadline(self._connect_timeout)
+        core.settings.awaited = self._config is not None
         try:
             self._start()
             core.await_greeting(deadline)

@@ -14,6 +14,8 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from rtsync.edges import forks
 from rtsync.edges.latch import Latch
 from rtsync.edges.transport import Ending, Line
@@ -31,13 +33,20 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, decode_object
 
-__all__ = ["Connection", "Route", "nowhere"]
+__all__ = ["Connection", "Expiry", "Route", "nowhere"]
 
 Route = Callable[["Connection", Event, int], None]
 
 
 def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
     """The route of a line that another one has replaced."""
+
+
+class Expiry(msgspec.Struct, frozen=True):
+    """When a service ends a session: ``at``, in monotonic seconds, after a ``life`` of so many seconds."""
+
+    at: float
+    life: float
 
 
 @functools.cache
@@ -69,7 +78,7 @@ class Connection:
         ready: it has been given everything, and may take that place.
         held: what arrived since, until its reader knows that it has taken it.
         handed: set once whoever handed over to it has done all that belongs to that.
-        expires_at: when the service will end it, in monotonic seconds; None where it did not say.
+        expiry: when the service will end it; None where it did not say.
         failure: why it was given up, where that was decided here.
         credential: what it authenticated with; None before.
     """
@@ -100,7 +109,7 @@ class Connection:
         self.ready = False
         self.held: list[tuple[Event, int]] = []
         self.handed = Latch()
-        self.expires_at: float | None = None
+        self.expiry: Expiry | None = None
         self.failure: RealtimeError | None = None
         self.last_error: Mapping[str, Any] | None = None
         self.credential: str | None = None

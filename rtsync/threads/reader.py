@@ -253,8 +253,12 @@ class Core:
         """End the lines, see ``Line.close``, and whatever would open another one."""
         self.leaving.set()
         deadline = Deadline(timeout)
-        for connection in reversed(self._connections):
-            connection.line.close(timeout=deadline.remaining(), wait=wait)
+        connections = [(known.line, known is self._current) for known in reversed(self._connections)]
+        for line, in_use in connections:  # All of them first: the one in use shall not wait behind one that is stuck.
+            line.close(timeout=deadline.remaining(None if in_use else _MOMENT), wait=False)
+        if wait:
+            for line, in_use in connections:
+                line.close(timeout=deadline.remaining(None if in_use else _MOMENT))
 
     def abort_line(self, why: str) -> None:
         """End the lines at once, without a word to the peer. Takes no lock."""
@@ -619,14 +623,21 @@ class Core:
             calm = current is not None and self._state is State.OPEN and self._is_calm(current)
             return self.hub.newest if calm else None
 
+    def is_answered(self) -> bool:
+        """Whether everything that was sent is answered."""
+        with self._books:
+            return self._current is not None and self._is_answered(self._current)
+
+    def _is_answered(self, connection: Connection) -> bool:
+        return not connection.sending and not connection.correlation.outstanding()
+
     def _is_calm(self, connection: Connection) -> bool:
         heard = connection.conversation
-        return not (
-            not self.floor.idle
-            or heard.speaking
-            or (self._unheard and not heard.detects_voice)
-            or connection.sending
-            or connection.correlation.outstanding()
+        return (
+            self._is_answered(connection)
+            and self.floor.idle
+            and not heard.speaking
+            and (not self._unheard or heard.detects_voice)
         )
 
     def _ask_again(self, connection: Connection) -> None:

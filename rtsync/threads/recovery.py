@@ -29,7 +29,7 @@ from rtsync.pure.recovery import (
     delay_before,
     outline,
 )
-from rtsync.threads.connection import Connection
+from rtsync.threads.connection import Connection, Expiry
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
     CloseCause,
@@ -48,7 +48,7 @@ __all__ = ["Recovery"]
 
 logger = logging.getLogger("rtsync.session")
 
-_LEAD = 60.0  # seconds before the end of a session at which its renewal begins; of a short session, a fifth of it
+_LEAD = 60.0  # seconds before the end of a session at which its renewal begins; of a short session, a third of it
 _LOOK = 0.25  # seconds between two looks for a calm moment
 _LOOK_HELD = 0.01  # the same while sends are held back for it
 _LONGEST_HOLD = 2.0  # seconds for which they are
@@ -123,6 +123,7 @@ class Recovery:
             or not isinstance(error, SessionClosed)
             or not error.retryable
             or not connection.greeted
+            or self._core.settings.awaited
         ):
             return False
         lost = self._core.lose(connection, error, again=self._policy.responses == "again")
@@ -208,7 +209,7 @@ class Recovery:
 
     def _begin(self, connection: Connection) -> None:
         core = self._core
-        connection.expires_at = _expiry(connection)
+        connection.expiry = _expiry(connection)
         if self.rejoins:  # The call has kept its session.
             connection.conversation = core.rejoined(connection)
             return
@@ -259,10 +260,10 @@ class Recovery:
         """See to it that ``connection``, which is the session's now, is replaced before the service ends it."""
         if self._policy is None or not self._policy.renew or self.rejoins:
             return
-        if connection.expires_at is None:
-            connection.expires_at = _expiry(connection)
-        if connection.expires_at is not None:
-            self._renewal = _Renewal(self._core, self, connection.expires_at)
+        if connection.expiry is None:
+            connection.expiry = _expiry(connection)
+        if connection.expiry is not None:
+            self._renewal = _Renewal(self._core, self, connection.expiry)
             connection.line.call_at(self._renewal.begins, self._renewal.look)
 
     def _give_up_renewal(self) -> None:
@@ -379,15 +380,15 @@ class _Plan:
 class _Renewal:
     """One move to a new connection before the old one expires. See rule 3 of this module."""
 
-    def __init__(self, core: Core, recovery: Recovery, expires_at: float) -> None:
-        lead = min(_LEAD, (expires_at - time.monotonic()) / 5)
-        self.begins = expires_at - lead
-        self._patient_until = expires_at - lead / 2
-        self._force_at = expires_at - lead / 4
+    def __init__(self, core: Core, recovery: Recovery, expiry: Expiry) -> None:
+        lead = min(_LEAD, expiry.life / 3)
+        self.begins = expiry.at - lead
+        self._patient_until = expiry.at - lead / 2
+        self._force_at = expiry.at - lead / 4
         self._hold = min(_LONGEST_HOLD, lead / 8)
         self._held_since: float | None = None
         self._look_every = min(_LOOK, lead / 16)
-        self._pause = lead / 8
+        self._pause = min(1.0, lead / 8)
         self._core = core
         self._recovery = recovery
         self._next: Connection | None = None
@@ -412,7 +413,7 @@ class _Renewal:
                 core.run(self._next)
         elif following.ready and self._hand_over(following, now, calm=calm):
             return
-        elif self._held_for(now) >= 2 * self._hold:  # The other one is being brought up to date, and is slow.
+        elif self._held_for(now) >= 2 * _LONGEST_HOLD:  # The other one is being brought up to date, and is slow.
             self._let_go()
         if core.current is not None:
             core.current.line.call_at(now + (_LOOK_HELD if core.holds_back else self._look_every), self.look)
@@ -421,14 +422,17 @@ class _Renewal:
         if now >= self._force_at - self._hold and self._held_since is None:
             self._held_since = now
             self._core.hold_back(True)
-        held = self._held_for(now)
         if not calm and self._held_since is None:
             return False
-        if held < self._hold and not self._has_all(following):
+        held = self._held_for(now)
+        last = held >= _LONGEST_HOLD
+        if not last and not self._has_all(following):
             following.ready = False
             following.line.post(lambda: self._recovery.catch_up(following))
             return False
-        return self._recovery.move_to(following, force=now >= self._force_at and held >= self._hold / 2)
+        # A response may go on for long, an answer comes soon.
+        force = last or (self._held_since is not None and held >= self._hold and self._core.is_answered())
+        return self._recovery.move_to(following, force=force)
 
     def _has_all(self, following: Connection) -> bool:
         """Whether the next connection is up to date. Costs time in proportion to the conversation, once for a news."""
@@ -451,7 +455,7 @@ class _Renewal:
     def failed(self, error: RealtimeError) -> None:
         """The next connection has ended before it took over. In its reader."""
         logger.info("the session could not be renewed yet: %s", error)
-        later = min(1.0 + _chance(), self._pause) if getattr(error, "retryable", False) else float("inf")
+        later = self._pause * (1.0 + _chance()) if getattr(error, "retryable", False) else float("inf")
         self._not_before = time.monotonic() + later
         self._next = None
 
@@ -462,16 +466,17 @@ class _Renewal:
             following.line.abort("the connection that it should have replaced has ended")
 
 
-def _expiry(connection: Connection) -> float | None:
-    """When the service ends the session (``expires_at``, protocol 4.1), in monotonic seconds; None where it did not
-    say. Asked when it greets: its own clock is the ``Date`` of its answer to the upgrade, which tells whole seconds.
+def _expiry(connection: Connection) -> Expiry | None:
+    """When the service ends the session (``expires_at``, protocol 4.1); None where it did not say.
+
+    Asked when it greets: its own clock is the ``Date`` of its answer to the upgrade, which tells whole seconds.
     """
     expires_at = connection.conversation.config.get("expires_at")
     if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
         return None
     here, there = time.time(), _date_in(connection.line.response_headers)
     life = expires_at - (here if there is None or abs(there - here) < _SAME_TIME else there)
-    return time.monotonic() + life if 0 < life <= _LONGEST_LIFE else None
+    return Expiry(time.monotonic() + life, life) if 0 < life <= _LONGEST_LIFE else None
 
 
 def _date_in(headers: Mapping[str, str]) -> float | None:

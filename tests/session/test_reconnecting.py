@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import itertools
@@ -32,7 +33,7 @@ from rtsync import (
     session_closed,
 )
 from tests.loopback import LIMIT, TEXT, Peer, PeerClosed, ScriptedServer, frame, realtime_greeting
-from tests.session.service import Json, session_to, spawn
+from tests.session.service import Json, Service, session_to, spawn
 from tests.session.successive import Succession, at_once, attend, resuming, watched
 
 PATIENT = at_once(first_delay=3600.0, longest_delay=3600.0)  # A gap for as long as a test likes.
@@ -244,6 +245,46 @@ def test_the_end_is_told_once_and_last() -> None:
             session.wait_for("never", timeout=LIMIT)
     assert isinstance(raised.value.__cause__, RealtimeError)
     assert seen == ["reconnecting", "reconnected", "reconnecting", "reconnecting", "closed"]
+
+
+@pytest.mark.parametrize("config", [{"instructions": "Be brief."}, {}])
+def test_a_session_that_is_lost_before_it_is_configured_does_not_open(config: Json) -> None:
+    def cut(service: Service, event: Json) -> None:
+        service.peer.reset()
+
+    services = Succession(cut, attend)
+    with ScriptedServer(services.play) as server:
+        session = session_to(server, reconnect=at_once(), config=config)
+        with pytest.raises(ConnectionLost) as raised:
+            session.open()
+        with pytest.raises(ConnectionLost) as later:
+            session.send(create("item_1"))
+        assert session.state == "closed"
+        assert len(services) == 1
+    assert "goes on" not in str(raised.value)
+    assert str(later.value) == str(raised.value)
+
+
+@pytest.mark.parametrize("config", [None, {"instructions": "Be brief."}, {}])
+def test_a_session_that_is_lost_right_after_opening_comes_back(config: Json | None) -> None:
+    def cut(service: Service, event: Json) -> None:
+        attend(service, event)
+        service.peer.drop()
+
+    services = Succession(attend) if config is None else Succession(cut, attend)
+
+    def script(peer: Peer) -> None:
+        if peer.number == 1 and config is None:
+            realtime_greeting(peer)
+            peer.drop()
+        else:
+            services.play(peer)
+
+    with ScriptedServer(script) as server, session_to(server, reconnect=at_once(), config=config) as session:
+        with contextlib.suppress(ConnectionLost):  # Where the first line took it along.
+            session.add_item(user("Hello", "item_1"), timeout=LIMIT)
+        session.add_item(user("Hello", "item_2"), timeout=LIMIT)
+        assert server.connections == 2
 
 
 # -- waits ------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A session moves to a new connection before the service ends the old one, and nothing is lost by that.
 
 The services here say that they end a session in a second or a few; then everything happens in fractions of that: the
-renewal begins when a fifth is left, waits for calm until a tenth is, and no longer than until a twentieth is.
+renewal begins when a third is left, waits for calm until a sixth is, and no longer than until a twelfth is.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_the_next_connection_is_ready_before_the_first_one_is_closed() -> None:
         happened.put(event["type"])
 
     with (
-        resuming(noting, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(noting, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.update(instructions="Be brief.")
@@ -212,7 +212,7 @@ def _renewed_in_spite_of(kind: Callable[[RealtimeSession, Service], Callable[[],
 
 
 def test_silence_that_is_streamed_to_voice_detection_keeps_nothing_from_renewal() -> None:
-    with resuming(greeting=once_only(1.0) | VOICE) as (session, _), watched(session) as signals:
+    with resuming(greeting=once_only(0.6) | VOICE) as (session, _), watched(session) as signals:
         stop = threading.Event()
 
         def stream() -> None:
@@ -236,7 +236,7 @@ def endless(service: Service, event: Json) -> None:
 
 def test_at_the_limit_it_moves_all_the_same_and_says_what_is_lost() -> None:
     with (
-        resuming(endless, attend, reconnect=WHOLE, greeting=once_only(1.0) | NO_VOICE) as (session, services),
+        resuming(endless, attend, reconnect=WHOLE, greeting=once_only(0.6) | NO_VOICE) as (session, services),
         watched(session) as signals,
     ):
         held = session.respond()
@@ -257,7 +257,7 @@ def test_at_the_limit_it_moves_all_the_same_and_says_what_is_lost() -> None:
 def test_at_the_limit_a_response_is_asked_for_once_more_where_the_policy_says_so() -> None:
     policy = at_once(restore="conversation", responses="again")
     with (
-        resuming(endless, attend, reconnect=policy, greeting=once_only(1.0)) as (session, _),
+        resuming(endless, attend, reconnect=policy, greeting=once_only(0.6)) as (session, _),
         watched(session) as signals,
     ):
         held = session.respond()
@@ -267,7 +267,7 @@ def test_at_the_limit_a_response_is_asked_for_once_more_where_the_policy_says_so
 
 def test_at_the_limit_who_was_not_answered_hears() -> None:
     with (
-        resuming(None, attend, greeting=once_only(1.0)) as (session, services),
+        resuming(None, attend, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         asked = spawn(lambda: session.add_item(user("Hello")))
@@ -317,7 +317,7 @@ def test_what_happens_while_the_next_one_is_restored_is_caught_up_with() -> None
         keeping(service, event)
 
     with (
-        resuming(keeping, slow, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(keeping, slow, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.update(instructions="Be brief.")
@@ -354,7 +354,7 @@ def test_what_comes_behind_an_item_that_was_refused_is_caught_up_with() -> None:
             keeping(service, event)
 
     with (
-        resuming(keeping, fussy, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(keeping, fussy, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.update(instructions="Be brief.")
@@ -380,7 +380,7 @@ def test_an_item_that_has_changed_since_is_made_anew_in_its_place() -> None:
     spoken = {"id": "b", "type": "message", "role": "user", "status": "completed"}
     heard = {"type": "input_audio", "transcript": None}
     with (
-        resuming(keeping, slow, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(keeping, slow, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.update(instructions="Be brief.")
@@ -412,7 +412,7 @@ def test_what_a_callable_chose_is_not_brought_back_once_deleted() -> None:
         return [user(item.text, item.id) for item in snapshot.items[-2:]]
 
     with (
-        resuming(keeping, slow, reconnect=at_once(restore=last_two), greeting=once_only(1.0)) as (session, services),
+        resuming(keeping, slow, reconnect=at_once(restore=last_two), greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.update(instructions="Be brief.")
@@ -432,7 +432,7 @@ def test_a_callable_may_ask_the_model_for_its_summary() -> None:
         return [{"type": "message", "role": "system", "content": [{"type": "input_text", "text": said}]}]
 
     with (
-        resuming(reconnect=at_once(restore=summary), greeting=once_only(1.0)) as (session, services),
+        resuming(reconnect=at_once(restore=summary), greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.add_item(user("Hello"))
@@ -444,15 +444,15 @@ def test_a_callable_may_ask_the_model_for_its_summary() -> None:
 
 def test_many_threads_lose_nothing_and_double_nothing_over_many_renewals() -> None:
     """Eight threads add items without a pause, so that no calm moment ever comes."""
-    keeping, renewals = Keeping(), 6
+    keeping, renewals = Keeping(), 5
     with (
-        resuming(keeping, reconnect=WHOLE, greeting=once_only(0.8, renewals)) as (session, services),
+        resuming(keeping, reconnect=WHOLE, greeting=once_only(1.2, renewals)) as (session, services),
         watched(session) as signals,
     ):
         stop = threading.Event()
 
         def add(number: int) -> list[str]:
-            names = []
+            names: list[str] = []
             while not stop.is_set() and len(names) < 200:
                 names.append(f"{number}-{len(names)}")
                 if len(names) % 2:
@@ -495,7 +495,7 @@ def test_what_arrives_right_after_the_hand_over_reaches_handlers_in_order() -> N
                 if number == 100:  # The rest when the first connection has been left.
                     assert services[1].peer.finished.wait(LIMIT)
 
-    with resuming(attend, talking, greeting=once_only(1.0)) as (session, services):
+    with resuming(attend, talking, greeting=once_only(0.6)) as (session, services):
         session.on("marker", on_marker)
         session.update(instructions="Be brief.")
         assert enough.wait(LIMIT)
@@ -507,19 +507,19 @@ def test_what_arrives_right_after_the_hand_over_reaches_handlers_in_order() -> N
 
 @pytest.mark.parametrize("trouble", ["refused", "reset before the greeting", "reset in the restoration", "closed"])
 def test_a_next_connection_that_fails_is_tried_again_and_the_session_goes_on(trouble: str) -> None:
-    services = Succession(attend, **once_only(1.0))
+    services = Succession(attend, **once_only(0.6))
 
     def script(peer: Peer) -> None:
         if peer.number != 2:
-            return services.play(peer)
-        if trouble == "refused":
-            return peer.refuse(503, "Not now")
-        peer.accept()
-        if trouble == "reset before the greeting":
-            return peer.reset()
-        realtime_greeting(peer)
-        peer.recv_json()
-        return peer.reset() if trouble == "reset in the restoration" else peer.close(1013)
+            services.play(peer)
+        elif trouble == "refused":
+            peer.refuse(503, "Not now")
+        else:
+            peer.accept()
+            if trouble != "reset before the greeting":
+                realtime_greeting(peer)
+                peer.recv_json()
+            peer.close(1013) if trouble == "closed" else peer.reset()
 
     with (
         ScriptedServer(script) as server,
@@ -537,7 +537,7 @@ def test_a_next_connection_that_fails_is_tried_again_and_the_session_goes_on(tro
 
 def test_a_refusal_for_good_leaves_the_session_on_its_line() -> None:
     """Other sessions of the same life are the clock."""
-    services = Succession(**ends_in(1.0))
+    services = Succession(**ends_in(0.6))
 
     def script(peer: Peer) -> None:
         services.play(peer) if peer.number == 1 else peer.refuse(403, "No more")
@@ -545,7 +545,7 @@ def test_a_refusal_for_good_leaves_the_session_on_its_line() -> None:
     with (
         ScriptedServer(script) as server,
         session_to(server, reconnect=True) as session,
-        resuming(greeting=ends_in(1.0)) as (other, _),
+        resuming(greeting=ends_in(0.6)) as (other, _),
         watched(other) as signals,
     ):
         signals.next("reconnected")
@@ -585,7 +585,7 @@ def test_a_current_line_that_dies_during_renewal_is_a_loss_like_any_other() -> N
         stuck.set()  # And never an answer.
 
     with (
-        resuming(attend, slow, attend, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(attend, slow, attend, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.add_item(user("Hello", "item_1"))
@@ -608,7 +608,7 @@ def test_a_new_line_that_dies_right_after_the_hand_over_is_a_loss_like_any_other
         service.peer.reset()
 
     with (
-        resuming(attend, dying, attend, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(attend, dying, attend, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.update(instructions="Be brief.")
@@ -644,7 +644,7 @@ def _greet_only(peer: Peer) -> None:
 @pytest.mark.parametrize("phase", ["not begun", "upgrading", "greeting", "restoring", "ready", "handed over"])
 def test_closing_in_any_phase_leaves_nothing(phase: str) -> None:
     after: dict[str, Any] = {"upgrading": _never, "greeting": _upgrade_only, "restoring": _greet_only}
-    life = 3600.0 if phase == "not begun" else 3.0 if phase == "ready" else 1.0
+    life = 3600.0 if phase == "not begun" else 1.5 if phase == "ready" else 0.6
     services = Succession(endless, **once_only(life))
 
     def script(peer: Peer) -> None:
@@ -689,7 +689,7 @@ def test_closing_from_many_threads_while_it_is_renewed_leaves_nothing() -> None:
 
 
 def test_a_session_that_is_dropped_during_its_renewal_is_collected() -> None:
-    services = Succession(attend, None, **once_only(1.0))
+    services = Succession(attend, None, **once_only(0.6))
     with ScriptedServer(services.play) as server:
         session: RealtimeSession | None = session_to(server, reconnect=WHOLE).open()
         assert session is not None
@@ -715,7 +715,7 @@ def test_a_fork_during_a_renewal_leaves_it_to_the_parent() -> None:
         attend(service, event)
 
     with (
-        resuming(attend, slow, reconnect=WHOLE, greeting=once_only(1.0)) as (session, services),
+        resuming(attend, slow, reconnect=WHOLE, greeting=once_only(0.6)) as (session, services),
         watched(session) as signals,
     ):
         session.add_item(user("Hello", "item_1"))
@@ -765,7 +765,7 @@ def test_clocks_may_differ(ahead: float) -> None:
         peer.accept(headers=[("Date", email.utils.formatdate(there, usegmt=True))])
         services.play(peer)
 
-    services._greeting = {"expires_at": lambda: time.time() + ahead + (1.0 if len(services) == 1 else 3600.0)}
+    services._greeting = {"expires_at": lambda: time.time() + ahead + (0.6 if len(services) == 1 else 3600.0)}
     with (
         ScriptedServer(script) as server,
         session_to(server, reconnect=True) as session,
@@ -776,7 +776,7 @@ def test_clocks_may_differ(ahead: float) -> None:
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026 00:00:00 GMT"])
 def test_a_date_that_is_none_is_passed_over(date: str) -> None:
-    services = Succession(**once_only(1.0))
+    services = Succession(**once_only(0.6))
 
     def script(peer: Peer) -> None:
         peer.accept(headers=[("Date", date)])
@@ -805,7 +805,7 @@ def test_a_conversation_outlives_the_simulators_sessions() -> None:
         while renewed < 2:
             assert session.ask("Hello").text
             asked += 1
-            pause.wait(0.02)  # Or the conversation grows faster than it can be restored.
+            pause.wait(0.05)  # Or the conversation grows faster than it can be restored.
             if not signals.nothing_more():
                 assert signals.next("reconnected")["lost"] == ()
                 renewed += 1
