@@ -49,6 +49,7 @@ _TIMEOUT = 30.0  # of every wait, in seconds
 _SLACK = 5.0  # seconds by which a wait may outlive its timeout on a busy machine
 _MOST_ITEMS = 40  # in a conversation; the oldest are deleted
 _CHUNK = 4800  # bytes of one append: 100 ms
+_PLACES = 15  # in the list of where memory has grown
 _SETTLING = 10.0  # seconds in which the last threads have to be gone
 _SENTENCE = "This is sentence"
 _FAILURES = ("crashed", "hung", "lost", "doubled", "come back", "changed", "out of order", "left")
@@ -126,7 +127,8 @@ class Books:
         self._changing = threading.Lock()
         self._order: list[str] = []
         self._items: dict[str, tuple[str, str]] = {}
-        self._deleted: set[str] = set()
+        self._deleted: dict[str, int] = {}  # And behind how many lines.
+        self._lines: list[str] = []
         self.returned = threading.Event()
         """Set at each `reconnected`, until somebody has compared."""
         session.on("conversation.item.added", self._added)
@@ -157,12 +159,13 @@ class Books:
 
     def _gone(self, _session: RealtimeSession, event: Event) -> None:
         with self._changing:
-            self._deleted.add(event.item_id)
+            self._deleted[event.item_id] = len(self._lines)
             self._items.pop(event.item_id, None)
 
     def _reconnected(self, _session: RealtimeSession, lost: tuple[rtsync.Lost, ...], renewed: bool, **_: Any) -> None:
         self._tally.count("renewals" if renewed else "reconnects")
         with self._changing:
+            self._lines.append("renewed" if renewed else "reconnected")
             for one in lost:
                 if self._items.pop(one.id or "", None) is not None:
                     self._tally.count(f"lost and told: {one.reason}")
@@ -177,7 +180,7 @@ class Books:
         """Count what of `known` the service does not hold as it was acknowledged, or holds twice or again."""
         held = {item_id: (whose, number) for item_id, whose, number in census}
         with self._changing:
-            deleted, still = set(self._deleted), set(self._items)
+            deleted, still, lines = dict(self._deleted), set(self._items), list(self._lines)
         count = self._tally.count
         count("items compared", len(known))
         for item_id, whose, text in known:
@@ -192,8 +195,8 @@ class Books:
             count("doubled", note=f"{twice}")
         for twice in _repeated(said):
             count("doubled", note=f"{twice} as {[entry[0] for entry in census if entry[1:] == twice]}")
-        for item_id in deleted & set(ids):
-            count("come back", note=item_id)
+        for item_id in deleted.keys() & set(ids):
+            count("come back", note=f"{item_id}, since it was deleted: {lines[deleted[item_id] :]}")
         here = [item_id for item_id, _whose, _text in known if item_id in held]
         if here != [item_id for item_id in ids if item_id in set(here)]:
             count("out of order", note=f"{here} is {ids}")
@@ -410,6 +413,7 @@ class Soak:
         self.target: Target
         self.trust: str | None = None
         self.measured: list[dict[str, float]] = []
+        self._grown: list[str] = []
         self._sessions = sessions
         self._every = every
         self._life = life
@@ -440,11 +444,15 @@ class Soak:
         ]
         for thread in threads:
             thread.start()
+        first: tracemalloc.Snapshot | None = None
         while (left := began + seconds - time.monotonic()) > 0:
             time.sleep(min(left, interval))
             self.tally.look_for_the_hung()
             self.measured.append({"seconds": time.monotonic() - began, **_measured()})
             say(_row(self.measured[-1], self.tally))
+            if first is None and tracemalloc.is_tracing():
+                first = tracemalloc.take_snapshot()
+        self._grown = _grown(first)
         relay.tell("calm")  # What is there at the end is to be seen.
         self.over.set()
         deadline = time.monotonic() + 4 * _TIMEOUT
@@ -539,6 +547,14 @@ def _measured() -> dict[str, float]:
         "threads": threading.active_count(),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }
+
+
+def _grown(first: tracemalloc.Snapshot | None) -> list[str]:
+    """Where most memory is that was not there at the first look, while everything still runs."""
+    if first is None:
+        return []
+    differences = tracemalloc.take_snapshot().compare_to(first, "lineno")
+    return ["", "-- grown --", *(str(found) for found in differences[:_PLACES])]
 
 
 def _is_gone(before: dict[str, float]) -> bool:

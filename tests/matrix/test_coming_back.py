@@ -167,8 +167,8 @@ def test_what_passes_is_got_over_in_the_middle_of_restoring(loss: Loss, at: int)
         house.room().peer.reset()
         third = opened_again(house, session, 3)
         assert_restored(house.room(), third)
-        assert [type(lost["error"]) for lost in told.losses] == [ConnectionLost, loss.kind]
         assert (told.back["attempt"], told.back["cause"], told.back["lost"]) == (2, CloseCause.NETWORK, ())
+        assert [type(lost["error"]) for lost in told.losses] == [ConnectionLost, loss.kind]
         assert session.ask("Still there?", timeout=LIMIT).text == "yes"
 
 
