@@ -491,6 +491,7 @@ class Soak:
             "",
             *_listed("must be 0", failed),
             *self.tally.notes,
+            *self._grown,
         ]
         counts.update(failed)
         return lines
