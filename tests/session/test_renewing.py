@@ -6,10 +6,13 @@ renewal begins when a third is left, waits for calm until a sixth is, and no lon
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import gc
+import itertools
 import os
 import queue
+import random
 import threading
 import time
 import weakref
@@ -28,7 +31,7 @@ from rtsync import (
     UsageError,
 )
 from rtsync.simulator import SimulatorServer
-from tests.loopback import LIMIT, Peer, PeerClosed, ScriptedServer, realtime_greeting
+from tests.loopback import LIMIT, Peer, PeerClosed, PeerGone, ScriptedServer, realtime_greeting
 from tests.session.service import Json, Service, delta, done, response, session_to, spawn
 from tests.session.successive import Succession, at_once, attend, resuming, watched
 
@@ -477,6 +480,58 @@ def test_many_threads_lose_nothing_and_double_nothing_over_many_renewals() -> No
         assert [name for name in items if name.startswith(f"{number}-")] == mine
 
 
+class Failing(Keeping):
+    """The same, whose lines break now and then."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._chance = random.Random(seed)
+        self.calm = threading.Event()
+
+    def __call__(self, service: Service, event: Json) -> None:
+        if not self.calm.is_set() and self._chance.random() < 0.002:
+            service.peer.reset() if self._chance.random() < 0.5 else service.peer.drop()
+            raise PeerGone("the line is broken")
+        super().__call__(service, event)
+
+    def life(self) -> float:
+        """When the next session ends."""
+        return time.time() + (3600.0 if self.calm.is_set() else self._chance.choice([0.5, 0.8]))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_was_acknowledged_outlives_losses_and_renewals(seed: int) -> None:
+    failing, stop = Failing(seed), threading.Event()
+    policy = at_once(restore="conversation", attempts=None)
+    with resuming(failing, reconnect=policy, greeting={"expires_at": failing.life}) as (session, _):
+
+        def add(number: int) -> list[str]:
+            kept: list[str] = []
+            for n in itertools.count():
+                if stop.wait(0.02):
+                    return kept
+                with contextlib.suppress(SessionClosed):  # It was on its way, and nobody knows.
+                    session.add_item(user("Hello", f"{number}-{n}"), timeout=LIMIT)
+                    kept.append(f"{number}-{n}")
+            raise AssertionError
+
+        threads = [spawn(add, number) for number in range(4)]
+        stop.wait(2.5)
+        failing.calm.set()
+        stop.set()
+        kept = [task.result() for task in threads]
+        with contextlib.suppress(SessionClosed):
+            session.update()
+        session.update()
+        items = [item.id for item in session.conversation.items]
+        assert items in list(failing.conversations.values())
+    assert len(items) == len(set(items))
+    assert failing.doubled == []
+    for number, mine in enumerate(kept):
+        found = [name for name in items if name.startswith(f"{number}-")]
+        assert [name for name in found if name in set(mine)] == mine
+
+
 def test_what_arrives_right_after_the_hand_over_reaches_handlers_in_order() -> None:
     """The second connection speaks without a pause from its restoration on."""
     seen: list[int] = []
@@ -676,11 +731,11 @@ def test_closing_in_any_phase_leaves_nothing(phase: str) -> None:
 
 def test_closing_from_many_threads_while_it_is_renewed_leaves_nothing() -> None:
     before = sockets()
-    for pause in range(12):
-        services = Succession(**ends_in(0.1))
+    for pause in range(8):
+        services = Succession(**ends_in(0.25))
         with ScriptedServer(services.play) as server, session_to(server, reconnect=WHOLE) as session:
             session.add_item(user("Hello", "item_1"))
-            services[1 + pause % 4].say()
+            services[1 + pause % 3].say()
             tasks = [spawn(session.close) for _ in range(4)]
             for task in tasks:
                 task.result()
