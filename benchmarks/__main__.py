@@ -66,7 +66,7 @@ def _results(names: list[str], setting: Setting) -> list[Result]:
 def _setting(options: argparse.Namespace, packages: Path | None, folder: Path) -> Setting:
     quick = options.quick
     return Setting(
-        rounds=options.rounds or (1 if quick else 7),
+        rounds=options.rounds,
         quick=quick,
         peers=tuple(options.peers),
         tls=options.tls,
@@ -74,7 +74,7 @@ def _setting(options: argparse.Namespace, packages: Path | None, folder: Path) -
         node=packages,
         sessions=tuple(options.sessions or ((3,) if quick else (1, 100, 200, 500))),
         rates=tuple(options.rates),
-        seconds=options.seconds or (0.4 if quick else 10.0),
+        seconds=options.seconds or (0.4 if quick else 5.0),
         folder=folder,
     )
 
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT", type=_measurement,
                         help=f"of {', '.join(_MEASUREMENTS)}; all without any")  # fmt: skip
-    parser.add_argument("--rounds", type=int, help="turns of each client (7)")
+    parser.add_argument("--rounds", type=int, help="turns of each client (7; 3 of sessions)")
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it works")
     parser.add_argument("--peers", type=_peers, default=_EVERYBODY, help=f"some of {','.join(_EVERYBODY)}")
     parser.add_argument("--tls", action="store_true", help="over wss:// alone, where a measurement has that")
@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="where npm installed openai and ws (RTSYNC_BENCHMARK_NODE)")  # fmt: skip
     parser.add_argument("--sessions", type=_integers, help="how many sessions at once (1,100,200,500)")
     parser.add_argument("--rates", type=_floats, default=(5.0, 20.0), help="deltas a second and session (5,20)")
-    parser.add_argument("--seconds", type=float, help="how long each rate is kept up (10)")
+    parser.add_argument("--seconds", type=float, help="how long each rate is kept up (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every round")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the medians as bars, as SVG")
     return parser

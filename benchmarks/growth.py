@@ -38,7 +38,7 @@ def _grown(setting: Setting) -> Result:
             figures = processes.client(spec, core=core)
             return {**figures, "per_event": figures["cpu"] / served["events"][-1]}
 
-    series = taking_turns(labels, setting.rounds, turn)
+    series = taking_turns(labels, setting.turns(), turn)
     rows = []
     for (what, _), label in zip(grown, labels, strict=True):
         least = next(name for name in labels if name.endswith(what))

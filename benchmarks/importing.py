@@ -45,7 +45,7 @@ def _imports(setting: Setting) -> Result:
 
     for index in range(len(labels)):  # Bytecode is compiled, and files are in memory.
         turn(index)
-    series = taking_turns(labels, setting.rounds, turn)
+    series = taking_turns(labels, setting.turns(), turn)
     rows = [
         [
             label, figure(series.median(label, "cpu"), 1e3), figure(series.median(label, "wall"), 1e3),
@@ -64,7 +64,7 @@ def _modules(statement: str) -> list[str]:
 
 def _openings(setting: Setting, tls: bool) -> Result:
     found = contenders(setting, "bare", "rtsync", "websocket-client", "openai/iterate", tls=tls)
-    series = paired(setting, found, {"task": "opening"}, {}, tls=tls, pinned=False)
+    series = paired(setting, found, {"task": "opening"}, {}, tls=tls)
     names = ("first_wall", "first_cpu", "again_wall", "again_cpu")
     rows = [
         [contender.label, *(figure(series.median(contender.label, name), 1e3) for name in names)] for contender in found

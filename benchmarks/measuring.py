@@ -55,7 +55,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """How to measure.
 
     Attributes:
-        rounds: how often each contender has its turn.
+        rounds: how often each contender has its turn; None for what is usual for a measurement.
         quick: a twentieth of everything: shows that it works, and no more.
         peers: which of ``peers.PEERS``, and ``"node"``.
         tls: over ``wss://`` alone.
@@ -67,7 +67,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         folder: room for files that nobody needs afterwards; has ``ca.pem`` and ``server.pem`` where TLS is measured.
     """
 
-    rounds: int
+    rounds: int | None
     quick: bool
     peers: tuple[str, ...]
     tls: bool
@@ -81,6 +81,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     def scaled(self, count: int) -> int:
         """``count``, or less of it where it shall be quick."""
         return max(1, count // 20) if self.quick else count
+
+    def turns(self, usual: int = 7) -> int:
+        """How many rounds, where ``usual`` would do."""
+        return self.rounds or (1 if self.quick else usual)
 
     @property
     def lines(self) -> tuple[bool, ...]:
@@ -174,9 +178,26 @@ def taking_turns(labels: Sequence[str], rounds: int, turn: Callable[[int], Figur
 
 
 def paired(
-    setting: Setting, found: Sequence[Contender], task: dict[str, Any], load: dict[str, Any], *, tls: bool, pinned: bool
+    setting: Setting,
+    found: Sequence[Contender],
+    task: dict[str, Any],
+    load: dict[str, Any],
+    *,
+    tls: bool = False,
+    pinned: bool = False,
+    rounds: int | None = None,
 ) -> Series:
-    """Let every contender do ``task`` against a load server that plays ``load``."""
+    """Let every contender do ``task`` against a load server that plays ``load``.
+
+    Args:
+        setting: how.
+        found: who.
+        task: see ``client.py``.
+        load: see ``load.py``.
+        tls: over ``wss://``.
+        pinned: client and server on a core each, whatever the setting says.
+        rounds: how many; None for the usual number.
+    """
     certificate = setting.folder / "server.pem" if tls else None
     ca_file = setting.folder / "ca.pem"
     ours, theirs = (0, 1) if pinned or setting.pin else (None, None)
@@ -192,7 +213,7 @@ def paired(
                 figures = processes.client({**spec, "peer": contender.peer, "variant": contender.variant}, core=ours)
             return {**figures, "events": served["events"][-1]}
 
-        return taking_turns([contender.label for contender in found], setting.rounds, turn)
+        return taking_turns([contender.label for contender in found], rounds or setting.turns(), turn)
 
 
 def _progress(text: str) -> None:

@@ -26,7 +26,7 @@ def measure(setting: Setting) -> Iterator[Result]:
                 continue
             deltas = setting.scaled(settings.events)
             task = {"task": "receive", "before": 1, "deltas": deltas, "handled": settings.handled}
-            series = paired(setting, found, task, {"load": load, "deltas": deltas}, tls=tls, pinned=False)
+            series = paired(setting, found, task, {"load": load, "deltas": deltas}, tls=tls)
             yield cpu_table("receive", f"Receiving {settings.title}{' over TLS' if tls else ''}", found, series)
 
 
@@ -40,18 +40,20 @@ def cpu_table(name: str, title: str, found: list[Contender], series: Series) -> 
     """CPU per event of each, and how it compares within a round."""
     for figures in (figures for rounds in series.rounds.values() for figures in rounds):
         figures["per_event"] = figures["cpu"] / figures["events"]
-    bare = next((contender.label for contender in found if contender.peer == "bare"), "")
-    openai = next((contender.label for contender in found if contender.peer == "openai"), "")
+    # Who is compared with: those that are there.
+    against = {
+        f"of {name}": next(contender.label for contender in found if contender.peer == peer)
+        for peer, name in (("bare", "bare socket"), ("openai", "openai-python"), ("node", "openai-node"))
+        if any(contender.peer == peer for contender in found)
+    }
     rows, bars = [], []
     for label in (contender.label for contender in found):
         values = series.values(label, "per_event")
-        low, high = min(values), max(values)
         rows.append([
-            label, figure(series.median(label, "per_event"), 1e6), f"{figure(low, 1e6)}-{figure(high, 1e6)}",
-            times(series.ratio(label, bare, "per_event")), times(series.ratio(label, openai, "per_event")),
+            label, figure(series.median(label, "per_event"), 1e6),
+            f"{figure(min(values), 1e6)}-{figure(max(values), 1e6)}",
+            *(times(series.ratio(label, other, "per_event")) for other in against.values()),
         ])  # fmt: skip
         bars.append((label, (series.median(label, "per_event") or 0.0) * 1e6))
-    return Result(
-        name, f"{title}: CPU us per event", ["client", "median", "least-most", "of bare socket", "of openai-python"],
-        rows, series.rounds, bars, "us",
-    )  # fmt: skip
+    columns = ["client", "median", "least-most", *against]
+    return Result(name, f"{title}: CPU us per event", columns, rows, series.rounds, bars, "us")

@@ -1,7 +1,8 @@
 """A TCP relay that breaks what passes through it: `python -m benchmarks.relay --to PORT --seed N --every SECONDS`.
 
-It prints the port where it listens, and when its standard input ends, how often it did what. Every few seconds one
-live connection is hit; which, how, and at which byte, follows from the seed (and from when connections come).
+It prints the port where it listens, and when its standard input ends, how often it did what; a line on it makes it
+break nothing any more. Every few seconds one live connection is hit; which, how, and at which byte, follows from the
+seed (and from when connections come).
 """
 
 from __future__ import annotations
@@ -89,12 +90,18 @@ class Relay:
         self._doors: collections.deque[str] = collections.deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
+        self._calm = False
         self.done: collections.Counter[str] = collections.Counter()
         """How often it did what; `connections` counts those that were passed on."""
 
     def stop(self) -> None:
         """Have `run` end."""
         self._over.set()
+
+    def calm(self) -> None:
+        """Break nothing any more."""
+        self._calm = True
+        self._doors.clear()
 
     async def run(self) -> None:
         """Listen, say where, and break things until stopped."""
@@ -152,6 +159,8 @@ class Relay:
     async def _hit_on_and_on(self) -> None:
         while True:
             await asyncio.sleep(self._every * (0.5 + self._dice.random()))
+            if self._calm:
+                return
             self._hit(self._dice.choice(FAULTS), self._dice.random(), self._dice.randrange(1, _FURTHEST))
 
     def _hit(self, fault: str, which: float, size: int) -> None:
@@ -188,7 +197,8 @@ async def _relay(arguments: argparse.Namespace) -> None:
     relay = Relay(arguments.to, seed=arguments.seed, every=arguments.every)
 
     def follow() -> None:
-        sys.stdin.read()
+        for _line in sys.stdin:
+            loop.call_soon_threadsafe(relay.calm)
         loop.call_soon_threadsafe(relay.stop)
 
     threading.Thread(target=follow, daemon=True).start()

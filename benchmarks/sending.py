@@ -18,7 +18,7 @@ def measure(setting: Setting) -> Iterator[Result]:
     times = setting.scaled(_TIMES)
     for tls in setting.lines:
         found = contenders(setting, "bare", "rtsync/wait", "websocket-client", "openai/iterate", tls=tls)
-        series = paired(setting, found, {"task": "send", "times": times}, {}, tls=tls, pinned=False)
+        series = paired(setting, found, {"task": "send", "times": times}, {}, tls=tls)
         for figures in (figures for rounds in series.rounds.values() for figures in rounds):
             figures["events"] = times
         yield cpu_table("sending", f"Sending audio appends{' over TLS' if tls else ''}", found, series)

@@ -1,7 +1,7 @@
 """The simulator in a process of its own, whose brain can say what it holds: `python -m benchmarks.service`.
 
-It is `rtsync serve` but for that: a response whose metadata has `census` lists the items of the conversation, so that
-the soak can compare what it was promised with what is there. It ends with its standard input.
+It is `rtsync serve --fault ...` but for that: a response whose metadata has `census` lists the items of the
+conversation, so that the soak can compare what it was promised with what is there. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -13,13 +13,24 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rtsync.simulator import ScriptedBrain, SimulatorServer
+from rtsync.simulator import Fault, ScriptedBrain, SimulatorServer
 from rtsync.simulator.brains import Piece, Turn
 
-__all__ = ["Entry", "digest", "read_census", "who", "words"]
+__all__ = ["FAULTS", "Entry", "digest", "read_census", "who", "words"]
 
 Entry = tuple[str, str, int]
 """Id, who or what, and digest of the words of one item."""
+
+FAULTS = (
+    "refuse=503,retry_after=1@chance=0.05",
+    "refuse=429,retry_after=1@chance=0.05",
+    "close=1001@seconds=6,chance=0.1",
+    "close=1011@on=response.done,nth=7,chance=0.1",
+    "close=1012@on=response.output_text.delta,nth=100,chance=0.1",
+    "close=1013@on=conversation.item.added,nth=9,chance=0.1",
+    "split=4@every=1,chance=0.2",
+)
+"""What the service itself does wrong, on a share of its lines: what a relay cannot, because it knows no frames."""
 
 _HEARD = "Heard: "
 _STEP = 0.01  # seconds between two words, so that there is something to be cut
@@ -67,11 +78,12 @@ def read_census(text: str) -> list[Entry]:
     return [(item_id, whose, number) for item_id, whose, number in json.loads(text)]
 
 
-def serve(life: float | None) -> None:
-    """Serve until the standard input ends; sessions last `life` seconds."""
-    server = SimulatorServer(brain=brain, pace=False, max_session_seconds=life, transcriber=_words_heard)
+def serve(life: float | None, seed: int, tls: bool) -> None:
+    """Serve until the standard input ends; sessions last `life` seconds, and some lines have a fault of `FAULTS`."""
+    faults = [Fault.parse(f"{fault},seed={seed + number}") for number, fault in enumerate(FAULTS)]
+    server = SimulatorServer(brain=brain, pace=False, max_session_seconds=life, transcriber=_words_heard, faults=faults)
     with server:
-        print(json.dumps({"port": server.port}), flush=True)
+        print(json.dumps({"port": server.port, "ca": str(server.ca_file)}), flush=True)
         sys.stdin.read()
 
 
@@ -83,4 +95,7 @@ def _words_heard(pcm: bytes, sample_rate: int) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--life", type=float, default=None)
-    serve(parser.parse_args().life)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tls", action="store_true")
+    given = parser.parse_args()
+    serve(given.life, given.seed, given.tls)

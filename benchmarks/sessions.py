@@ -10,6 +10,8 @@ from benchmarks.table import Result, figure
 
 __all__ = ["measure"]
 
+_TURNS = 3  # Each takes a minute for every client.
+
 
 def measure(setting: Setting) -> Iterator[Result]:
     """A table for each number of sessions, over plain lines."""
@@ -17,7 +19,7 @@ def measure(setting: Setting) -> Iterator[Result]:
     for count in setting.sessions:
         phases = [(rate, setting.seconds) for rate in (0.0, *setting.rates)]
         task = {"task": "sessions", "sessions": count, "phases": phases, "handled": "response.output_text.delta"}
-        series = _flattened(paired(setting, found, task, {"phases": phases}, tls=False, pinned=False))
+        series = _flattened(paired(setting, found, task, {"phases": phases}, rounds=setting.turns(_TURNS)))
         yield _table(count, phases, found, series)
 
 

@@ -165,7 +165,7 @@ class Books:
         with self._changing:
             for one in lost:
                 if self._items.pop(one.id or "", None) is not None:
-                    self._tally.count("items told lost")
+                    self._tally.count(f"lost and told: {one.reason}")
         self.returned.set()
 
     def known(self) -> list[tuple[str, str, str]]:
@@ -234,6 +234,7 @@ class Conversation:
                 connect_timeout=3.0,
                 send_timeout=10.0,
                 close_timeout=2.0,
+                tls=self._soak.trust,
             )
             books = Books(session, self._tally)
             with self._tally.wait("open", 3.0):
@@ -387,33 +388,37 @@ class Soak:
         sessions: how many at a time.
         every: seconds between two faults.
         life: seconds after which the service ends a session, unless it is renewed.
+        tls: whether all that goes over TLS.
     """
 
-    def __init__(self, *, seed: int, sessions: int, every: float, life: float) -> None:
+    def __init__(self, *, seed: int, sessions: int, every: float, life: float, tls: bool) -> None:
         self.seed = seed
         self.over = threading.Event()
         self.tally = Tally()
         self.target: Target
+        self.trust: str | None = None
         self.measured: list[dict[str, float]] = []
         self._sessions = sessions
         self._every = every
         self._life = life
+        self._tls = tls
 
     def run(self, seconds: float, interval: float, say: Callable[[str], object] = print) -> bool:
         """Soak for so long, and measure at each interval; returns whether all is well."""
-        with _program("benchmarks.service", "--life", str(self._life)) as service:
+        secure = ("--tls",) if self._tls else ()
+        with _program("benchmarks.service", "--life", str(self._life), "--seed", str(self.seed), *secure) as service:
             options = ("--to", str(service.port), "--seed", str(self.seed), "--every", str(self._every))
             with _program("benchmarks.relay", *options) as relay:
-                self.target = Simulator().at(
-                    f"ws://127.0.0.1:{relay.port}"
-                )  # Known to echo metadata, as the services do.
-                self._converse(seconds, interval, say)
+                # A simulator is known to echo metadata, as the services are.
+                self.target = Simulator().at(f"{'wss' if self._tls else 'ws'}://127.0.0.1:{relay.port}")
+                self.trust = service.started["ca"] if self._tls else None
+                self._converse(seconds, interval, say, relay)
             faults = relay.said
         for line in self._table(faults):
             say(line)
         return not any(self.tally.counts[name] for name in _FAILURES)
 
-    def _converse(self, seconds: float, interval: float, say: Callable[[str], object]) -> None:
+    def _converse(self, seconds: float, interval: float, say: Callable[[str], object], relay: _Program) -> None:
         began, before = time.monotonic(), _measured()
         threads = [
             threading.Thread(target=Conversation(self, number).run, name=f"conversation {number}")
@@ -426,6 +431,7 @@ class Soak:
             self.tally.look_for_the_hung()
             self.measured.append({"seconds": time.monotonic() - began, **_measured()})
             say(_row(self.measured[-1], self.tally))
+        relay.tell("calm")  # What is there at the end is to be seen.
         self.over.set()
         deadline = time.monotonic() + 4 * _TIMEOUT
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
@@ -459,7 +465,7 @@ class Soak:
         took, what = self.tally.slowest
         lines += [
             "",
-            f"{'longest wait':32}{took:10.2f} s ({what})",
+            f"{'longest wait':58}{took:10.2f} s ({what})",
             "",
             *_listed("must be 0", failed),
             *self.tally.notes,
@@ -483,10 +489,17 @@ class _Program:
             cwd=Path(__file__).resolve().parents[1],
         )
         assert self._process.stdout is not None
-        self.port: int = json.loads(self._process.stdout.readline())["port"]
+        self.started: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self.port: int = self.started["port"]
         self.said: dict[str, int] = {}
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self._process.stdin is not None
+        print(line, file=self._process.stdin, flush=True)
+
     def stop(self) -> None:
+        """End it, and keep what it has said."""
         output, _ = self._process.communicate(timeout=_TIMEOUT)
         self.said = json.loads(output) if output else {}
 
@@ -531,7 +544,7 @@ def _repeated(found: list[Any]) -> list[Any]:
 
 
 def _listed(title: str, counts: dict[str, int]) -> list[str]:
-    return [f"-- {title} --", *(f"{name:32}{counts[name]:10}" for name in sorted(counts))]
+    return [f"-- {title} --", *(f"{name:58}{counts[name]:10}" for name in sorted(counts))]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -541,15 +554,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.add_argument("--sessions", type=int, default=4, help="how many at a time")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between two faults, on average")
-    parser.add_argument("--life", type=float, default=20.0, help="seconds after which the service ends a session")
+    parser.add_argument("--life", type=float, default=10.0, help="seconds after which the service ends a session")
     parser.add_argument("--interval", type=float, default=30.0, help="seconds between two rows of figures")
+    parser.add_argument("--tls", action="store_true", help="over TLS")
     parser.add_argument("--trace", action="store_true", help="count the memory of Python's objects, which costs time")
     given = parser.parse_args(arguments)
     if hasattr(faulthandler, "register"):  # kill -USR1 shows where everybody stands.
         faulthandler.register(signal.SIGUSR1)
     if given.trace:
         tracemalloc.start()
-    soak = Soak(seed=given.seed, sessions=given.sessions, every=given.every, life=given.life)
+    soak = Soak(seed=given.seed, sessions=given.sessions, every=given.every, life=given.life, tls=given.tls)
     well = soak.run(given.minutes * 60, given.interval)
     print("\nnothing lost, nobody hung" if well else "\nFAILED")
     return 0 if well else 1

@@ -130,6 +130,13 @@ class Dialogue:
         yield self._event("conversation.item.done", previous_item_id=self._last, item=item)
         self._last = item_id
 
+    def response(self) -> Events:
+        """A response that said nothing."""
+        self._turns += 1
+        response_id = f"resp_{self._turns:021d}"
+        for kind, status in (("response.created", "in_progress"), ("response.done", "completed")):
+            yield self._event(kind, response=_response(response_id, status, [], ["text"]))
+
     def stamped(self) -> tuple[Events, dict[str, Any]]:
         """The beginning of a response, and a delta of it with room for the time of its sending."""
         place, begin = self._begin_response({"type": "text", "text": ""}, ["text"])
@@ -221,7 +228,7 @@ def bursts(load: str, deltas: int, *, items: int = 0, responses: int = 0) -> lis
     found: list[tuple[bytes, int]] = []
     if items or responses:
         past = [event for _ in range(items) for event in dialogue.item()]
-        past += [event for _ in range(responses) for event in dialogue.text_turn(0)]
+        past += [event for _ in range(responses) for event in dialogue.response()]
         found.append(_frames(past, dialogue.mark()))
     if deltas:
         found.append(_frames(_turns(dialogue, load, max(1, deltas // 10)), dialogue.mark()))

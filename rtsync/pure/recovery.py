@@ -256,6 +256,8 @@ def outline(snapshot: Snapshot) -> Outline:
     """Everything of ``snapshot`` that a client may create, and what it may not."""
     items: list[dict[str, Any]] = []
     lost: list[Lost] = []
+    if snapshot.dropped_items:
+        lost.append(Lost("item", None, f"the oldest {snapshot.dropped_items} are no longer kept"))
     for item in snapshot.items:
         rebuilt = _rebuilt(item, lost)
         if rebuilt is not None:

@@ -114,11 +114,21 @@ def test_a_class_is_named_after_its_type(kind: str) -> None:
 
 @every_server_event
 def test_annotations_leave_no_trace_on_the_class(kind: str) -> None:
-    """A class attribute or a slot would stand before the field that came."""
+    """A class attribute or a slot would stand before the field that came; but for two that say just that."""
     for line in SERVER_EVENTS[kind].__mro__:
         if line.__module__ in (server_events.__name__, shapes.__name__):
             assert line.__dict__["__slots__"] == ()
-            assert not line.__dict__.keys() & hints(line).keys()
+            assert line.__dict__.keys() & hints(line).keys() <= {"type", "delta"}
+    assert SERVER_EVENTS[kind]({"type": kind}).type == kind
+
+
+@every_server_event
+def test_a_field_at_hand_is_the_field_that_came(kind: str) -> None:
+    described = SERVER_EVENTS[kind]
+    for came in ("a", 1, None, {"x": 1}, [1]):
+        assert described({"type": kind, "delta": came}).delta == came
+    with pytest.raises(AttributeError, match="has no field 'delta'; it has: type"):
+        described({"type": kind}).delta  # noqa: B018
 
 
 @every_object

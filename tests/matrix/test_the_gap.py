@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +11,11 @@ from typing import Any
 import pytest
 
 import rtsync
-from rtsync import CloseCause, OpenAI, RealtimeError, RealtimeSession, Reconnect, SessionClosed, WaitTimeout
+from rtsync import CloseCause, OpenAI, RealtimeSession, Reconnect, SessionClosed, WaitTimeout
 from tests.loopback import LIMIT, Peer, ScriptedServer
 from tests.matrix.conftest import SLACK
 from tests.matrix.house import House, Json, Room, attentive
-from tests.matrix.test_closing import TIMEOUT, Close, by_thread, closed_in_time
+from tests.matrix.test_closing import Close, by_thread, closed_in_time
 from tests.matrix.test_coming_back import SOON, opened_again, talk
 from tests.matrix.waiters import OVER, Told, assert_same_end
 from tests.session.service import Task, session_to, spawn
@@ -124,23 +123,6 @@ def test_close_ends_it_at_once_and_nobody_connects_any_more(stage: str, close: C
         assert not told.returns
 
 
-@pytest.mark.parametrize("place", ["thread", "inline"])
-@pytest.mark.parametrize("signal", ["reconnecting", "reconnected"])
-def test_a_receiver_of_the_signals_may_close(signal: str, place: Any) -> None:
-    house = House()
-
-    def close(session: RealtimeSession, **_data: object) -> None:
-        session.close(timeout=TIMEOUT)
-
-    with ScriptedServer(house.play) as server:
-        with session_to(server, handlers=place, reconnect=SOON) as session, Told(session) as told:
-            getattr(rtsync, signal).connect(close, sender=session)
-            house.room().peer.reset()
-            ended = told.closed
-            assert (type(ended), ended.cause) == (SessionClosed, CloseCause.USER)
-        assert len(house.rooms) <= (1 if signal == "reconnecting" and place == "inline" else 2)
-
-
 def test_close_at_any_moment_of_coming_back_ends_it() -> None:
     """A little later each time, so that every step is hit."""
     for number in range(60):
@@ -201,42 +183,6 @@ def test_what_waits_in_the_gap_goes_out_once_and_in_order(stage: str) -> None:
         assert sorted(event.get("of", -1) for event in late) == [-1, *sorted(list(range(10)) * 20)]
         for thread in range(10):
             assert [event["number"] for event in late if event.get("of") == thread] == list(range(20))
-
-
-def test_nothing_is_sent_twice_whenever_the_line_breaks() -> None:
-    """Eight threads send on and on, and the line is cut again and again, at whatever byte it is."""
-    house, numbers = House(), [itertools.count() for _ in range(8)]
-    done = threading.Event()
-    policy = Reconnect(attempts=None, first_delay=0.0)
-    with ScriptedServer(house.play) as server, session_to(server, reconnect=policy) as session:
-
-        def send(thread: int) -> list[int]:
-            handed = []
-            while not done.is_set():
-                number = next(numbers[thread])
-                filling = "x" * (number * 997 % 5000)
-                with contextlib.suppress(SessionClosed):  # It was being sent when the line ended.
-                    session.send({"type": "matrix.one", "of": thread, "number": number, "filling": filling})
-                    handed.append(number)
-            return handed
-
-        threads = [spawn(send, thread) for thread in range(8)]
-        for number in range(1, 16):
-            room = house.room(number)
-            for _ in range(30):
-                room.hear("matrix.one")
-            room.peer.reset()
-        last = opened_again(house, session, 16)
-        done.set()
-        handed = [one.result() for one in threads]
-        session.send({"type": "matrix.last"})
-        last.hear("matrix.last")
-    heard = [event for room in house.rooms for event in room.sent("matrix.one")]
-    for thread in range(8):
-        mine = [event["number"] for event in heard if event["of"] == thread]
-        assert mine == sorted(set(mine))
-        after = [event["number"] for event in last.sent("matrix.one") if event["of"] == thread]
-        assert after == [number for number in handed[thread] if after and number >= after[0]]
 
 
 # -- many -------------------------------------------------------------------------------------------------------------
@@ -346,21 +292,3 @@ def test_a_handler_may_open_another_session_whatever_happens_to_its_own(place: A
             opened_again(first, session)
             assert session.ask("Hi", timeout=LIMIT).text == "yes"
     assert asked == ["yes"]
-
-
-def test_a_receiver_may_use_the_session_that_has_just_come_back() -> None:
-    house, answers, answered = House(), list[str](), threading.Event()
-
-    def go_on(session: RealtimeSession, **_data: object) -> None:
-        try:
-            answers.append(session.ask("Where were we?", timeout=LIMIT).text)
-        except RealtimeError as error:
-            answers.append(repr(error))
-        answered.set()
-
-    with ScriptedServer(house.play) as server, session_to(server, reconnect=SOON) as session, Told(session) as told:
-        rtsync.reconnected.connect(go_on, sender=session)
-        house.room().peer.reset()
-        assert told.back
-        assert answered.wait(LIMIT)
-    assert answers == ["yes"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -344,6 +345,12 @@ def test_a_message_of_which_a_part_is_lost_keeps_the_others() -> None:
     planned = outline(conversation(message("m", "user", text("Listen:"), {"type": "input_audio", "transcript": None})))
     assert planned.items[0]["content"] == [text("Listen:")]
     assert [(lost.what, lost.id) for lost in planned.lost] == [("part", "m")]
+
+
+def test_items_that_are_no_longer_kept_are_told_as_lost() -> None:
+    kept = conversation(message("u", "user", text("Hi")))
+    snapshot = msgspec.structs.replace(kept, dropped_items=3)
+    assert [str(lost) for lost in outline(snapshot).lost] == ["item: the oldest 3 are no longer kept"]
 
 
 def test_hooks_get_the_same_items_that_are_replayed() -> None:

@@ -249,7 +249,7 @@ def test_no_message_and_no_record_is_more_than_one_line(said: str, caplog: pytes
         for wait in (
             lambda: response.wait(LIMIT),
             lambda: session.wait_for("x", timeout=0.2),
-            lambda: session.cancel(),
+            lambda: session.cancel(timeout=0.2),
         ):
             try:
                 wait()

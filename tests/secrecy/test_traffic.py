@@ -29,13 +29,13 @@ def test_every_event_is_a_line_in_either_direction(lines: Any) -> None:
     with log_events(), conversing() as (session, service):
         sent = session.send({"type": "response.create", "response": {}})
         service.say(*whole_response(service.hear(), "resp_7", "Hi"))
-        refused = session.send({"type": "response.cancel"})
+        refused = session.send({"type": "vendor.wish"})
         service.say(error(code="odd", event_id=refused))
         with pytest.raises(rtsync.ServerError):
             session.wait_for("vendor.never", timeout=LIMIT)
         number = session._core.number
     found = [line for line in lines() if LINE.match(line)]
-    assert [LINE.match(line)[2] for line in found if "->" in line] == ["response.create", "response.cancel"]  # type: ignore[index]
+    assert [LINE.match(line)[2] for line in found if "->" in line] == ["response.create", "vendor.wish"]  # type: ignore[index]
     received = ["session.created", "response.created", "response.output_text.delta", "response.done", "error"]
     assert [LINE.match(line)[2] for line in found if "<-" in line] == received  # type: ignore[index]
     assert all(line.startswith(f"session {number} ") for line in lines())

@@ -11,7 +11,6 @@ import pytest
 import rtsync
 from rtsync import (
     CloseCause,
-    ConnectionLost,
     Event,
     RealtimeSession,
     SessionClosed,
@@ -19,7 +18,7 @@ from rtsync import (
     Simulator,
 )
 from tests.loopback import LIMIT, Peer, ScriptedServer, frame, realtime_greeting
-from tests.session.service import Json, conversing, done, error, session_to, spawn
+from tests.session.service import Json, conversing, done, error, session_to
 
 CREATE = {"type": "response.create"}
 
@@ -42,15 +41,6 @@ def test_close_sends_a_close_frame_and_awaits_the_answer() -> None:
         assert (type(ended), ended.cause, ended.code) == (SessionClosed, CloseCause.USER, 1000)
 
 
-def test_closing_twice_and_from_fifty_threads_is_fine() -> None:
-    with conversing() as (session, service):
-        for one in [spawn(session.close) for _ in range(50)]:
-            one.result()
-        session.close()
-        assert service.peer.finished.wait(LIMIT)
-        assert end_of(session).cause is CloseCause.USER
-
-
 def test_closing_in_a_receiver_of_session_closed_is_fine() -> None:
     closed = threading.Event()
 
@@ -68,21 +58,6 @@ def test_leaving_the_block_by_an_exception_closes_and_passes_it_on() -> None:
     with pytest.raises(ZeroDivisionError), conversing() as (session, _service):
         raise ZeroDivisionError
     assert session.state == "closed"
-
-
-def test_close_is_bounded_when_the_peer_does_not_answer() -> None:
-    def script(peer: Peer) -> None:
-        realtime_greeting(peer)
-        peer.wait_until_released()
-
-    with ScriptedServer(script) as server:
-        session = session_to(server, close_timeout=0.3).open()
-        start = time.monotonic()
-        session.close()
-        assert time.monotonic() - start < 3.0
-        assert session.state == "closed"
-        assert end_of(session).cause is CloseCause.USER
-        server.peers[0].release()
 
 
 def test_the_timeout_of_close_beats_the_option() -> None:
@@ -135,37 +110,12 @@ def test_close_lets_the_handlers_of_what_has_arrived_finish() -> None:
         assert seen == [str(number) for number in range(20)]
 
 
-def test_close_ends_waits_sentences_subscriptions_and_streams() -> None:
-    with conversing() as (session, service):
-        blocked = [
-            spawn(lambda: session.wait_for("response.done", timeout=None)),
-            spawn(lambda: session.update(timeout=None)),
-            spawn(lambda: session.respond(timeout=None)),
-            spawn(lambda: session.cancel(timeout=None)),
-        ]
-        iterating = spawn(lambda: list(session.events()))
-        for _ in range(3):
-            service.hear()
-        while not session._core._subscriptions or not session._core.hub._waiters:
-            time.sleep(0.001)
-        session.close()
-        for one in blocked:
-            with pytest.raises(SessionClosed) as raised:
-                one.result()
-            assert raised.value.cause is CloseCause.USER
-        iterating.result()
-
-
 @pytest.mark.parametrize(
     ("code", "reason", "before", "kind", "cause"),
     [
-        (1000, "", None, SessionClosed, CloseCause.SERVER),
-        (1001, "", None, SessionClosed, CloseCause.SERVER),
         (1001, "", {"code": "session_expired", "message": "60 min."}, SessionExpired, CloseCause.EXPIRED),
         (1001, "maximum duration reached", None, SessionExpired, CloseCause.EXPIRED),
-        (1008, "policy", None, SessionClosed, CloseCause.SERVER),
         (1011, "oops", None, SessionClosed, CloseCause.SERVER),
-        (1013, "", None, SessionClosed, CloseCause.SERVER),
         (3000, "invalid_request_error.invalid_api_key", None, SessionClosed, CloseCause.AUTHENTICATION),
         (4000, "", {"code": "insufficient_quota", "message": "Pay."}, SessionClosed, CloseCause.RATE_LIMIT),
         (4999, "x" * 120, None, SessionClosed, CloseCause.SERVER),
@@ -192,48 +142,6 @@ def test_a_close_frame_without_a_code_is_1005() -> None:
     with conversing() as (session, service):
         service.peer.close()
         assert end_of(session).code == 1005
-
-
-@pytest.mark.parametrize("way", ["reset", "drop"])
-def test_a_line_that_breaks_is_a_loss(way: str) -> None:
-    with conversing() as (session, service):
-        session.send(CREATE)
-        service.hear()
-        getattr(service.peer, way)()
-        ended = end_of(session)
-        assert type(ended) is ConnectionLost
-        assert (ended.code, ended.cause, ended.in_flight) == (1006, CloseCause.NETWORK, ("response.create",))
-        assert isinstance(ended, ConnectionError)
-
-
-def test_silence_is_a_loss() -> None:
-    def script(peer: Peer) -> None:
-        realtime_greeting(peer)
-        peer.wait_until_released()
-
-    with ScriptedServer(script) as server, session_to(server, heartbeat=0.2) as session:
-        ended = end_of(session)
-        assert type(ended) is ConnectionLost
-        assert "heartbeat" in str(ended)
-        server.peers[0].release()
-
-
-@pytest.mark.parametrize(
-    ("data", "code", "cause"),
-    [
-        (frame(1, b"\xff\xfe{}"), 1007, CloseCause.PROTOCOL),
-        (frame(3, b""), 1002, CloseCause.PROTOCOL),
-        (frame(1, b"x" * 3000), 1009, CloseCause.SIZE),
-    ],
-)
-def test_a_peer_that_breaks_the_protocol_is_told_and_left(data: bytes, code: int, cause: CloseCause) -> None:
-    with conversing(max_message_size=2000) as (session, service):
-        service.peer.send_raw(data)
-        ended = end_of(session)
-        assert (ended.code, ended.cause) == (code, cause)
-        assert service.peer.finished.wait(LIMIT)
-        assert service.closed_with is not None
-        assert service.closed_with.code == code
 
 
 def test_a_binary_message_is_read_like_a_text_one() -> None:

@@ -68,13 +68,13 @@ def test_on_is_a_decorator_too_and_leaves_the_function_as_it_is() -> None:
 
         @session.on("response.done")
         def first(_session: RealtimeSession, event: ResponseDone) -> None:
-            calls.append(("first", event.type))
+            calls.append(("first", event.get("said", event.type)))
 
         @session.once("response.done")
         def second(_session: RealtimeSession, event: Event) -> None:
             calls.append(("second", event.type))
 
-        first(session, ResponseDone({"type": "by hand"}))
+        first(session, ResponseDone({"type": "response.done", "said": "by hand"}))
         service.say(done(), done())
         session.send({"type": "response.create"})
         for _ in range(2):

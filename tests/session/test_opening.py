@@ -10,7 +10,6 @@ import pytest
 
 from rtsync import (
     AuthenticationFailed,
-    CloseCause,
     ConfigurationError,
     ConnectFailed,
     ConnectTimeout,
@@ -23,7 +22,7 @@ from rtsync import (
     UsageError,
 )
 from tests.loopback import LIMIT, Peer, ScriptedServer, realtime_greeting
-from tests.session.service import Json, conversing, error, session_to, spawn, target_of
+from tests.session.service import Json, conversing, error, session_to, spawn
 
 SHORT = 0.4  # seconds of connect_timeout where it is meant to pass
 
@@ -49,28 +48,6 @@ def test_a_session_is_open_when_open_returns_and_closed_when_the_block_ends() ->
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
-    [(401, AuthenticationFailed), (403, AuthenticationFailed), (429, RateLimited), (404, ConnectFailed),
-     (500, ConnectFailed)],
-)  # fmt: skip
-def test_a_refusal_by_http_status_is_raised(status: int, kind: type[ConnectFailed]) -> None:
-    def script(peer: Peer) -> None:
-        body = '{"error": {"code": "the_code", "message": "Because."}}'
-        peer.refuse(status, "No", [("x-request-id", "req_7"), ("Retry-After", "5")], body)
-
-    with ScriptedServer(script) as server:
-        session = session_to(server)
-        with pytest.raises(ConnectFailed, match="Because") as raised:
-            session.open()
-        failed = raised.value
-        assert type(failed) is kind
-        assert (failed.status, failed.request_id, failed.phase) == (status, "req_7", "upgrade")
-        assert session.state == "closed"
-        with pytest.raises(ConnectFailed):
-            session.send({"type": "response.create"})
-
-
-@pytest.mark.parametrize(
     ("code", "fields", "kind"),
     [
         (3000, {"code": "invalid_api_key", "message": "Wrong key."}, AuthenticationFailed),
@@ -92,23 +69,6 @@ def test_a_refusal_behind_the_upgrade_is_raised(code: int, fields: Json, kind: t
         assert failed.code == fields.get("code", "because")
         assert failed.request_id == "req_7"
         assert session.state == "closed"
-
-
-def test_a_line_that_breaks_before_the_greeting_is_a_failure_to_connect() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        peer.reset()
-
-    with ScriptedServer(script) as server, pytest.raises(ConnectFailed, match="before the service had greeted"):
-        session_to(server).open()
-
-
-def test_nobody_there_is_a_failure_to_connect() -> None:
-    with ScriptedServer(lambda _peer: None) as server:
-        target = target_of(server)
-    with pytest.raises(ConnectFailed) as raised:
-        RealtimeSession(target).open()
-    assert raised.value.phase == "tcp"
 
 
 def test_a_server_that_is_silent_behind_the_upgrade_ends_in_a_timeout() -> None:
@@ -211,31 +171,6 @@ def test_config_that_is_never_confirmed_ends_in_a_timeout() -> None:
 
 
 # -- close during open ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("stage", ["upgrade", "greeting", "config"])
-def test_close_from_another_thread_ends_open_at_once(stage: str) -> None:
-    reached = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        if stage != "upgrade":
-            peer.accept()
-        if stage == "config":
-            realtime_greeting(peer)
-            peer.recv_json()
-        reached.set()
-        peer.wire.drain()
-
-    with ScriptedServer(script) as server:
-        session = session_to(server, connect_timeout=LIMIT, close_timeout=1.0, config={"instructions": "Hi"})
-        opening = spawn(session.open)
-        assert reached.wait(LIMIT)
-        session.close(timeout=0.2)
-        with pytest.raises(SessionClosed) as raised:
-            opening.result()
-        assert raised.value.cause is CloseCause.USER
-        assert session.state == "closed"
 
 
 def test_close_while_the_credential_is_asked_for_ends_open_at_once() -> None:

@@ -13,7 +13,6 @@ from rtsync import (
     ConnectionLost,
     OpenAI,
     RealtimeSession,
-    SendTimeout,
     SessionClosed,
     UsageError,
 )
@@ -193,26 +192,6 @@ def test_each_threads_events_stay_in_order_and_whole() -> None:
             assert len(event["filling"]) == event["number"] * 20
             heard.setdefault(event["from"], []).append(event["number"])
         assert heard == {f"thread {number}": list(range(100)) for number in range(20)}
-
-
-def test_a_peer_that_does_not_read_ends_the_session_by_a_send_timeout() -> None:
-    def script(peer: Peer) -> None:
-        realtime_greeting(peer)
-        peer.stop_reading()
-        peer.wait_until_released()
-
-    with ScriptedServer(script) as server, session_to(server, send_timeout=0.3) as session:
-        waiting = spawn(lambda: session.wait_for("response.done", timeout=None))
-        with pytest.raises(SendTimeout, match="has not read"):
-            for _ in range(100):
-                session.append_audio(bytes(1 << 20))
-        with pytest.raises(ConnectionLost) as raised:
-            waiting.result()
-        assert raised.value.cause is CloseCause.NETWORK
-        with pytest.raises(ConnectionLost):
-            session.send(CREATE)
-        assert session.state == "closed"
-        server.peers[0].release()
 
 
 def test_a_send_on_a_line_that_just_broke_says_why() -> None:
