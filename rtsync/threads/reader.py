@@ -287,13 +287,17 @@ class Core:
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
 
     def _leave_asking(self) -> bool:
-        """End the session where its reader stands in a token callable, which nothing can interrupt.
+        """End the session where its reader stands in a callable of the program's, which nothing can interrupt.
 
         Returns whether it did; the reader then finds the session over when the callable has returned.
         """
+
+        def stands(known: Connection) -> bool:
+            return known.line.ending is None and (known.occupied or known.line.phase == "credential")
+
         newest = self._connections[-1] if self._connections else None
-        alive = any(known.line.phase != "credential" and known.line.ending is None for known in self._connections)
-        if newest is None or alive or newest.line.phase != "credential" or newest.line.ending is not None:
+        alive = any(known.line.ending is None and not stands(known) for known in self._connections)
+        if newest is None or alive or not stands(newest):
             return False
         self.end(newest.failure or self.left())
         return True
