@@ -229,6 +229,14 @@ def test_silence_that_is_streamed_to_voice_detection_keeps_nothing_from_renewal(
     assert (said["renewed"], said["lost"]) == (True, ())
 
 
+def test_an_event_that_nothing_answers_keeps_nothing_from_renewal_and_is_not_lost() -> None:
+    with resuming(greeting=once_only(0.6)) as (session, _), watched(session) as signals:
+        session.send({"type": "something.new"})
+        assert signals.next("reconnected")["lost"] == ()
+        session.send({"type": "marker"})
+        session.update()  # No error of the first one's is told to who waits.
+
+
 def endless(service: Service, event: Json) -> None:
     """Begin every response and never end it."""
     if event["type"] == "response.create":
