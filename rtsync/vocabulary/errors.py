@@ -87,8 +87,6 @@ class CloseCause(StrEnum):
     """The handlers fell so far behind that no more events could be queued for them (``on_overflow="close"``)."""
     ABANDONED = "abandoned"
     """The session object was garbage-collected while open."""
-    FORKED = "forked"
-    """This process is a fork of the one that opened the session."""
 
 
 class RealtimeError(Exception):

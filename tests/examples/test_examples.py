@@ -24,7 +24,7 @@ LIMIT = 30.0  # seconds; reached only on failure
 
 every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 # Those that choose their target themselves, or run a simulator beside them, have tests of their own below.
-OTHER_TARGETS = {"azure_entra", "sideband", "translation"}
+OTHER_TARGETS = {"azure_entra", "sideband", "surviving", "translation"}
 those_with_one_line_to_change = pytest.mark.parametrize(
     "path", [path for path in EXAMPLES if path.stem not in OTHER_TARGETS], ids=lambda path: path.stem
 )
@@ -68,6 +68,7 @@ def test_the_examples_are_there() -> None:
         "streaming_generator",
         "transcription",
         "sideband",
+        "surviving",
         "translation",
     }
     assert {path.stem for path in EXAMPLES} >= written
@@ -187,10 +188,22 @@ def test_translation_prints_both_transcripts_and_hears_the_rest() -> None:
     assert float(spoken.removeprefix("[").partition(" ")[0]) > 3.0  # longer than what was sent: the trailing words
 
 
+def test_surviving_goes_on_with_what_was_said_before_the_line_broke() -> None:
+    lines = output_of("surviving").splitlines()
+    assert lines[0] == "you: What is a socket?"
+    assert lines[1].startswith("cut short: You said: “What is a socket?”.")
+    assert any(line.startswith("[the line is lost (network); attempt 1 in 0.") for line in lines)
+    assert "[back, with 1 items]" in lines
+    assert sum(line.startswith("model: You said: “And ") for line in lines) == 2
+    assert lines[-1] == "usage: 2 answers"
+
+
 @pytest.mark.parametrize(
     ("name", "real"),
     [
         ("sideband", "rtsync.OpenAI()"),
+        ("surviving", "rtsync.OpenAI()"),
+        ("surviving", "rtsync.Azure()"),
         ("sideband", "rtsync.Azure()"),
         ("translation", "rtsync.OpenAI().for_translation()"),
     ],
@@ -198,7 +211,7 @@ def test_translation_prints_both_transcripts_and_hears_the_rest() -> None:
 def test_the_target_in_the_comment_reaches_the_service(name: str, real: str, tmp_path: Path) -> None:
     path = PROJECT / "examples" / f"{name}.py"
     source = path.read_text(encoding="utf-8")
-    before, _, after = source.partition("\nwith SimulatorServer()")
+    before, _, after = source.partition("\nwith SimulatorServer(")
     assert real in after
     changed = tmp_path / path.name
     changed.write_text(f"{before}\nmain({real})\n", encoding="utf-8")

@@ -43,6 +43,7 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "ask": lambda: session.ask("Hi", timeout=None),
         "conversation": lambda: session.conversation,
         "item": lambda: session.item("item_1"),
+        "stats": lambda: session.stats,
         "Response.wait": lambda: held["response"].wait(None),
         "Response.cancel": lambda: held["response"].cancel(None),
         "Response.text_deltas": lambda: list(held["response"].text_deltas(timeout=None)),
