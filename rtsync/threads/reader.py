@@ -620,7 +620,7 @@ class Core:
 
     def is_calm(self) -> int | None:
         """The number of the newest event where nothing is going on, else None: no response, nobody speaking, nothing
-        unanswered, no audio waiting to be committed.
+        unanswered, no audio waiting to be committed or transcribed.
         """
         with self._books:
             current = self._current
@@ -641,6 +641,7 @@ class Core:
             self._is_answered(connection)
             and self.floor.idle
             and not heard.speaking
+            and not heard.transcribing
             and (not self._unheard or heard.detects_voice)
         )
 

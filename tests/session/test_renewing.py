@@ -188,14 +188,29 @@ def append_audio(session: RealtimeSession, service: Service) -> Callable[[], Any
     return lambda: service.say({"type": "input_audio_buffer.committed", "item_id": "item_1"})
 
 
+def await_a_transcript(session: RealtimeSession, service: Service) -> Callable[[], Any]:
+    spoken = {"id": "item_1", "type": "message", "role": "user", "status": "completed"}
+    audio = {"audio": {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}}
+    service.say(
+        {"type": "session.updated", "session": audio},
+        {
+            "type": "conversation.item.added",
+            "item": spoken | {"content": [{"type": "input_audio", "transcript": None}]},
+        },
+    )
+    session.wait_for("conversation.item.added", timeout=LIMIT)
+    said = {"item_id": "item_1", "content_index": 0, "transcript": "Hello?"}
+    return lambda: service.say({"type": "conversation.item.input_audio_transcription.completed", **said})
+
+
 def leave_unanswered(session: RealtimeSession, service: Service) -> Callable[[], Any]:
     session.send({"type": "input_audio_buffer.clear"})
     return lambda: service.say({"type": "input_audio_buffer.cleared"})
 
 
 def test_nobody_is_interrupted() -> None:
-    """Four sessions at once, each with something going on until the next connection has greeted."""
-    kinds = (run_a_response, speak, append_audio, leave_unanswered)
+    """Five sessions at once, each with something going on until the next connection has greeted."""
+    kinds = (run_a_response, speak, append_audio, leave_unanswered, await_a_transcript)
     results = [spawn(_renewed_in_spite_of, kind) for kind in kinds]
     for task in results:
         said, still_there = task.result()
@@ -206,7 +221,7 @@ def test_nobody_is_interrupted() -> None:
 
 def _renewed_in_spite_of(kind: Callable[[RealtimeSession, Service], Callable[[], Any]]) -> tuple[Json, bool]:
     greeting = once_only(6.0) | (VOICE if kind is speak else NO_VOICE)
-    with resuming(greeting=greeting) as (session, services), watched(session) as signals:
+    with resuming(reconnect=WHOLE, greeting=greeting) as (session, services), watched(session) as signals:
         end = kind(session, services[1])
         services[2].say()  # It has come, and greeted.
         still_there = services[1].closed_with is None and signals.nothing_more()
