@@ -220,7 +220,7 @@ def test_nobody_is_interrupted() -> None:
 
 
 def _renewed_in_spite_of(kind: Callable[[RealtimeSession, Service], Callable[[], Any]]) -> tuple[Json, bool]:
-    greeting = once_only(6.0) | (VOICE if kind is speak else NO_VOICE)
+    greeting = once_only(4.5) | (VOICE if kind is speak else NO_VOICE)
     with resuming(reconnect=WHOLE, greeting=greeting) as (session, services), watched(session) as signals:
         end = kind(session, services[1])
         services[2].say()  # It has come, and greeted.
@@ -640,7 +640,7 @@ def test_a_refusal_for_long_leaves_the_session_on_its_line(status: int, headers:
 def test_a_next_connection_that_dies_when_it_is_ready_is_no_loss() -> None:
     """It is ready while a response runs, and goes; the response ends; another one takes over."""
     with (
-        resuming(endless, attend, reconnect=WHOLE, greeting=once_only(6.0)) as (session, services),
+        resuming(endless, attend, reconnect=WHOLE, greeting=once_only(4.5)) as (session, services),
         watched(session) as signals,
     ):
         held = session.respond()
