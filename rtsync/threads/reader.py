@@ -357,7 +357,8 @@ class Core:
         if board is not None and board.wants(kind):
             self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
         owner = None if sent is None else sent.owner
-        self.hub.publish(event, size, fault, owner)
+        # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
+        self.hub.publish(event, size, fault, None if fault is None else owner)
         if self._subscriptions:
             for subscription in tuple(self._subscriptions):
                 subscription.put(event, size)
