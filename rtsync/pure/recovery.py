@@ -5,7 +5,7 @@ back in three steps:
 
 1. ``Settings``: the fields of every ``session.update`` that the service has confirmed, merged as it merges them
    (protocol 4.3). Re-sent are the program's own words, not the service's echo, which leaves credentials of tools out.
-2. ``Outline``: the items that the conversation shall have, as a client may create them (protocol 5.3), and what cannot
+2. ``Replay``: the items that the conversation shall have, as a client may create them (protocol 5.3), and what cannot
    be rebuilt.
 3. ``Restoration``: the events that bring a connection there, a few at a time, so that neither side fills up, and what
    came of each. It starts from what the connection has already, so a second one only sends what has changed since.
@@ -34,14 +34,14 @@ from rtsync.vocabulary.events import new_event_id
 __all__ = [
     "UPDATES",
     "Lost",
-    "Outline",
     "Reconnect",
+    "Replay",
     "Restoration",
     "Restore",
     "Settings",
     "cause_of",
     "delay_before",
-    "outline",
+    "replay",
     "restorable_items",
 ]
 
@@ -230,7 +230,7 @@ def _copied(value: Any) -> Any:
     return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
-class Outline(msgspec.Struct, frozen=True):
+class Replay(msgspec.Struct, frozen=True):
     """What a conversation shall have on a new connection.
 
     Attributes:
@@ -249,10 +249,10 @@ def restorable_items(snapshot: Snapshot) -> list[dict[str, Any]]:
 
     For a callable given as ``Reconnect(restore=...)`` that keeps some of them.
     """
-    return outline(snapshot).items
+    return replay(snapshot).items
 
 
-def outline(snapshot: Snapshot) -> Outline:
+def replay(snapshot: Snapshot) -> Replay:
     """Everything of ``snapshot`` that a client may create, and what it may not."""
     items: list[dict[str, Any]] = []
     lost: list[Lost] = []
@@ -262,7 +262,7 @@ def outline(snapshot: Snapshot) -> Outline:
         rebuilt = _rebuilt(item, lost)
         if rebuilt is not None:
             items.append(rebuilt)
-    return Outline(items, tuple(lost))
+    return Replay(items, tuple(lost))
 
 
 def _rebuilt(item: Item, lost: list[Lost]) -> dict[str, Any] | None:

@@ -4,32 +4,23 @@
    attempts, on a latch that ``close()`` sets.
 2. A new connection is restored by its own events: the service's first word starts its ``Restoration``, each answer
    lets the next steps go out. The program sees none of it until the connection is adopted.
-3. A renewal makes the next connection while the current one goes on: a second reader thread opens and restores it, and
-   holds what arrives. The reader of the current one looks, a few times a second, for a moment in which nothing is
-   going on, brings the other one up to date, and hands over. From then on its own line carries nothing. Where no such
-   moment comes, sends are held back for the last seconds, so that one does.
+3. A renewal (``renewal``) has its next connection restored in the same way, by a reader thread of that one's own, and
+   it holds what arrives until the current one hands over.
 4. ``_attempt`` counts attempts since the last progress: a word of the service that the restoration did not ask for.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rtsync.edges import signals
-from rtsync.pure.conversation import Snapshot
-from rtsync.pure.recovery import (
-    Lost,
-    Outline,
-    Reconnect,
-    cause_of,
-    delay_before,
-    outline,
-)
-from rtsync.threads.connection import Connection, Expiry
+from rtsync.pure.recovery import Lost, Reconnect, cause_of, delay_before
+from rtsync.threads.connection import Connection
+from rtsync.threads.plan import Plan
+from rtsync.threads.renewal import Renewal, chance, expiry_of
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
     CloseCause,
@@ -39,7 +30,7 @@ from rtsync.vocabulary.errors import (
     SessionClosed,
     SessionExpired,
 )
-from rtsync.vocabulary.events import Event, encode
+from rtsync.vocabulary.events import Event
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -47,13 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Recovery"]
 
 logger = logging.getLogger("rtsync.session")
-
-_LEAD = 60.0  # seconds before the end of a session at which its renewal begins; of a short session, a third of it
-_LOOK = 0.25  # seconds between two looks for a calm moment
-_LOOK_HELD = 0.01  # the same while sends are held back for it
-_LONGEST_HOLD = 2.0  # seconds for which they are
-_LONGEST_LIFE = 86400.0  # seconds; an expiry beyond that is no expiry
-_SAME_TIME = 2.0  # seconds by which two clocks may differ that are set
 
 
 class Recovery:
@@ -75,8 +59,8 @@ class Recovery:
         self._loss: SessionClosed | None = None
         self._lost: list[Lost] = []
         self._refused: str | None = None  # The credential that the service has refused.
-        self._plans: dict[int, _Plan] = {}
-        self._renewal: _Renewal | None = None
+        self._plans: dict[int, Plan] = {}
+        self._renewal: Renewal | None = None
 
     @property
     def wanted(self) -> bool:
@@ -138,7 +122,7 @@ class Recovery:
         assert policy is not None
         assert loss is not None
         self._attempt += 1
-        delay = delay_before(self._attempt, policy, error, _chance())
+        delay = delay_before(self._attempt, policy, error, chance())
         if isinstance(error, AuthenticationFailed) and not error.retryable:
             self._refused = failed.credential
         if core.leaving:
@@ -209,11 +193,11 @@ class Recovery:
 
     def _begin(self, connection: Connection) -> None:
         core = self._core
-        connection.expiry = _expiry(connection)
+        connection.expiry = expiry_of(connection)
         if self.rejoins:  # The call has kept its session.
             connection.conversation = core.rejoined(connection)
             return
-        plan = self._plans[connection.number] = _Plan(core, self._policy)
+        plan = self._plans[connection.number] = Plan(core, self._policy)
         connection.occupied = True
         plan.aim(connection)
         connection.occupied = False
@@ -263,9 +247,9 @@ class Recovery:
         if self._policy is None or not self._policy.renew or self.rejoins:
             return
         if connection.expiry is None:
-            connection.expiry = _expiry(connection)
+            connection.expiry = expiry_of(connection)
         if connection.expiry is not None:
-            self._renewal = _Renewal(self._core, self, connection.expiry)
+            self._renewal = Renewal(self._core, self, connection.expiry)
             connection.line.call_at(self._renewal.begins, self._renewal.look)
 
     def _give_up_renewal(self) -> None:
@@ -324,190 +308,8 @@ class Recovery:
         self.watch(connection)
 
 
-class _Plan:
-    """What one new connection shall have, by the user's choice."""
-
-    def __init__(self, core: Core, policy: Reconnect | None) -> None:
-        assert policy is not None
-        self._core = core
-        self._restore = policy.restore
-        self._chosen: list[dict[str, Any]] | None = None  # What a callable has chosen, and from what.
-        self._chosen_from: frozenset[str] = frozenset()
-        self._outline = Outline([], ())
-
-    def aim(self, connection: Connection) -> None:
-        """Tell the restoration of ``connection`` what there shall be now."""
-        self._outline = self._outlined(self._core.snapshot())
-        connection.restoration.aim(self._core.settings.event, self._outline.items)
-
-    def is_met(self, connection: Connection) -> bool:
-        """Whether the connection has that already."""
-        return connection.restoration.has(self._core.settings.event, self._outlined(self._core.snapshot()).items)
-
-    def lost(self, connection: Connection) -> tuple[Lost, ...]:
-        """What could not be rebuilt."""
-        return (*self._outline.lost, *connection.restoration.lost)
-
-    def late(self, connection: Connection) -> list[Lost]:
-        """What has come too late for ``connection``."""
-        lacking = connection.restoration.lacks(self._outlined(self._core.snapshot()).items)
-        return [Lost("item", item_id, "it came while the session was being renewed") for item_id in lacking]
-
-    def _outlined(self, snapshot: Snapshot) -> Outline:
-        if self._restore == "conversation":
-            return outline(snapshot)
-        if self._restore == "config":
-            why = "restore='config' brings back no items"
-            return Outline([], tuple(Lost("item", item.id, why) for item in snapshot.items))
-        if self._chosen is None:
-            self._chosen_from = frozenset(item.id for item in snapshot.items)
-            self._chosen = self._choose(snapshot)
-        deleted = self._chosen_from.difference(item.id for item in snapshot.items)
-        chosen = [item for item in self._chosen if item["id"] not in deleted]
-        later = [item for item in outline(snapshot).items if item["id"] not in self._chosen_from]
-        return Outline([*chosen, *later], ())
-
-    def _choose(self, snapshot: Snapshot) -> list[dict[str, Any]]:
-        """What the user's callable returns; nothing where it fails, which is reported."""
-        assert callable(self._restore)
-        try:
-            chosen = [_named(item) for item in self._restore(snapshot)]
-            encode({"items": chosen})  # What cannot be written would break the line that it is to go over.
-        except (Exception, SystemExit) as error:  # sys.exit() ends no thread of rtsync's.
-            self._core.report(self._restore, error)
-            return []
-        return chosen
-
-
-class _Renewal:
-    """One move to a new connection before the old one expires. See rule 3 of this module."""
-
-    def __init__(self, core: Core, recovery: Recovery, expiry: Expiry) -> None:
-        lead = min(_LEAD, expiry.life / 3)
-        self.begins = expiry.at - lead
-        self._patient_until = expiry.at - lead / 2
-        self._force_at = expiry.at - lead / 4
-        self._hold = min(_LONGEST_HOLD, lead / 8)
-        self._held_since: float | None = None
-        self._look_every = min(_LOOK, lead / 16)
-        self._pause = min(1.0, lead / 8)
-        self._core = core
-        self._recovery = recovery
-        self._next: Connection | None = None
-        self._not_before = self.begins
-        self._calm_at: int | None = None
-        self._met_at: tuple[int, int] | None = None
-
-    def is_next(self, connection: Connection) -> bool:
-        """Whether ``connection`` is the one that shall take over."""
-        return connection is self._next
-
-    def look(self) -> None:
-        """Is it time for the next step? In the reader of the current connection."""
-        core, now, following = self._core, time.monotonic(), self._next
-        calm_at = core.is_calm()
-        calm = calm_at is not None and calm_at == self._calm_at
-        self._calm_at = calm_at
-        if following is None:
-            self._let_go()
-            if now >= self._not_before and (calm or now >= self._patient_until):
-                self._next = self._recovery.open_another(renews=True)
-                core.run(self._next)
-        elif following.ready and self._hand_over(following, now, calm=calm):
-            return
-        elif self._held_for(now) >= 2 * _LONGEST_HOLD:  # The other one is being brought up to date, and is slow.
-            self._let_go()
-        if core.current is not None:
-            core.current.line.call_at(now + (_LOOK_HELD if core.holds_back else self._look_every), self.look)
-
-    def _hand_over(self, following: Connection, now: float, *, calm: bool) -> bool:
-        if now >= self._force_at - self._hold and self._held_since is None:
-            self._held_since = now
-            self._core.hold_back(True)
-        if not calm and self._held_since is None:
-            return False
-        held = self._held_for(now)
-        last = held >= _LONGEST_HOLD
-        if not last and not self._has_all(following):
-            following.ready = False
-            following.line.post(lambda: self._recovery.catch_up(following))
-            return False
-        # A response may go on for long, an answer comes soon.
-        force = last or (self._held_since is not None and held >= self._hold and self._core.is_answered())
-        return self._recovery.move_to(following, force=force)
-
-    def _has_all(self, following: Connection) -> bool:
-        """Whether the next connection is up to date. Costs time in proportion to the conversation, once for a news."""
-        newest = self._core.hub.newest
-        if self._met_at != (following.number, newest):
-            if not self._recovery.is_up_to_date(following):
-                return False
-            self._met_at = following.number, newest
-        return True
-
-    def _held_for(self, now: float) -> float:
-        """Seconds for which sends have been held back."""
-        return 0.0 if self._held_since is None else now - self._held_since
-
-    def _let_go(self) -> None:
-        if self._held_since is not None:
-            self._held_since = None
-            self._core.hold_back(False)
-
-    def failed(self, error: RealtimeError) -> None:
-        """The next connection has ended before it took over. In its reader."""
-        logger.info("the session could not be renewed yet: %s", error)
-        self._pause *= 2.0
-        asked = getattr(error, "retry_after", None) or 0.0
-        later = max(asked, self._pause * (0.5 + _chance() / 2)) if getattr(error, "retryable", False) else float("inf")
-        self._not_before = time.monotonic() + later
-        self._next = None
-
-    def give_up(self) -> None:
-        """The current connection has ended first."""
-        following = self._next
-        if following is not None and self._core.discard(following):
-            following.line.abort("the connection that it should have replaced has ended")
-
-
-def _expiry(connection: Connection) -> Expiry | None:
-    """When the service ends the session (``expires_at``, protocol 4.1); None where it did not say.
-
-    Asked when it greets: its own clock is the ``Date`` of its answer to the upgrade, which tells whole seconds.
-    """
-    expires_at = connection.conversation.config.get("expires_at")
-    if isinstance(expires_at, bool) or not isinstance(expires_at, int | float):
-        return None
-    here, there = time.time(), _date_in(connection.line.response_headers)
-    life = expires_at - (here if there is None or abs(there - here) < _SAME_TIME else there)
-    return Expiry(time.monotonic() + life, life) if 0 < life <= _LONGEST_LIFE else None
-
-
-def _date_in(headers: Mapping[str, str]) -> float | None:
-    said = headers.get("date")
-    if said is None:
-        return None
-    import email.utils  # Costly, and only wanted here.
-
-    try:
-        return email.utils.parsedate_to_datetime(said).timestamp()
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _chance() -> float:
-    """A random number from 0 to 1."""
-    return int.from_bytes(os.urandom(4), "big") / 2**32
-
-
 def _credential_in(headers: Mapping[str, str]) -> str | None:
     return next((value for name, value in headers.items() if name.lower() in ("authorization", "api-key")), None)
-
-
-def _named(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item of the user's, with an id, by which its answer is told from others'."""
-    known = item.get("id")
-    return {**item, "id": known if isinstance(known, str) and known else "item_" + os.urandom(10).hex()}
 
 
 def _given_up(loss: SessionClosed, error: RealtimeError, attempts: int) -> RealtimeError:

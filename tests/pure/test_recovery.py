@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rtsync.pure.conversation import Conversation, Snapshot
 from rtsync.pure.recovery import (
     Lost,
-    Outline,
     Reconnect,
+    Replay,
     Restoration,
     Settings,
     cause_of,
     delay_before,
-    outline,
+    replay,
     restorable_items,
 )
 from rtsync.vocabulary.errors import (
@@ -261,7 +261,7 @@ def test_updates_that_are_never_answered_do_not_pile_up() -> None:
     assert settings.event is not None
 
 
-# -- the outline ------------------------------------------------------------------------------------------------------
+# -- the replay ------------------------------------------------------------------------------------------------------
 
 
 def conversation(*items: dict[str, Any]) -> Snapshot:
@@ -316,7 +316,7 @@ REBUILT = [
 @pytest.mark.parametrize(("item", "rebuilt"), REBUILT, ids=[item["id"] for item, _ in REBUILT])
 def test_an_item_is_rebuilt_as_a_client_may_create_it(item: dict[str, Any], rebuilt: dict[str, Any]) -> None:
     rebuilt.pop("status", None)
-    assert outline(conversation(item)) == Outline([rebuilt], ())
+    assert replay(conversation(item)) == Replay([rebuilt], ())
 
 
 @pytest.mark.parametrize(
@@ -335,14 +335,14 @@ def test_an_item_is_rebuilt_as_a_client_may_create_it(item: dict[str, Any], rebu
     ],
 )
 def test_what_cannot_be_rebuilt_is_named_with_the_reason(item: dict[str, Any], why: str) -> None:
-    planned = outline(conversation(item))
+    planned = replay(conversation(item))
     assert planned.items == []
     assert [(lost.what, lost.id) for lost in planned.lost] == [("item", "x")]
     assert why in str(planned.lost[0])
 
 
 def test_a_message_of_which_a_part_is_lost_keeps_the_others() -> None:
-    planned = outline(conversation(message("m", "user", text("Listen:"), {"type": "input_audio", "transcript": None})))
+    planned = replay(conversation(message("m", "user", text("Listen:"), {"type": "input_audio", "transcript": None})))
     assert planned.items[0]["content"] == [text("Listen:")]
     assert [(lost.what, lost.id) for lost in planned.lost] == [("part", "m")]
 
@@ -350,12 +350,12 @@ def test_a_message_of_which_a_part_is_lost_keeps_the_others() -> None:
 def test_items_that_are_no_longer_kept_are_told_as_lost() -> None:
     kept = conversation(message("u", "user", text("Hi")))
     snapshot = msgspec.structs.replace(kept, dropped_items=3)
-    assert [str(lost) for lost in outline(snapshot).lost] == ["item: the oldest 3 are no longer kept"]
+    assert [str(lost) for lost in replay(snapshot).lost] == ["item: the oldest 3 are no longer kept"]
 
 
 def test_hooks_get_the_same_items_that_are_replayed() -> None:
     snapshot = conversation(message("u", "user", text("Hi")), message("a", "assistant", text("Ho", "output_text")))
-    assert restorable_items(snapshot) == outline(snapshot).items
+    assert restorable_items(snapshot) == replay(snapshot).items
 
 
 # -- the restoration --------------------------------------------------------------------------------------------------
