@@ -14,6 +14,7 @@ It is built from server events alone, in the order of their arrival, so it shows
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from sys import getsizeof
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = ["Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
 _MOST_ITEMS = 10_000
 _MOST_WEIGHT = 64 << 20
 _MOST_RESPONSES = 256
+_LATELY = 8  # items
 _HEAVIEST_USAGE = 16 << 10
 # Bytes that an item, one of its parts and a piece or field of these take beside what they say, about.
 _ITEM, _PART, _PLACE = 1024, 256, 64
@@ -146,6 +148,16 @@ class _Growing:
         self.after: _Growing | None = None
         self.weight = _ITEM
         self.counted = 0
+
+    @property
+    def awaits_transcript(self) -> bool:
+        """Whether it is audio of a user's of whose words nothing is known, nor that they will not be."""
+        return self.fields.get("role") == "user" and any(
+            part.get("type") == "input_audio"
+            and not part.get("transcript")
+            and (index, "transcript") not in self.pieces
+            for index, part in enumerate(self.parts)
+        )
 
     def describe(self, item: Mapping[str, Any]) -> None:
         """What the service says of the whole item."""
@@ -301,6 +313,20 @@ class Conversation:
         audio = _object(self._config.get("audio"))
         return _object(audio.get("input")).get("turn_detection") is not None
 
+    @property
+    def transcribing(self) -> bool:
+        """Whether something that was said lately is still to be transcribed (protocol 4.6)."""
+        audio = _object(self._config.get("audio"))
+        if not _object(audio.get("input")).get("transcription"):
+            return False
+        return any(item.awaits_transcript for item in itertools.islice(self._from_the_end(), _LATELY))
+
+    def _from_the_end(self) -> Iterator[_Growing]:
+        item = self._last
+        while item is not None:
+            yield item
+            item = item.before
+
     def item(self, item_id: str) -> Item | None:
         """One item as it is now."""
         found = self._items.get(item_id)
@@ -428,6 +454,11 @@ class Conversation:
             item.settle(index if name != "arguments" else -1, name, whole)
             self._weigh(item)
 
+    def _on_untranscribed(self, event: Event) -> None:
+        item, index = self._concerned(event)
+        if item is not None and item.awaits_transcript:
+            item.settle(index, "transcript", "")
+
     def _concerned(self, event: Event) -> tuple[_Growing | None, int]:
         index = event.get("content_index")
         return self._items.get(str(event.get("item_id"))), index if isinstance(index, int) else 0
@@ -504,6 +535,7 @@ _RULES: dict[str, Callable[[Conversation, Event], None]] = {
     "conversation.item.deleted": Conversation._on_deleted,
     "conversation.item.truncated": Conversation._on_truncated,
     "conversation.item.input_audio_transcription.completed": _settling("transcript", "transcript"),
+    "conversation.item.input_audio_transcription.failed": Conversation._on_untranscribed,
     "input_audio_buffer.speech_started": Conversation._on_speech,
     "input_audio_buffer.speech_stopped": Conversation._on_speech,
     "input_audio_buffer.committed": Conversation._on_speech,

@@ -80,7 +80,7 @@ class Correlation:
     def sent(self, event: Mapping[str, Any], owner: object) -> Sent:
         """Note a client event, before its bytes go out, so that no answer can overtake the note."""
         record = Sent(event["event_id"], event["type"], owner, self._subject(event))
-        if record.type in _UNANSWERED:
+        if record.type in _UNANSWERED or record.type not in _ANSWERABLE:
             self._unanswered.append(record)
             return record
         if len(self._pending) >= _MOST_PENDING:
@@ -227,3 +227,5 @@ _ANSWERS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any], str], st
     "response.created": (("response.create",), _metadata),
     "response.done": (("response.cancel",), _response_id),
 }
+# What no answer is known of would wait for one for ever.
+_ANSWERABLE = frozenset(name for requests, _ in _ANSWERS.values() for name in requests)

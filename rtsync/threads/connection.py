@@ -76,6 +76,7 @@ class Connection:
         over: what depended on it has been told of its end, or moved to another; or it will never be used.
         renews: it was made to take the place of one that is well.
         ready: it has been given everything, and may take that place.
+        occupied: its reader stands in a callable of the program's that plans what it shall have.
         held: what arrived since, until its reader knows that it has taken it.
         handed: set once whoever handed over to it has done all that belongs to that.
         expiry: when the service will end it; None where it did not say.
@@ -107,6 +108,7 @@ class Connection:
         self.over = False
         self.renews = False
         self.ready = False
+        self.occupied = False
         self.held: list[tuple[Event, int]] = []
         self.handed = Latch()
         self.expiry: Expiry | None = None

@@ -287,13 +287,17 @@ class Core:
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
 
     def _leave_asking(self) -> bool:
-        """End the session where its reader stands in a token callable, which nothing can interrupt.
+        """End the session where its reader stands in a callable of the program's, which nothing can interrupt.
 
         Returns whether it did; the reader then finds the session over when the callable has returned.
         """
+
+        def stands(known: Connection) -> bool:
+            return known.line.ending is None and (known.occupied or known.line.phase == "credential")
+
         newest = self._connections[-1] if self._connections else None
-        alive = any(known.line.phase != "credential" and known.line.ending is None for known in self._connections)
-        if newest is None or alive or newest.line.phase != "credential" or newest.line.ending is not None:
+        alive = any(known.line.ending is None and not stands(known) for known in self._connections)
+        if newest is None or alive or not stands(newest):
             return False
         self.end(newest.failure or self.left())
         return True
@@ -353,7 +357,8 @@ class Core:
         if board is not None and board.wants(kind):
             self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
         owner = None if sent is None else sent.owner
-        self.hub.publish(event, size, fault, owner)
+        # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
+        self.hub.publish(event, size, fault, None if fault is None else owner)
         if self._subscriptions:
             for subscription in tuple(self._subscriptions):
                 subscription.put(event, size)
@@ -616,7 +621,7 @@ class Core:
 
     def is_calm(self) -> int | None:
         """The number of the newest event where nothing is going on, else None: no response, nobody speaking, nothing
-        unanswered, no audio waiting to be committed.
+        unanswered, no audio waiting to be committed or transcribed.
         """
         with self._books:
             current = self._current
@@ -637,6 +642,7 @@ class Core:
             self._is_answered(connection)
             and self.floor.idle
             and not heard.speaking
+            and not heard.transcribing
             and (not self._unheard or heard.detects_voice)
         )
 

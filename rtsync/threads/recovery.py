@@ -214,7 +214,9 @@ class Recovery:
             connection.conversation = core.rejoined(connection)
             return
         plan = self._plans[connection.number] = _Plan(core, self._policy)
+        connection.occupied = True
         plan.aim(connection)
+        connection.occupied = False
 
     def _go_on(self, connection: Connection) -> None:
         """Send what is due; once all is done, put the connection to use."""
@@ -455,7 +457,9 @@ class _Renewal:
     def failed(self, error: RealtimeError) -> None:
         """The next connection has ended before it took over. In its reader."""
         logger.info("the session could not be renewed yet: %s", error)
-        later = self._pause * (1.0 + _chance()) if getattr(error, "retryable", False) else float("inf")
+        self._pause *= 2.0
+        asked = getattr(error, "retry_after", None) or 0.0
+        later = max(asked, self._pause * (0.5 + _chance() / 2)) if getattr(error, "retryable", False) else float("inf")
         self._not_before = time.monotonic() + later
         self._next = None
 

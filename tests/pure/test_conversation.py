@@ -310,3 +310,19 @@ def test_an_event_costs_the_same_in_a_long_conversation(event: Event) -> None:
         told(*(added(message(str(n), "Hi"), str(n - 1) if n else None) for n in range(size))) for size in (10, 9000)
     )
     assert calls(long, event) == calls(short, event)
+
+
+def test_what_was_said_is_being_transcribed_until_its_words_or_a_failure_came() -> None:
+    said = {"type": "input_audio", "transcript": None}
+    settings = {"audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+    beginning = [
+        {"type": "session.updated", "session": settings},
+        added(message("a") | {"content": [said]}),
+        added(message("b"), "a"),
+    ]
+    about = {"item_id": "a", "content_index": 0}
+    kind = "conversation.item.input_audio_transcription"
+    assert told(*beginning).transcribing
+    assert not told(*beginning[1:]).transcribing
+    assert not told(*beginning, {"type": f"{kind}.completed", "transcript": "", **about}).transcribing
+    assert not told(*beginning, {"type": f"{kind}.failed", "error": {}, **about}).transcribing

@@ -6,10 +6,13 @@ renewal begins when a third is left, waits for calm until a sixth is, and no lon
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import gc
+import itertools
 import os
 import queue
+import random
 import threading
 import time
 import weakref
@@ -28,7 +31,7 @@ from rtsync import (
     UsageError,
 )
 from rtsync.simulator import SimulatorServer
-from tests.loopback import LIMIT, Peer, PeerClosed, ScriptedServer, realtime_greeting
+from tests.loopback import LIMIT, Peer, PeerClosed, PeerGone, ScriptedServer, realtime_greeting
 from tests.session.service import Json, Service, delta, done, response, session_to, spawn
 from tests.session.successive import Succession, at_once, attend, resuming, watched
 
@@ -185,14 +188,29 @@ def append_audio(session: RealtimeSession, service: Service) -> Callable[[], Any
     return lambda: service.say({"type": "input_audio_buffer.committed", "item_id": "item_1"})
 
 
+def await_a_transcript(session: RealtimeSession, service: Service) -> Callable[[], Any]:
+    spoken = {"id": "item_1", "type": "message", "role": "user", "status": "completed"}
+    audio = {"audio": {"input": {"turn_detection": None, "transcription": {"model": "whisper-1"}}}}
+    service.say(
+        {"type": "session.updated", "session": audio},
+        {
+            "type": "conversation.item.added",
+            "item": spoken | {"content": [{"type": "input_audio", "transcript": None}]},
+        },
+    )
+    session.wait_for("conversation.item.added", timeout=LIMIT)
+    said = {"item_id": "item_1", "content_index": 0, "transcript": "Hello?"}
+    return lambda: service.say({"type": "conversation.item.input_audio_transcription.completed", **said})
+
+
 def leave_unanswered(session: RealtimeSession, service: Service) -> Callable[[], Any]:
     session.send({"type": "input_audio_buffer.clear"})
     return lambda: service.say({"type": "input_audio_buffer.cleared"})
 
 
 def test_nobody_is_interrupted() -> None:
-    """Four sessions at once, each with something going on until the next connection has greeted."""
-    kinds = (run_a_response, speak, append_audio, leave_unanswered)
+    """Five sessions at once, each with something going on until the next connection has greeted."""
+    kinds = (run_a_response, speak, append_audio, leave_unanswered, await_a_transcript)
     results = [spawn(_renewed_in_spite_of, kind) for kind in kinds]
     for task in results:
         said, still_there = task.result()
@@ -202,8 +220,8 @@ def test_nobody_is_interrupted() -> None:
 
 
 def _renewed_in_spite_of(kind: Callable[[RealtimeSession, Service], Callable[[], Any]]) -> tuple[Json, bool]:
-    greeting = once_only(6.0) | (VOICE if kind is speak else NO_VOICE)
-    with resuming(greeting=greeting) as (session, services), watched(session) as signals:
+    greeting = once_only(4.5) | (VOICE if kind is speak else NO_VOICE)
+    with resuming(reconnect=WHOLE, greeting=greeting) as (session, services), watched(session) as signals:
         end = kind(session, services[1])
         services[2].say()  # It has come, and greeted.
         still_there = services[1].closed_with is None and signals.nothing_more()
@@ -224,6 +242,14 @@ def test_silence_that_is_streamed_to_voice_detection_keeps_nothing_from_renewal(
         stop.set()
         streaming.result()
     assert (said["renewed"], said["lost"]) == (True, ())
+
+
+def test_an_event_that_nothing_answers_keeps_nothing_from_renewal_and_is_not_lost() -> None:
+    with resuming(greeting=once_only(0.6)) as (session, _), watched(session) as signals:
+        session.send({"type": "something.new"})
+        assert signals.next("reconnected")["lost"] == ()
+        session.send({"type": "marker"})
+        session.update()  # No error of the first one's is told to who waits.
 
 
 def endless(service: Service, event: Json) -> None:
@@ -477,6 +503,61 @@ def test_many_threads_lose_nothing_and_double_nothing_over_many_renewals() -> No
         assert [name for name in items if name.startswith(f"{number}-")] == mine
 
 
+class Failing(Keeping):
+    """The same, whose lines break now and then."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._chance = random.Random(seed)
+        self.calm = threading.Event()
+
+    def __call__(self, service: Service, event: Json) -> None:
+        if not self.calm.is_set() and self._chance.random() < 0.002:
+            service.peer.reset() if self._chance.random() < 0.5 else service.peer.drop()
+            raise PeerGone("the line is broken")
+        super().__call__(service, event)
+
+    def life(self) -> float:
+        """When the next session ends."""
+        return time.time() + (3600.0 if self.calm.is_set() else self._chance.choice([0.5, 0.8]))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_was_acknowledged_outlives_losses_and_renewals(seed: int) -> None:
+    failing, stop = Failing(seed), threading.Event()
+    policy = at_once(restore="conversation", attempts=None)
+    with resuming(failing, reconnect=policy, greeting={"expires_at": failing.life}) as (session, _):
+
+        def add(number: int) -> list[str]:
+            kept: list[str] = []
+            for n in itertools.count():
+                if stop.wait(0.02):
+                    return kept
+                with contextlib.suppress(SessionClosed):  # It was on its way, and nobody knows.
+                    session.add_item(user("Hello", f"{number}-{n}"), timeout=LIMIT)
+                    kept.append(f"{number}-{n}")
+            raise AssertionError
+
+        threads = [spawn(add, number) for number in range(4)]
+        until = time.monotonic() + LIMIT
+        while session.stats.lines < 4 and time.monotonic() < until:
+            stop.wait(0.05)
+        failing.calm.set()
+        stop.set()
+        kept = [task.result() for task in threads]
+        with contextlib.suppress(SessionClosed):
+            session.update()
+        session.update()
+        items = [item.id for item in session.conversation.items]
+        assert items in list(failing.conversations.values())
+        assert session.stats.lines >= 4
+    assert len(items) == len(set(items))
+    assert failing.doubled == []
+    for number, mine in enumerate(kept):
+        found = [name for name in items if name.startswith(f"{number}-")]
+        assert [name for name in found if name in set(mine)] == mine
+
+
 def test_what_arrives_right_after_the_hand_over_reaches_handlers_in_order() -> None:
     """The second connection speaks without a pause from its restoration on."""
     seen: list[int] = []
@@ -535,12 +616,13 @@ def test_a_next_connection_that_fails_is_tried_again_and_the_session_goes_on(tro
     assert (said["renewed"], said["lost"]) == (True, ())
 
 
-def test_a_refusal_for_good_leaves_the_session_on_its_line() -> None:
-    """Other sessions of the same life are the clock."""
+@pytest.mark.parametrize(("status", "headers"), [(403, []), (503, [("Retry-After", "100")])])
+def test_a_refusal_for_long_leaves_the_session_on_its_line(status: int, headers: list[tuple[str, str]]) -> None:
+    """Another session of the same life is the clock."""
     services = Succession(**ends_in(0.6))
 
     def script(peer: Peer) -> None:
-        services.play(peer) if peer.number == 1 else peer.refuse(403, "No more")
+        services.play(peer) if peer.number == 1 else peer.refuse(status, "No more", headers)
 
     with (
         ScriptedServer(script) as server,
@@ -558,7 +640,7 @@ def test_a_refusal_for_good_leaves_the_session_on_its_line() -> None:
 def test_a_next_connection_that_dies_when_it_is_ready_is_no_loss() -> None:
     """It is ready while a response runs, and goes; the response ends; another one takes over."""
     with (
-        resuming(endless, attend, reconnect=WHOLE, greeting=once_only(6.0)) as (session, services),
+        resuming(endless, attend, reconnect=WHOLE, greeting=once_only(4.5)) as (session, services),
         watched(session) as signals,
     ):
         held = session.respond()
@@ -676,11 +758,11 @@ def test_closing_in_any_phase_leaves_nothing(phase: str) -> None:
 
 def test_closing_from_many_threads_while_it_is_renewed_leaves_nothing() -> None:
     before = sockets()
-    for pause in range(12):
-        services = Succession(**ends_in(0.1))
+    for pause in range(8):
+        services = Succession(**ends_in(0.25))
         with ScriptedServer(services.play) as server, session_to(server, reconnect=WHOLE) as session:
             session.add_item(user("Hello", "item_1"))
-            services[1 + pause % 4].say()
+            services[1 + pause % 3].say()
             tasks = [spawn(session.close) for _ in range(4)]
             for task in tasks:
                 task.result()
