@@ -33,6 +33,7 @@ def test_every_end_is_bounded_told_to_all_and_called_by_its_name(
         assert time.monotonic() - began < loss.within + SLACK
         assert (type(ended), ended.cause, ended.code) == (loss.kind, loss.cause, loss.code)
         assert ended.retryable is loss.again
+        assert "interrupted" not in str(ended)  # Which is the word for Ctrl+C.
         waiters.assert_all_end_with(ended, loss.sender)
         assert_same_end(session, ended)
         if loss.answered:
