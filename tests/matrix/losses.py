@@ -58,6 +58,12 @@ class Loss:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def over(self) -> tuple[str, ...]:
+        """What it is tried over. TLS matters to what breaks a line, stalls it or fills it, not to a frame's meaning."""
+        broken = self.kind is ConnectionLost or self.cause is CloseCause.SIZE or self.blocked
+        return ("ws", "wss") if broken else ("ws",)
+
 
 def _closed(close_code: int, reason: str = "", **before: str) -> Fault:
     """Close as a service does; with an `error` event of these fields before."""

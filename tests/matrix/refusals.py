@@ -62,7 +62,7 @@ class Refusal:
     status: int | None = None
     late: bool = False
     wait: tuple[float, float] | None = None
-    over: tuple[str, ...] = ("ws", "wss")
+    over: tuple[str, ...] = ("ws",)
 
     def __str__(self) -> str:
         return self.name
@@ -227,31 +227,37 @@ def _hang(peer: Peer) -> None:
     peer.wait_until_released()
 
 
-_WSS, _PROXY = ("wss",), ("proxy",)
+_BOTH, _WSS, _PROXY = ("ws", "wss"), ("wss",), ("proxy",)
 _UPGRADE, _TLS, _SESSION, _AT_PROXY = ("upgrade",), ("tls",), ("session",), ("proxy",)
 _EARLY, _LATE = ("tcp", "tls", "upgrade"), ("upgrade", "session")
 
 # fmt: off
 REFUSALS = [
     #       what happens                   how                            exception             where     again
-    Refusal("nobody listens",              _nobody,                       ConnectFailed,        ("tcp",), True),
+    Refusal("nobody listens",              _nobody,                       ConnectFailed,        ("tcp",), True,
+            over=_BOTH),
     Refusal("an address without answer",   _blackhole,                    ConnectTimeout,       ("tcp",), True,
-            late=True),
-    Refusal("reset before the handshake",  _raw(Peer.reset),              ConnectFailed,        _EARLY,   True),
+            late=True, over=_BOTH),
+    Refusal("reset before the handshake",  _raw(Peer.reset),              ConnectFailed,        _EARLY,   True,
+            over=_BOTH),
     Refusal("reset during TLS",            _raw(_mid_handshake),          ConnectFailed,        _TLS,     True,
             over=_WSS),
     Refusal("no answer to TLS",            _raw(_hang),                   ConnectTimeout,       _TLS,     True,
             late=True, over=_WSS),
-    Refusal("reset before the answer",     _scripted(_read_and_reset),    ConnectFailed,        _UPGRADE, True),
-    Refusal("reset in the answer",         _scripted(_mid_answer),        ConnectFailed,        _UPGRADE, True),
+    Refusal("reset before the answer",     _scripted(_read_and_reset),    ConnectFailed,        _UPGRADE, True,
+            over=_BOTH),
+    Refusal("reset in the answer",         _scripted(_mid_answer),        ConnectFailed,        _UPGRADE, True,
+            over=_BOTH),
     Refusal("no answer to the upgrade",    _scripted(_hang),              ConnectTimeout,       _UPGRADE, True,
-            late=True),
+            late=True, over=_BOTH),
     Refusal("an answer that drips",        _scripted(_drip),              ConnectTimeout,       _UPGRADE, True,
-            late=True),
-    Refusal("reset behind the answer",     _scripted(_behind_the_answer), ConnectFailed,        _LATE,    True),
-    Refusal("reset in the greeting",       _scripted(_mid_greeting),      ConnectFailed,        _LATE,    True),
+            late=True, over=_BOTH),
+    Refusal("reset behind the answer",     _scripted(_behind_the_answer), ConnectFailed,        _LATE,    True,
+            over=_BOTH),
+    Refusal("reset in the greeting",       _scripted(_mid_greeting),      ConnectFailed,        _LATE,    True,
+            over=_BOTH),
     Refusal("no greeting",                 _scripted(_upgrade_only),      ConnectTimeout,       _SESSION, True,
-            late=True),
+            late=True, over=_BOTH),
 
     Refusal("301 to another host",         _redirected(301),              RedirectRefused,      _UPGRADE, False, 301),
     Refusal("302 to another host",         _redirected(302),              RedirectRefused,      _UPGRADE, False, 302),

@@ -81,14 +81,16 @@ def assert_told(told: Told, loss: Loss) -> None:
     assert [what for what, _id in lost].count("response") == 1
 
 
-REPEATED = [loss for loss in LOSSES if loss.again]
+REPEATED = [pytest.param(loss, over, id=f"{loss}-{over}") for loss in LOSSES if loss.again for over in loss.over]
 FINAL = [loss for loss in LOSSES if not loss.again]
 
 
-@pytest.mark.parametrize("loss", REPEATED, ids=str)
-def test_what_passes_is_got_over_and_nothing_acknowledged_is_lost(loss: Loss, tls: Certificates | None) -> None:
+@pytest.mark.parametrize(("loss", "over"), REPEATED)
+def test_what_passes_is_got_over_and_nothing_acknowledged_is_lost(
+    loss: Loss, over: str, certificates: Certificates
+) -> None:
     house = House()
-    server, options = serve(house.play, tls)
+    server, options = serve(house.play, certificates if over == "wss" else None)
     with (
         server,
         session_to(server, reconnect=SOON, config=CONFIG, **options, **loss.options) as session,
