@@ -373,6 +373,13 @@ class Restoration:
         """Ids of those of ``items`` that are not there as they shall be."""
         return [str(item["id"]) for item in items if self._has.get(str(item["id"])) != item]
 
+    def exceeds(self, items: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Ids of what is there, or may still be there, although it is none of ``items``."""
+        steps = [*self._waiting, *self._underway.values()]
+        deleting = [step.event["item_id"] for step in steps if "item_id" in step.event]
+        wanted = {str(item["id"]) for item in items}
+        return [known for known in (*self._has, *deleting) if known not in wanted]
+
     def made(self, item_id: object) -> bool:
         """Whether the item of that id is there because of this restoration."""
         return isinstance(item_id, str) and item_id in self._has

@@ -43,8 +43,13 @@ class Plan:
 
     def late(self, connection: Connection) -> list[Lost]:
         """What has come too late for ``connection``."""
-        lacking = connection.restoration.lacks(self._replayed(self._core.snapshot()).items)
-        return [Lost("item", item_id, "it came while the session was being renewed") for item_id in lacking]
+        wanted, restoration = self._replayed(self._core.snapshot()).items, connection.restoration
+        new = "it came while the session was being renewed"
+        back = "it was deleted while the session was being renewed, and the service may have it again"
+        return [
+            *(Lost("item", item_id, new) for item_id in restoration.lacks(wanted)),
+            *(Lost("item", item_id, back) for item_id in restoration.exceeds(wanted)),
+        ]
 
     def _replayed(self, snapshot: Snapshot) -> Replay:
         if self._restore == "conversation":

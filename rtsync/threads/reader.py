@@ -258,6 +258,8 @@ class Core:
             line.close(timeout=deadline.remaining(None if in_use else _MOMENT), wait=False)
         if wait:
             for line, in_use in connections:
+                if line.phase == "credential":  # Nothing can end a token callable; nobody waits for it.
+                    continue
                 line.close(timeout=deadline.remaining(None if in_use else _MOMENT))
 
     def abort_line(self, why: str) -> None:

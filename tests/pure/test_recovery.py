@@ -475,3 +475,16 @@ def test_items_that_came_later_take_their_place_among_the_others() -> None:
     restoration.aim(None, [item("a"), item("b"), item("c"), item("d"), item("e")])
     service.serve()
     assert service.order == ["a", "b", "c", "d", "e"]
+
+
+def test_what_should_be_gone_and_may_be_there_is_told() -> None:
+    restoration = Restoration()
+    restoration.aim(None, [item("a"), item("b"), item("c")])
+    Service(restoration).serve()
+    assert restoration.exceeds([item("a"), item("c")]) == ["b"]
+    restoration.aim(None, [item("a")])
+    sent = restoration.due()
+    assert restoration.exceeds([item("a")]) == ["b", "c"]  # Asked for, and not yet answered.
+    for event in sent:
+        restoration.confirmed(event["event_id"])
+    assert restoration.exceeds([item("a")]) == []
