@@ -62,13 +62,14 @@ class Settling(Protocol):
 class Waiter:
     """One wait: what it wants, and what came of it."""
 
-    __slots__ = ("_gate", "asleep", "done", "entry", "error", "settled", "types", "where", "window")
+    __slots__ = ("_gate", "asleep", "done", "entry", "error", "settled", "start", "types", "where", "window")
 
     def __init__(self, types: frozenset[str] | None, where: Predicate | None, window: Window, settled: bool) -> None:
         self.types = types
         self.where = where
         self.window = window
         self.settled = settled
+        self.start = 0  # What came up to this number is not for it.
         self.asleep = False
         self.done = False
         self.entry: Entry | None = None
@@ -167,14 +168,22 @@ class Hub:
         """The calling thread is about to send. Returns its window, which owns the errors that come of it."""
         window = self.window()
         with self._lock:
-            window.on_send(self._history.newest)
+            window.on_send(self._now())
         return window
+
+    def _now(self) -> int:
+        """The number of the newest event that the calling thread can know of. Under the lock.
+
+        Handlers are queued before their event is kept here, so inside one that may be newer than the newest.
+        """
+        handled = self._settling.handling[0] if self._settling.in_handler() else 0
+        return max(handled, self._history.newest)
 
     def note_request(self) -> None:
         """The calling thread is about to send and to block until it is answered: a send and a wait in one."""
         window = self.note_send()
         with self._lock:
-            window.on_wait(self._history.newest)
+            window.on_wait(self._now())
 
     # -- arrivals: the reader thread -------------------------------------------------------------------------------
 
@@ -225,6 +234,8 @@ class Hub:
             self._finish(waiter, None, error)
 
     def _offer(self, waiter: Waiter, entry: Entry) -> None:
+        if entry.sequence <= waiter.start:
+            return
         try:
             if waiter.wants(entry.event):
                 self._finish(waiter, entry, None)
@@ -262,7 +273,7 @@ class Hub:
         waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
         try:
             with self._lock:
-                start = waiter.window.on_wait(self._history.newest)
+                waiter.start = start = waiter.window.on_wait(self._now())
                 past = self._history.since(start)
                 overrun = self._history.dropped(waiter.types, start, waiter.window.seen)
                 self._join(waiter, closed=None)
@@ -278,7 +289,8 @@ class Hub:
         waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
         with self._lock:
             self._join(waiter, closed=self._closed)
-            return waiter, self._history.newest
+            waiter.start = self._now()
+            return waiter, waiter.start
 
     def collect(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
         """Block until the waiter of ``expect`` has its event."""

@@ -386,3 +386,19 @@ def test_a_session_that_is_over_ends_a_wait_that_events_were_too_many_for(hub: H
     for where in (None, lambda _event: False):
         with pytest.raises(SessionClosed):
             hub.wait({"response.output_text.delta"}, where, 0, settled=True)
+
+
+def test_a_handler_does_not_find_its_own_event_which_may_be_on_its_way_still(hub: Hub, settled: Settled) -> None:
+    publish(hub, number=1)
+    settled.inside, settled.handling = True, (2, None)  # As where a handler is faster than the reader.
+    waiters = []
+    for act in (lambda: None, hub.note_send):
+        act()
+        waiters.append(hub.expect([DONE], None, settled=True))
+    task = spawn(lambda: hub.wait([DONE], None, LIMIT, settled=True))
+    while len(hub._waiters) < 3:
+        threading.Event().wait(0.001)
+    publish(hub, number=2)
+    publish(hub, number=3)
+    assert task.result().number == 3
+    assert [hub.collect(waiter, Deadline(LIMIT), start).number for waiter, start in waiters] == [3, 3]
