@@ -75,7 +75,12 @@ class Expectation:
 
     def __enter__(self) -> Self:
         self._core.check_process()
-        self._waiter, self._start = self._core.hub.expect(*self._wanted)
+        try:
+            self._waiter, self._start = self._core.hub.expect(*self._wanted)
+        except BaseException:
+            if self._waiter is not None:
+                self._core.hub.cancel(self._waiter)
+            raise
         return self
 
     def __exit__(self, kind: object, _error: object, _traceback: object) -> None:

@@ -287,10 +287,14 @@ class Hub:
         self._settling.check_may_wait(settled)
         settled = settled and not self._settling.in_handler()
         waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
-        with self._lock:
-            self._join(waiter, closed=self._closed)
-            waiter.start = self._now()
-            return waiter, waiter.start
+        try:  # An interrupt must not leave it behind: nobody would collect it.
+            with self._lock:
+                waiter.start = self._now()
+                self._join(waiter, closed=self._closed)
+        except BaseException:
+            self._leave(waiter)
+            raise
+        return waiter, waiter.start
 
     def collect(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
         """Block until the waiter of ``expect`` has its event."""
