@@ -75,21 +75,21 @@ class Expectation:
 
     def __enter__(self) -> Self:
         self._core.check_process()
-        try:
-            self._waiter, self._start = self._core.hub.expect(*self._wanted)
+        made: list[Waiter] = []
+        try:  # An interrupt must leave no waiter behind: nobody would collect it.
+            self._waiter, self._start = self._core.hub.expect(*self._wanted, made=made.append)
         except BaseException:
-            if self._waiter is not None:
-                self._core.hub.cancel(self._waiter)
+            for waiter in made:
+                self._core.hub.cancel(waiter)
             raise
         return self
 
     def __exit__(self, kind: object, _error: object, _traceback: object) -> None:
         assert self._waiter is not None
-        if kind is None:
-            self._core.check_process()
-        if self._core.inherited:
-            return
-        if kind is not None:
-            self._core.hub.cancel(self._waiter)
-        else:
-            self._event = self._core.hub.collect(self._waiter, Deadline(self._timeout), self._start)
+        try:
+            if kind is None:
+                self._core.check_process()
+                self._event = self._core.hub.collect(self._waiter, Deadline(self._timeout), self._start)
+        finally:  # Also where an interrupt came before the wait began.
+            if not self._core.inherited:
+                self._core.hub.cancel(self._waiter)

@@ -282,18 +282,24 @@ class Hub:
         finally:
             self._leave(waiter)
 
-    def expect(self, types: Iterable[str] | None, where: Predicate | None, settled: bool) -> tuple[Waiter, int]:
-        """A waiter for what arrives from now on, and the number of the newest event. To be given to ``collect``."""
+    def expect(
+        self,
+        types: Iterable[str] | None,
+        where: Predicate | None,
+        settled: bool,
+        made: Callable[[Waiter], object] = lambda waiter: None,
+    ) -> tuple[Waiter, int]:
+        """A waiter for what arrives from now on, and the number of the newest event. To be given to ``collect``.
+
+        ``made`` is given the waiter before it waits: who is interrupted from then on has it to ``cancel``.
+        """
         self._settling.check_may_wait(settled)
         settled = settled and not self._settling.in_handler()
         waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
-        try:  # An interrupt must not leave it behind: nobody would collect it.
-            with self._lock:
-                waiter.start = self._now()
-                self._join(waiter, closed=self._closed)
-        except BaseException:
-            self._leave(waiter)
-            raise
+        made(waiter)
+        with self._lock:
+            waiter.start = self._now()
+            self._join(waiter, closed=self._closed)
         return waiter, waiter.start
 
     def collect(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
