@@ -92,6 +92,12 @@ class Delivery:
         """Have ``drained`` set once there is nothing left."""
         raise NotImplementedError
 
+    def _enqueue(self, sequence: int, job: Job, size: int | None, delta: bool) -> Trouble | None:
+        """Queue it, or, behind an overflow, leave it out. Under the lock."""
+        if self.overflow is not None and size is not None:
+            return None
+        return self.queue.put((sequence, job), size, delta, time.monotonic())
+
     def _heed(self, trouble: Trouble) -> None:
         """Say what a put has brought about, and wake who waited only for what was dropped."""
         if trouble is Trouble.OVERFLOW:
@@ -266,9 +272,7 @@ class Worker(Delivery):
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
         with self._lock:
-            trouble = None
-            if self.overflow is None or size is None:
-                trouble = self.queue.put((sequence, job), size, delta, time.monotonic())
+            trouble = self._enqueue(sequence, job, size, delta)
             asleep, self._asleep = self._asleep, False
             start = not self._started
             self._started = True
@@ -354,9 +358,7 @@ class Posted(Delivery):
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and post a drain where none is posted."""
         with self._lock:
-            trouble = None
-            if self.overflow is None or size is None:
-                trouble = self.queue.put((sequence, job), size, delta, time.monotonic())
+            trouble = self._enqueue(sequence, job, size, delta)
             post = not self._posted
             self._posted = True
         if post:

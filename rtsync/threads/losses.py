@@ -27,7 +27,7 @@ from rtsync.threads.following import Follower, Request
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.errors import RealtimeError, ResponseFailed, SessionClosed
 
-__all__ = ["Losses", "collect", "unanswered"]
+__all__ = ["Losses", "collect"]
 
 
 class _Broken(msgspec.Struct, frozen=True):
@@ -55,11 +55,11 @@ class Losses(msgspec.Struct):
         for broken in self.broken:
             if broken.follower is not None:
                 begun = broken.record.id is not None
-                broken.follower.notify(hub.newest, _but(error) if begun else unanswered(error, "response.create"))
+                broken.follower.notify(hub.newest, _but(error) if begun else _unanswered(error, "response.create"))
             elif isinstance(broken.record.owner, Window):
                 faults.append((broken.record.owner, _failed(broken, error)))
         for sent in self.handed:
-            fault = unanswered(error, sent.type)
+            fault = _unanswered(error, sent.type)
             if isinstance(sent.owner, Request):
                 requests.discard(sent.owner)
                 sent.owner.resolve(0, None, fault)
@@ -99,7 +99,7 @@ def collect(connection: Connection, floor: Floor, *, again: bool) -> Losses:
     return Losses([sent for sent in handed if id(sent.owner) not in asked_again], broken, kept)
 
 
-def unanswered(error: SessionClosed, event_type: str) -> SessionClosed:
+def _unanswered(error: SessionClosed, event_type: str) -> SessionClosed:
     """What who sent an event of ``event_type`` is told when the line ended with ``error`` and the session goes on."""
     return _but(error, f"; it came before {event_type!r} was answered, which is not sent again", (event_type,))
 

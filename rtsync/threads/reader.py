@@ -180,8 +180,6 @@ class Core:
         self._current = first = self.new_connection(self.take)
         process.register(self)
         self.run(first)
-        if self._state is State.CLOSING:  # close() came when there was no line yet.
-            first.line.close(wait=False)
 
     def new_connection(self, route: Route) -> Connection:
         """Another line, not yet opened, whose events go along ``route``."""
@@ -198,7 +196,7 @@ class Core:
             counted = [self._past_bytes, *(known.line.counters for known in self._connections if known not in alive)]
             self._past_bytes = sum(received for received, _ in counted), sum(sent for _, sent in counted)
             self._connections = (*alive, connection)
-        if self.leaving:  # close() may have looked at them just before there was this one.
+        if self.leaving:  # close() looks at the lines behind setting it, and may have looked before there was this one.
             connection.line.close(wait=False)
         return connection
 
