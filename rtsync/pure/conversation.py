@@ -296,11 +296,9 @@ class Conversation:
         """What the response that is running has said so far: the text or transcript of the items at the end that are
         not finished.
         """
-        said, item = "", self._last
-        while item is not None and item.fields.get("status") == "in_progress":
-            now = item.snapshot()
-            said, item = (now.text or now.transcript) + said, item.before
-        return said
+        unfinished = itertools.takewhile(_is_unfinished, self._from_the_end())
+        now = [item.snapshot() for item in unfinished]
+        return "".join(item.text or item.transcript for item in reversed(now))
 
     @property
     def speaking(self) -> bool:
@@ -310,16 +308,19 @@ class Conversation:
     @property
     def detects_voice(self) -> bool:
         """Whether the service decides by itself where speech begins and ends (protocol 4.2)."""
-        audio = _object(self._config.get("audio"))
-        return _object(audio.get("input")).get("turn_detection") is not None
+        return self._hearing.get("turn_detection") is not None
 
     @property
     def transcribing(self) -> bool:
         """Whether something that was said lately is still to be transcribed (protocol 4.6)."""
-        audio = _object(self._config.get("audio"))
-        if not _object(audio.get("input")).get("transcription"):
+        if not self._hearing.get("transcription"):
             return False
         return any(item.awaits_transcript for item in itertools.islice(self._from_the_end(), _LATELY))
+
+    @property
+    def _hearing(self) -> dict[str, Any]:
+        """What the session is configured to do with the user's audio (protocol 4.1)."""
+        return _object(_object(self._config.get("audio")).get("input"))
 
     def _from_the_end(self) -> Iterator[_Growing]:
         item = self._last
@@ -490,6 +491,10 @@ class Conversation:
 
     def _on_speech(self, event: Event) -> None:
         self._speaking = event.type == "input_audio_buffer.speech_started"
+
+
+def _is_unfinished(item: _Growing) -> bool:
+    return item.fields.get("status") == "in_progress"
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -174,7 +174,6 @@ class Core:
             headers: those of the upgrade, the credential among them; asked for at each connect.
             release: called when all is over.
         """
-        self.process = os.getpid()
         self._session = weakref.ref(session)
         self._connect, self._headers, self._release = connect, headers, release
         self._current = first = self.new_connection(self.take)
