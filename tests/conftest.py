@@ -28,7 +28,8 @@ def without_coverage() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
-# Folders whose tests start many programs that run what other tests cover: they start in half the time.
+# Folders whose tests start many programs that run what other tests cover: outside the tracer they start in half the
+# time, and a forked child cannot hang in one of its locks.
 _UNMEASURED = frozenset({"benchmarks", "examples", "process", "secrecy"})
 _FOREIGN = ("OPENAI_", "AZURE_", "RTSYNC_", "IDENTITY_", "MSI_")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from tests.conftest import PROJECT, without_coverage
+from tests.conftest import PROJECT
 
 __all__ = ["LIMIT", "Ended", "Program", "environment", "run"]
 
@@ -39,9 +39,9 @@ class Ended:
         return json.loads(self.out.splitlines()[-1])
 
 
-def environment(variables: Mapping[str, str], *, measured: bool = True) -> dict[str, str]:
-    """The tests' environment with `variables`; within the coverage tracer, where there is one, only if `measured`."""
-    return {**(dict(os.environ) if measured else without_coverage()), "PYTHONUNBUFFERED": "1", **variables}
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The tests' environment with `variables`."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **variables}
 
 
 class Program:
@@ -50,9 +50,7 @@ class Program:
     In a process group of its own, which is killed at the end: a test's failure leaves no process behind.
     """
 
-    def __init__(
-        self, *arguments: str, command: list[str] | None = None, measured: bool = True, **variables: str
-    ) -> None:
+    def __init__(self, *arguments: str, command: list[str] | None = None, **variables: str) -> None:
         if command is None:
             name, *arguments = arguments  # type: ignore[assignment]
             command = [sys.executable, *_WARNINGS, "-m", f"tests.process.scripts.{name}"]
@@ -64,7 +62,7 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
-            env=environment(variables, measured=measured),
+            env=environment(variables),
             start_new_session=True,
         )
         self._watch = threading.Timer(LIMIT, self._kill)  # so that a read in vain ends

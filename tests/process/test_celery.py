@@ -37,7 +37,7 @@ def worker(service: ScriptedServer, tmp_path: Path) -> Iterator[Program]:
     for name in ("queue", "control", "results"):
         (tmp_path / name).mkdir()
     variables = {"SERVICE_URL": service.http_url, "BROKER_FOLDER": str(tmp_path), "C_FORCE_ROOT": "1"}
-    with Program(command=WORKER, measured=False, **variables) as program:
+    with Program(command=WORKER, **variables) as program:
         program.read_until(" ready.")
         yield program
 

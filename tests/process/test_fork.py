@@ -31,9 +31,7 @@ def test_a_child_is_refused_everything_at_once_and_the_parents_session_goes_on(
 def test_children_open_sessions_whatever_the_parents_threads_were_doing(certificates: Certificates) -> None:
     with answering_server() as plain, answering_server(certificates.server_context()) as secure:
         ca_file = str(certificates.ca_file)
-        # Unmeasured: a child that coverage leaves in one of its own locks would hang.
-        storm = run("fork_storm", plain.http_url, secure.http_url, "10", SSL_CERT_FILE=ca_file, measured=False)
-        reports = storm.report
+        reports = run("fork_storm", plain.http_url, secure.http_url, "10", SSL_CERT_FILE=ca_file).report
         assert None not in reports, reports
         assert len(reports) == 10
         assert [child["own"] for child in reports] == [[]] * 10

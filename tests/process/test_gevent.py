@@ -15,7 +15,7 @@ def test_sessions_run_in_greenlets(scheme: str, when: str, certificates: Certifi
     ca_file = str(certificates.ca_file)
     with answering_server(certificates.server_context() if scheme == "wss" else None) as server:
         # No CA_FILE of its own: over TLS they share the context, which under "late" was made before the patch.
-        ended = run("greenlets", server.http_url, "-", when, measured=False, SSL_CERT_FILE=ca_file)
+        ended = run("greenlets", server.http_url, "-", when, SSL_CERT_FILE=ca_file)
         report = ended.report
         assert close_codes(server) == [1000] * len(server.peers)
         assert len(server.peers) == (22 if when == "early" else 23)

@@ -56,7 +56,7 @@ def gone(pid: int) -> bool:
 def test_preloaded_workers_converse_reload_and_stop(worker: str) -> None:
     with answering_server() as service, ThreadPoolExecutor(9) as clients:
         command = [*GUNICORN, "--worker-class", worker]
-        with Program(command=command, measured=False, SERVICE_URL=service.http_url) as gunicorn:
+        with Program(command=command, SERVICE_URL=service.http_url) as gunicorn:
             found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
             assert found is not None
             port = int(found[1])

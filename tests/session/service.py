@@ -25,6 +25,7 @@ __all__ = [
     "session_to",
     "spawn",
     "target_of",
+    "user",
     "whole_response",
 ]
 
@@ -110,6 +111,12 @@ def error(**fields: Any) -> Json:
     """An `error` event; `fields` go into its `error` object."""
     details = {"type": "invalid_request_error", "code": None, "message": "No.", "param": None, "event_id": None}
     return {"type": "error", "event_id": "event_e", "error": details | fields}
+
+
+def user(text: str, item_id: str | None = None) -> Json:
+    """A user's message."""
+    named = {} if item_id is None else {"id": item_id}
+    return {**named, "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def response(kind: str, response_id: str = "resp_1", **fields: Any) -> Json:

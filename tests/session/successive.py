@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rtsync import RealtimeSession, Reconnect, reconnected, reconnecting
+from rtsync import RealtimeSession, Reconnect, UsageError, reconnected, reconnecting
 from tests.loopback import LIMIT, Peer, PeerGone, ScriptedServer, realtime_greeting
 from tests.session.service import Answer, Json, Service, session_to, whole_response
 
 __all__ = [
     "Signals",
     "Succession",
+    "assert_a_fork_is_refused",
     "at_once",
     "attend",
     "resuming",
@@ -109,6 +111,25 @@ class _Tenant(Service):
             super().play(peer)
         except (PeerGone, OSError):  # Reset by the test, or by the client.
             return
+
+
+def assert_a_fork_is_refused(session: RealtimeSession) -> None:
+    """A forked child that sends is told that the session is its parent's."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = b"nothing"
+        try:
+            session.send({"type": "response.create"}, timeout=0.1)
+        except UsageError:
+            said = b"refused"
+        finally:
+            os.write(writing, said)
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert pipe.read() == b"refused"
+    os.waitpid(child, 0)
 
 
 def at_once(**options: Any) -> Reconnect:

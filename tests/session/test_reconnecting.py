@@ -6,7 +6,6 @@ import contextlib
 import contextvars
 import gc
 import itertools
-import os
 import queue
 import random
 import threading
@@ -33,16 +32,10 @@ from rtsync import (
     session_closed,
 )
 from tests.loopback import LIMIT, TEXT, Peer, PeerClosed, ScriptedServer, frame, realtime_greeting
-from tests.session.service import Json, Service, session_to, spawn
-from tests.session.successive import Succession, at_once, attend, resuming, watched
+from tests.session.service import Json, Service, session_to, spawn, user
+from tests.session.successive import Succession, assert_a_fork_is_refused, at_once, attend, resuming, watched
 
 PATIENT = at_once(first_delay=3600.0, longest_delay=3600.0)  # A gap for as long as a test likes.
-
-
-def user(text: str, item_id: str | None = None) -> Json:
-    """A user's message."""
-    named = {} if item_id is None else {"id": item_id}
-    return {**named, "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def create(item_id: str) -> Json:
@@ -637,21 +630,7 @@ def test_a_fork_in_the_gap_leaves_the_parents_session_alone() -> None:
         with watched(session) as signals:
             gate.services[1].peer.reset()
             signals.next("reconnecting")
-            reading, writing = os.pipe()
-            child = os.fork()
-            if child == 0:
-                said = b"nothing"
-                try:
-                    session.send(create("from the child"), timeout=0.1)
-                except UsageError:
-                    said = b"refused"
-                finally:
-                    os.write(writing, said)
-                    os._exit(0)
-            os.close(writing)
-            with os.fdopen(reading, "rb") as pipe:
-                assert pipe.read() == b"refused"
-            os.waitpid(child, 0)
+            assert_a_fork_is_refused(session)
             gate.open()
             signals.until("reconnected")
         session.add_item(user("Hello", "item_1"))

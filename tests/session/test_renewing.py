@@ -28,20 +28,13 @@ from rtsync import (
     ResponseFailed,
     SessionClosed,
     SessionExpired,
-    UsageError,
 )
 from rtsync.simulator import SimulatorServer
 from tests.loopback import LIMIT, Peer, PeerClosed, PeerGone, ScriptedServer, realtime_greeting
-from tests.session.service import Json, Service, delta, done, response, session_to, spawn
-from tests.session.successive import Succession, at_once, attend, resuming, watched
+from tests.session.service import Json, Service, delta, done, response, session_to, spawn, user
+from tests.session.successive import Succession, assert_a_fork_is_refused, at_once, attend, resuming, watched
 
 WHOLE = at_once(restore="conversation")
-
-
-def user(text: str, item_id: str | None = None) -> Json:
-    """A user's message."""
-    named = {} if item_id is None else {"id": item_id}
-    return {**named, "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def ends_in(seconds: float) -> Json:
@@ -802,21 +795,7 @@ def test_a_fork_during_a_renewal_leaves_it_to_the_parent() -> None:
     ):
         session.add_item(user("Hello", "item_1"))
         services[2].hear("conversation.item.create")
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            said = b"nothing"
-            try:
-                session.send({"type": "response.create"}, timeout=0.1)
-            except UsageError:
-                said = b"refused"
-            finally:
-                os.write(writing, said)
-                os._exit(0)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as pipe:
-            assert pipe.read() == b"refused"
-        os.waitpid(child, 0)
+        assert_a_fork_is_refused(session)
         go_on.set()
         assert signals.next("reconnected")["lost"] == ()
         session.add_item(user("Again", "item_2"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,16 +23,10 @@ from rtsync import (
     session_closed,
 )
 from tests.loopback import LIMIT, ScriptedServer
-from tests.session.service import Json, Service, done, error, response, session_to, spawn
+from tests.session.service import Json, Service, done, error, response, session_to, spawn, user
 from tests.session.successive import Succession, at_once, attend, resuming, watched
 
 WHOLE = at_once(restore="conversation")
-
-
-def user(text: str, item_id: str | None = None) -> Json:
-    """A user's message."""
-    named = {} if item_id is None else {"id": item_id}
-    return {**named, "type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def told(service: Service, count: int) -> list[Json]:
@@ -232,10 +227,10 @@ def test_a_configuration_that_is_refused_now_ends_the_session_and_says_so() -> N
     def changed(service: Service, event: Json) -> None:
         service.say(error(event_id=event["event_id"], message="No such voice any more."))
 
-    ended: list[Any] = []
+    ended: queue.SimpleQueue[SessionClosed] = queue.SimpleQueue()
 
     def on_closed(_session: RealtimeSession, error: SessionClosed) -> None:
-        ended.append(error)
+        ended.put(error)
 
     with resuming(attend, changed) as (session, services), session_closed.connected_to(on_closed, sender=session):
         session.update(instructions="Be brief.")
@@ -244,10 +239,11 @@ def test_a_configuration_that_is_refused_now_ends_the_session_and_says_so() -> N
         with pytest.raises(SessionClosed, match="No such voice any more") as raised:
             waiting.result()
         assert session.state == "closed"
+        assert ended.get(timeout=LIMIT).cause is CloseCause.SERVER  # It is sent where handlers run, a moment later.
     assert raised.value.cause is CloseCause.SERVER
     assert raised.value.retryable is False
     assert len(services) == 2
-    assert len(ended) == 1
+    assert ended.empty()
 
 
 # -- the conversation -------------------------------------------------------------------------------------------------
