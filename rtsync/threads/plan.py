@@ -26,30 +26,26 @@ class Plan:
         self._restore = policy.restore
         self._chosen: list[dict[str, Any]] | None = None  # What a callable has chosen, and from what.
         self._chosen_from: frozenset[str] = frozenset()
-        self._replay = Replay([], ())
 
     def aim(self, connection: Connection) -> None:
         """Tell the restoration of ``connection`` what there shall be now."""
-        self._replay = self._replayed(self._core.snapshot())
-        connection.restoration.aim(self._core.settings.event, self._replay.items)
+        connection.restoration.aim(self._core.settings.event, self._replayed(self._core.snapshot()).items)
 
     def is_met(self, connection: Connection) -> bool:
         """Whether the connection has that already."""
         return connection.restoration.has(self._core.settings.event, self._replayed(self._core.snapshot()).items)
 
     def lost(self, connection: Connection) -> tuple[Lost, ...]:
-        """What could not be rebuilt."""
-        return (*self._replay.lost, *connection.restoration.lost)
-
-    def late(self, connection: Connection) -> list[Lost]:
-        """What has come too late for ``connection``."""
-        wanted, restoration = self._replayed(self._core.snapshot()).items, connection.restoration
+        """What cannot be rebuilt or was refused, and, where a renewal could not wait for it, what has changed since."""
+        replayed, restoration = self._replayed(self._core.snapshot()), connection.restoration
         new = "it came while the session was being renewed"
         back = "it was deleted while the session was being renewed, and the service may have it again"
-        return [
-            *(Lost("item", item_id, new) for item_id in restoration.lacks(wanted)),
-            *(Lost("item", item_id, back) for item_id in restoration.exceeds(wanted)),
-        ]
+        return (
+            *replayed.lost,
+            *restoration.lost,
+            *(Lost("item", item_id, new) for item_id in restoration.lacks(replayed.items)),
+            *(Lost("item", item_id, back) for item_id in restoration.exceeds(replayed.items)),
+        )
 
     def _replayed(self, snapshot: Snapshot) -> Replay:
         if self._restore == "conversation":

@@ -86,6 +86,8 @@ class Recovery:
         core = self._core
         error = core.why_ended(connection)
         self._plans.pop(connection.number, None)
+        if isinstance(error, AuthenticationFailed) and not error.retryable:  # Also of a renewal's.
+            self._refused = connection.credential
         was_over, renewal = connection.over, self._renewal
         if core.discard(connection) and (was_over or connection.renews):
             if renewal is not None and renewal.is_next(connection):
@@ -98,7 +100,7 @@ class Recovery:
         if connection is core.current and not self._goes_on(connection, error):
             core.end(error)
             return None
-        return self._next(connection, error)
+        return self._next(error)
 
     def _goes_on(self, connection: Connection, error: RealtimeError) -> bool:
         """Whether the session outlives its current line; tells those who depended on that, if so."""
@@ -116,15 +118,13 @@ class Recovery:
         self._loss, self._lost = error, lost
         return True
 
-    def _next(self, failed: Connection, error: RealtimeError) -> Connection | None:
+    def _next(self, error: RealtimeError) -> Connection | None:
         """Pause, and make the connection to try next."""
         core, policy, loss = self._core, self._policy, self._loss
         assert policy is not None
         assert loss is not None
         self._attempt += 1
         delay = delay_before(self._attempt, policy, error, chance())
-        if isinstance(error, AuthenticationFailed) and not error.retryable:
-            self._refused = failed.credential
         if core.leaving:
             core.end(core.left())
         elif delay is None:
@@ -284,7 +284,7 @@ class Recovery:
             "the connection was renewed before the service's maximum duration", code=1000, cause=CloseCause.EXPIRED
         )
         try:
-            missing = [*plan.lost(connection), *plan.late(connection)] if plan is not None else []
+            missing = plan.lost(connection) if plan is not None else ()
             lost = core.switch_to(connection, expired, force=force, again=policy.responses == "again")
             if lost is None:
                 return False
@@ -293,7 +293,8 @@ class Recovery:
             found = (*lost, *missing)
             core.announce(signals.reconnected, attempt=0, cause=CloseCause.EXPIRED, lost=found, renewed=True)
         finally:
-            connection.handed.set()
+            if connection is core.current:
+                connection.handed.set()
         connection.line.post(lambda: self._take_over(connection))
         old.line.close(wait=False)
         return True

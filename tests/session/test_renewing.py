@@ -609,6 +609,53 @@ def test_a_next_connection_that_fails_is_tried_again_and_the_session_goes_on(tro
     assert (said["renewed"], said["lost"]) == (True, ())
 
 
+def test_a_token_that_a_renewal_was_refused_with_is_not_sent_again_when_the_line_is_lost() -> None:
+    services = Succession(**ends_in(0.6))
+    refused = threading.Event()
+
+    def script(peer: Peer) -> None:
+        if peer.number == 1:
+            services.play(peer)
+        else:
+            peer.refuse(401, "Unauthorized")
+            refused.set()
+
+    with ScriptedServer(script) as server, session_to(server, reconnect=True) as session:
+        waiting = spawn(lambda: session.wait_for("never", timeout=LIMIT))
+        assert refused.wait(LIMIT)
+        refuser = server.wait_for_connections(2)[1]
+        assert refuser.finished.wait(LIMIT)
+        while session._core._recovery._refused is None:  # Until its reader has read the answer.
+            threading.Event().wait(0.001)
+        services[1].peer.reset()
+        with pytest.raises(SessionClosed) as raised:
+            waiting.result()
+        assert server.connections == 2
+    assert raised.value.cause is CloseCause.AUTHENTICATION
+
+
+def test_what_came_while_a_renewal_restored_the_configuration_alone_is_told() -> None:
+    go_on = threading.Event()
+
+    def slow(service: Service, event: Json) -> None:
+        if event["type"] == "session.update":
+            assert go_on.wait(LIMIT)
+        attend(service, event)
+
+    with (
+        resuming(attend, slow, reconnect=at_once(restore="config"), greeting=once_only(0.6)) as (session, services),
+        watched(session) as signals,
+    ):
+        session.update(instructions="Be brief.")
+        session.add_item(user("Hello", "item_1"))
+        services[2].hear("session.update")
+        session.add_item(user("Again", "item_2"))
+        go_on.set()
+        said = signals.next("reconnected")
+        assert [item.id for item in session.conversation.items] == []
+    assert [(lost.what, lost.id) for lost in said["lost"]] == [("item", "item_1"), ("item", "item_2")]
+
+
 @pytest.mark.parametrize(("status", "headers"), [(403, []), (503, [("Retry-After", "100")])])
 def test_a_refusal_for_long_leaves_the_session_on_its_line(status: int, headers: list[tuple[str, str]]) -> None:
     """Another session of the same life is the clock."""
