@@ -189,13 +189,16 @@ def test_translation_prints_both_transcripts_and_hears_the_rest() -> None:
 
 
 def test_surviving_goes_on_with_what_was_said_before_the_line_broke() -> None:
+    """What the signals say comes in a thread of its own, so its place among the other lines is free."""
     lines = output_of("surviving").splitlines()
-    assert lines[0] == "you: What is a socket?"
-    assert lines[1].startswith("cut short: You said: “What is a socket?”.")
-    assert any(line.startswith("[the line is lost (network); attempt 1 in 0.") for line in lines)
-    assert "[back, with 1 items]" in lines
-    assert sum(line.startswith("model: You said: “And ") for line in lines) == 2
-    assert lines[-1] == "usage: 2 answers"
+    told = [line for line in lines if line.startswith("[")]
+    assert [line.partition(" ")[0] for line in lines if line not in told] == [
+        "you:", "cut", "you:", "model:", "you:", "model:", "2",
+    ]  # fmt: skip
+    assert len(told) == 2
+    assert told[0].startswith("[the line is lost (network); attempt 1 in 0.")
+    assert told[1].startswith("[back; gone: response resp_")
+    assert lines[-1] == "2 answers, 5 items"
 
 
 @pytest.mark.parametrize(
