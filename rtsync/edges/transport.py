@@ -112,6 +112,7 @@ class Line(websocket.WebSocketApp):
         on_open: called in the reader thread once the upgrade is done.
         on_message: called in the reader thread with the bytes of each message. A ``SessionClosed`` out of it ends the
             line with its cause and close code.
+        on_messages: called instead of it, with a list of messages: those that arrived together, in order.
         on_error: called in the reader thread with what failed, where something failed.
         on_close: called in the reader thread at the end, always, with close code and reason.
     """
@@ -124,6 +125,7 @@ class Line(websocket.WebSocketApp):
         options: LineOptions | None = None,
         on_open: Callable[[Any], None] | None = None,
         on_message: Callable[[Any, Any], None] | None = None,
+        on_messages: Callable[[Any, list[bytes]], None] | None = None,
         on_error: Callable[[Any, Any], None] | None = None,
         on_close: Callable[[Any, Any, Any], None] | None = None,
         on_ping: Callable[[Any, bytes], None] | None = None,
@@ -133,6 +135,7 @@ class Line(websocket.WebSocketApp):
             url, on_open=on_open, on_message=on_message, on_error=on_error, on_close=on_close, on_ping=on_ping,
             on_pong=on_pong,
         )  # fmt: skip
+        self.on_messages = on_messages
         self._headers = header if callable(header) else lambda: header or {}
         self.options = options or LineOptions()
         self.phase = "credential"
@@ -324,33 +327,40 @@ class Line(websocket.WebSocketApp):
         while self._close_received is None:
             self._look_up()
             self._await_frame()
-            before = guard.position
-            self._deliver_buffered()
-            if guard.position == before:
+            if messages := self._cut(guard):
+                self._deliver(messages)
+            else:
                 self._deliver_unusual()
 
-    def _deliver_buffered(self) -> None:
+    def _cut(self, guard: GuardedSocket) -> list[bytes]:
         """Rule 2: the whole, unfragmented text frames in the buffer, without a system call or an object a frame."""
-        guard = self._guard
-        assert guard is not None
         buffer, start, end = guard.buffer, guard.position, len(guard.buffer)
-        limit, on_message = self.options.max_message_size, self.on_message
+        limit = self.options.max_message_size
+        messages: list[bytes] = []
         while end - start >= 10 and buffer[start] == _TEXT_FRAME and not self._in_message:
             length = buffer[start + 1]
-            start += 2
+            begin = start + 2
             if length == 126:
-                length = buffer[start] << 8 | buffer[start + 1]
-                start += 2
+                length = buffer[begin] << 8 | buffer[begin + 1]
+                begin += 2
             elif length == 127:
-                length = int.from_bytes(buffer[start : start + 8], "big")
-                start += 8
+                length = int.from_bytes(buffer[begin : begin + 8], "big")
+                begin += 8
             elif length > 127:  # Masked: not from a server.
-                return
-            if length > limit or start + length > end:
-                return
-            guard.position = start = start + length
-            if on_message is not None:
-                on_message(self, buffer[start - length : start])
+                break
+            if length > limit or begin + length > end:
+                break
+            start = begin + length
+            messages.append(buffer[begin:start])
+        guard.position = start
+        return messages
+
+    def _deliver(self, messages: list[bytes]) -> None:
+        if self.on_messages is not None:
+            self.on_messages(self, messages)
+        elif self.on_message is not None:
+            for message in messages:
+                self.on_message(self, message)
 
     def _deliver_unusual(self) -> None:
         """The frame at hand, whatever its kind, read and checked by websocket-client."""
@@ -380,8 +390,7 @@ class Line(websocket.WebSocketApp):
             return
         message = bytes(self._partial) if self._partial else data
         self._partial = bytearray()
-        if self.on_message is not None:
-            self.on_message(self, message)
+        self._deliver([message])
 
     def _await_frame(self) -> None:
         """Receive until the next frame is whole; refuse what is too large or not a server's before reading it."""

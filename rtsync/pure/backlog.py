@@ -15,7 +15,9 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from itertools import repeat
 from typing import Generic, TypeVar
 
 import msgspec
@@ -108,6 +110,20 @@ class Backlog(Generic[T]):
             self.most_size = total
         self.events, self.size = events, total
         return None
+
+    def has_room(self, events: int, size: int) -> bool:
+        """Whether that much more fits, without dropping anything."""
+        return self.events + events <= self._most_allowed and self.size + size <= self._largest_allowed
+
+    def extend(self, items: Iterable[T], sizes: Sequence[int], delta: bool = False, now: float = 0.0) -> None:
+        """Add ``items``, for which there is room, at the end: ``put`` for each of them."""
+        first = self._tickets + 1
+        self._tickets += len(sizes)
+        queue = self._deltas if delta and self._drops else self._others
+        queue.extend(zip(range(first, self._tickets + 1), sizes, repeat(now), items))
+        events, total = self.events + len(sizes), self.size + sum(sizes)
+        self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, total)
+        self.events, self.size = events, total
 
     def take(self) -> tuple[float, T] | None:
         """Remove the oldest entry: its arrival and itself. None where there is none."""

@@ -15,7 +15,7 @@ It is built from server events alone, in the order of their arrival, so it shows
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from sys import getsizeof
 from typing import Any
 
@@ -269,6 +269,11 @@ class Conversation:
         rule = _RULES.get(event.type)
         if rule is not None:
             rule(self, event)
+
+    def apply_run(self, events: Iterable[Event]) -> None:
+        """Take in events one after the other."""
+        for event in events:
+            self.apply(event)
 
     def snapshot(self) -> Snapshot:
         """Everything as it is now. Costs time in proportion to the conversation."""

@@ -14,7 +14,7 @@ stays in a bounded history, and every thread has a window on it:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -114,27 +114,39 @@ class History:
 
     def add(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> Entry:
         """Keep ``event``, or a fault without one, under the next number."""
-        self.newest = number = self.newest + 1
-        entry = Entry(number, event, size, fault, owner)
         if event is not None and event.type.endswith(".delta"):
-            deltas = self._deltas
-            deltas.append(entry)
-            self._delta_bytes += size
-            while len(deltas) > _MOST_DELTAS or (self._delta_bytes > _MOST_DELTA_BYTES and len(deltas) > 1):
-                oldest = deltas.popleft()
-                self._delta_bytes -= oldest.size
-                kind = oldest.type
-                if kind in self._dropped:  # Once for every delta of a long answer.
-                    self._dropped[kind] = oldest.sequence
-                else:
-                    self._drop(oldest)
-        else:
-            self._events.append(entry)
-            self._event_bytes += size
-            while self._too_many_events():
-                self._event_bytes -= self._events[0].size
-                self._drop(self._events.popleft())
+            entry = Entry(self.newest + 1, event, size, fault, owner)
+            self._keep_deltas([entry])
+            return entry
+        self.newest += 1
+        entry = Entry(self.newest, event, size, fault, owner)
+        self._events.append(entry)
+        self._event_bytes += size
+        while self._too_many_events():
+            self._event_bytes -= self._events[0].size
+            self._drop(self._events.popleft())
         return entry
+
+    def extend(self, deltas: Sequence[Event], sizes: Sequence[int]) -> list[Entry]:
+        """Keep ``deltas`` under the next numbers, each with the size of its message."""
+        numbers = range(self.newest + 1, self.newest + 1 + len(deltas))
+        entries = list(map(Entry, numbers, deltas, sizes))
+        self._keep_deltas(entries)
+        return entries
+
+    def _keep_deltas(self, entries: list[Entry]) -> None:
+        self.newest += len(entries)
+        deltas, dropped = self._deltas, self._dropped
+        deltas.extend(entries)
+        self._delta_bytes += sum([entry.size for entry in entries])
+        while len(deltas) > _MOST_DELTAS or (self._delta_bytes > _MOST_DELTA_BYTES and len(deltas) > 1):
+            oldest = deltas.popleft()
+            self._delta_bytes -= oldest.size
+            kind = oldest.type
+            if kind in dropped:  # Once for every delta of a long answer.
+                dropped[kind] = oldest.sequence
+            else:
+                self._drop(oldest)
 
     def _too_many_events(self) -> bool:
         if len(self._events) == 1:  # However large, the newest is kept: somebody may be about to wait for it.

@@ -33,9 +33,10 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, decode_object
 
-__all__ = ["Connection", "Expiry", "Route", "nowhere"]
+__all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
 Route = Callable[["Connection", Event, int], None]
+RunRoute = Callable[["Connection", list[Event], list[int]], None]
 
 
 def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
@@ -57,6 +58,11 @@ def _plain_classes() -> dict[str, type[Event]]:
     return {name: cls for name, cls in SERVER_EVENTS.items() if name not in PREVIEW_NAMES}
 
 
+def _may_fail(data: Mapping[str, Any]) -> bool:
+    """Whether it may tell of a failure, as deltas, which most events are, do not."""
+    return "error" in data or "item" in data or "response" in data
+
+
 class Connection:
     """A line and its books.
 
@@ -66,6 +72,8 @@ class Connection:
         kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
         mark: key of our marks in the metadata of responses.
         route: takes each event, with the size of its message in bytes.
+        take_run: takes deltas that arrived together, with the sizes of their messages; where they are not to be taken
+            together, it gives them to ``route``.
         refuse: told of a message that is no event, and of its size in bytes.
 
     Attributes:
@@ -92,6 +100,7 @@ class Connection:
         kind: str,
         mark: str,
         route: Route,
+        take_run: RunRoute,
         refuse: Callable[[ProtocolError, int], None],
     ) -> None:
         with forks.whole():
@@ -118,6 +127,9 @@ class Connection:
         self.thread_id: int | None = None
         self._typed: Callable[..., Event] = typed
         self._plain = _plain_classes()
+        self._deltas = {name: cls for name, cls in self._plain.items() if name.endswith(".delta")}
+        self._take_run = take_run
+        self._run: tuple[list[Event], list[int]] = [], []  # Deltas read and not yet taken, and their sizes.
         self._refuse = refuse
         self._kind = kind
         self._speaks_preview = dialect == "preview"
@@ -128,26 +140,53 @@ class Connection:
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
-    def on_message(self, _line: Line, message: bytes) -> None:
-        """A message arrived: the line's callback.
+    def on_messages(self, _line: Line, messages: list[bytes]) -> None:
+        """Messages arrived together: the line's callback.
+
+        Deltas that stand side by side go on as one run, everything else by itself.
 
         Raises:
-            UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
+            UnicodeDecodeError: one is not UTF-8; the line answers that with close code 1007.
         """
+        deltas, (events, sizes) = self._deltas, self._run
         try:
-            data = decode_object(message)
-        except ProtocolError as error:
-            self._refuse(error, len(message))
-            return
-        if "error" in data or "item" in data or "response" in data:  # Not in a delta, as most events are.
+            for message in messages:
+                try:
+                    data = decode_object(message)
+                except ProtocolError as error:
+                    events, sizes = self._end_run()
+                    self._refuse(error, len(message))
+                    continue
+                kind = data.get("type")
+                cls = deltas.get(kind) if type(kind) is str else None
+                if cls is None or self._translator is not None or _may_fail(data):
+                    if events:
+                        events, sizes = self._end_run()
+                    self._take_in(data, len(message))
+                else:
+                    events.append(cls(data))
+                    sizes.append(len(message))
+        finally:  # Also those before one that ends the line.
+            self._end_run()
+
+    def _end_run(self) -> tuple[list[Event], list[int]]:
+        """Hand over the deltas read so far. Returns where the next ones go."""
+        (events, sizes), self._run = self._run, ([], [])
+        if events:
+            self._take_run(self, events, sizes)
+        return self._run
+
+    def _take_in(self, data: dict[str, Any], size: int) -> None:
+        """An event that goes by itself."""
+        if _may_fail(data):
             data = self.line.cleaned(data)
         kind = data.get("type")
         if self._translator is None and type(kind) is str and kind in self._plain:
-            self.route(self, self._plain[kind](data), len(message))
+            self.route(self, self._plain[kind](data), size)
         elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
-            self._take_translated(data, len(message))
+            self._take_translated(data, size)
         else:
-            self.route(self, Event(data), len(message))
+            self.route(self, Event(data), size)
 
     def _take_translated(self, data: dict[str, Any], size: int) -> None:
         for arrival in self._translated(data):

@@ -23,7 +23,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rtsync.edges.latch import Latch
@@ -73,6 +73,18 @@ class Delivery:
             delta: whether it may be dropped.
         """
         raise NotImplementedError
+
+    def has_room(self, events: int, size: int) -> bool:
+        """Whether the jobs of that many events, of ``size`` bytes, may be put in one step.
+
+        Otherwise something may come of one before the next is taken.
+        """
+        return self.overflow is None and self.queue.has_room(events, size)
+
+    def put_run(self, sequences: Sequence[int], jobs: Iterable[Job], sizes: Sequence[int]) -> None:
+        """Put the jobs of deltas, each under its number and with its size; in one step where there is room."""
+        for sequence, job, size in zip(sequences, jobs, sizes, strict=True):
+            self.put(sequence, job, size, delta=True)
 
     def end(self) -> None:
         """No more jobs will come; ``drained`` is set once those that have come are done.
@@ -253,6 +265,10 @@ class Inline(Delivery):
             self._running.append((sequence, time.monotonic()))
         self._run_here(job)
 
+    def has_room(self, events: int, size: int) -> bool:
+        """No: handlers run before the next event is taken."""
+        return False
+
     def _conclude(self) -> None:
         self.drained.set()  # Nothing is ever left.
 
@@ -274,14 +290,27 @@ class Worker(Delivery):
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
             asleep, self._asleep = self._asleep, False
-            start = not self._started
-            self._started = True
-        if start:
-            self._start()
-        elif asleep:
-            self._gate.release()
+        self._rouse(asleep)
         if trouble is not None:
             self._heed(trouble)
+
+    def put_run(self, sequences: Sequence[int], jobs: Iterable[Job], sizes: Sequence[int]) -> None:
+        """Queue them, and wake the worker where it sleeps."""
+        if not self.has_room(len(sizes), sum(sizes)):
+            super().put_run(sequences, jobs, sizes)
+            return
+        with self._lock:
+            self.queue.extend(zip(sequences, jobs, strict=True), sizes, True, time.monotonic())
+            asleep, self._asleep = self._asleep, False
+        self._rouse(asleep)
+
+    def _rouse(self, asleep: bool) -> None:
+        """Something has been queued: start the worker, or wake it where it was asleep."""
+        if asleep:
+            self._gate.release()
+        elif not self._started:
+            self._started = True
+            self._start()
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -359,12 +388,22 @@ class Posted(Delivery):
         """Queue it, and post a drain where none is posted."""
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
-            post = not self._posted
-            self._posted = True
-        if post:
+            posted, self._posted = self._posted, True
+        if not posted:
             self._post()
         if trouble is not None:
             self._heed(trouble)
+
+    def put_run(self, sequences: Sequence[int], jobs: Iterable[Job], sizes: Sequence[int]) -> None:
+        """Queue them, and post a drain where none is posted."""
+        if not self.has_room(len(sizes), sum(sizes)):
+            super().put_run(sequences, jobs, sizes)
+            return
+        with self._lock:
+            self.queue.extend(zip(sequences, jobs, strict=True), sizes, True, time.monotonic())
+            posted, self._posted = self._posted, True
+        if not posted:
+            self._post()
 
     def _conclude(self) -> None:
         with self._lock:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from typing import Any
 
 from rtsync.edges.latch import Bell, Latch
@@ -164,6 +165,23 @@ class Subscription:
         self._bell.ring()
         if trouble is not None:
             self._heed(trouble)
+
+    def put_run(self, events: Sequence[Event], sizes: Sequence[int], types: set[str]) -> None:
+        """Deltas of ``types`` arrived together: ``put`` for each of them, in one step where they fit."""
+        if self._types is not None:
+            if self._types.isdisjoint(types):
+                return
+            asked = [event.type in self._types for event in events]
+            events, sizes = list(compress(events, asked)), list(compress(sizes, asked))
+        with self._lock:
+            whole = self._events.has_room(len(events), sum(sizes))
+            if whole and not self._ended:
+                self._events.extend(events, sizes, delta=True)
+        if whole:
+            self._bell.ring()
+        else:
+            for event, size in zip(events, sizes, strict=True):
+                self.put(event, size)
 
     def _heed(self, trouble: Trouble) -> None:
         if trouble is Trouble.DROPPED:

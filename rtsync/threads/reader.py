@@ -27,7 +27,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import compress, repeat
 from typing import Any
 
 from rtsync.edges import signals
@@ -170,7 +172,7 @@ class Core:
 
         Args:
             session: whose core this is.
-            connect: makes a line from a callable that gives the headers, and ``on_message``.
+            connect: makes a line from a callable that gives the headers, and ``on_messages``.
             headers: those of the upgrade, the credential among them; asked for at each connect.
             release: called when all is over.
         """
@@ -185,10 +187,11 @@ class Core:
         assert self._connect is not None
         self._tries += 1
         connection = Connection(
-            self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
-        )
+            self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, take_run=self.take_run,
+            refuse=self._refuse,
+        )  # fmt: skip
         connection.line = self._connect(
-            self._recovery.fresh(connection, self._headers), on_message=connection.on_message
+            self._recovery.fresh(connection, self._headers), on_messages=connection.on_messages
         )
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
@@ -351,10 +354,9 @@ class Core:
         if greeted:  # Before the handlers, which may send at once.
             self._establish(connection)
         kind = event.type
-        is_delta = kind.endswith(".delta")
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
+            self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
@@ -369,6 +371,34 @@ class Core:
             self._greeted(connection)
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
+
+    def take_run(self, connection: Connection, events: list[Event], sizes: list[int]) -> None:
+        """Deltas that arrived together: the steps of ``take``, each for all of them.
+
+        One after the other where another route has them, or where something is to come between them: the greeting, a
+        handler in this thread, an overflow.
+        """
+        board = self._board()
+        types = {event.type for event in events}
+        wanted = set() if board is None else {kind for kind in types if board.wants(kind)}
+        room = not wanted or self.delivery.has_room(len(events), sum(sizes))
+        if not (room and self._established and connection.route == self.take):
+            for event, size in zip(events, sizes, strict=True):
+                connection.route(connection, event, size)
+            return
+        first = self.hub.newest + 1
+        subscriptions = tuple(self._subscriptions)  # One made in a handler of these is for what comes later.
+        grown = self._note_run(connection, events)
+        if wanted:
+            asked = [event.type in wanted for event in events]
+            numbers = list(compress(range(first, first + len(events)), asked))
+            jobs = map(partial, repeat(self._handle), numbers, compress(events, asked))
+            self.delivery.put_run(numbers, jobs, list(compress(sizes, asked)))
+        self.hub.publish_run(events, sizes, types)
+        for subscription in subscriptions:
+            subscription.put_run(events, sizes, types)
+        for record in grown:
+            self.floor.advance(self.hub.newest, events[-1], record)
 
     def _establish(self, connection: Connection) -> None:
         self._established = connection.greeted = True
@@ -388,11 +418,8 @@ class Core:
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
         kind = event.type
-        if kind.endswith(".delta"):  # That answers nothing.
-            with self._books:
-                connection.last_error = None
-                connection.conversation.apply(event)
-                return None, self.floor.note(event) if self.floor.is_followed else None
+        if kind.endswith(".delta"):
+            return None, next(iter(self._note_run(connection, (event,))), None)
         with self._books:
             sent = connection.note(event)
             if kind == "error":
@@ -405,6 +432,13 @@ class Core:
             elif record is not None and record.mark is not None and kind in _BEGINNINGS:
                 connection.correlation.begun(record.mark)
         return sent, record
+
+    def _note_run(self, connection: Connection, deltas: Sequence[Event]) -> Sequence[Record]:
+        """The same for deltas, which answer nothing: the responses that somebody holds and that they belong to."""
+        with self._books:
+            connection.last_error = None
+            connection.conversation.apply_run(deltas)
+            return self.floor.note_run(deltas) if self.floor.is_followed else ()
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:

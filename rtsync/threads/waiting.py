@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from itertools import groupby
 from typing import Protocol
 
@@ -204,6 +204,18 @@ class Hub:
             if fault is not None or waiter.types is None or entry.type in waiter.types:
                 self._offer(waiter, entry)
         return entry.sequence
+
+    def publish_run(self, events: Sequence[Event], sizes: Sequence[int], types: Set[str]) -> None:
+        """The same for deltas, of ``types``, that arrived together; each has a number of its own."""
+        with self._lock:
+            entries = self._history.extend(events, sizes)
+            waiters = tuple(self._waiters) if self._waiters else ()
+        for waiter in waiters:
+            if waiter.types is None or not types.isdisjoint(waiter.types):
+                for entry in entries:
+                    if waiter.done:
+                        break
+                    self._offer(waiter, entry)
 
     def lose(self, faults: Iterable[tuple[object, RealtimeError]], response: RealtimeError | None) -> None:
         """The line has ended, and the session goes on over another one.

@@ -95,8 +95,9 @@ FINE: dict[str, tuple[bytes, list[bytes]]] = {
 }
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("case", FINE)
-def test_what_is_allowed_is_delivered(case: str, tls: Certificates | None) -> None:
+def test_what_is_allowed_is_delivered(case: str, together: bool, tls: Certificates | None) -> None:
     wire, messages = FINE[case]
 
     def script(peer: Peer) -> None:
@@ -105,7 +106,7 @@ def test_what_is_allowed_is_delivered(case: str, tls: Certificates | None) -> No
         peer.expect_close(echo=False)
 
     server, options = serve(script, tls)
-    with server, RecordedLine(server.url, **options) as client:
+    with server, RecordedLine(server.url, together=together, **options) as client:
         assert client.wait_ending().code == 1000
     assert client.messages == messages
     assert {type(message) for message in client.messages} == {bytes}
@@ -177,6 +178,24 @@ def test_a_stream_split_at_any_byte_gives_the_same_messages(step: int) -> None:
         with _InPieces() as pieces:
             parts = [EVERY_KIND[a:b] for a, b in itertools.pairwise(ends)]
             assert pieces.send(parts, len(EVERY_MESSAGE)) == EVERY_MESSAGE
+
+
+def test_whole_messages_that_arrive_together_are_handed_over_together() -> None:
+    first, second = [b"a" * 20, b"b" * 200, b"c" * 20], [b"d" * 20, b"e" * 20]
+    wire = b"".join(frame(TEXT, text) for text in first) + frame(PING) + b"".join(frame(TEXT, text) for text in second)
+    gate = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        gate.wait(LIMIT)
+        peer.send_raw(wire + NORMAL_END)
+        peer.expect_close(echo=False)
+
+    with ScriptedServer(script) as server, RecordedLine(server.url, together=True) as client:
+        client.wait_open()
+        gate.set()
+        client.wait_ending()
+    assert client.batches == [first, second]
 
 
 _payloads = st.binary(max_size=40) | st.integers(120, 135).map(lambda size: b"x" * size)

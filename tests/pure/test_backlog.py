@@ -159,3 +159,28 @@ def test_whatever_comes_order_and_sums_hold_and_only_deltas_are_lost(steps: list
     assert len(lost) == backlog.dropped
     assert {kind for _, kind, _ in lost} <= ({"d"} if drop else set())
     assert (backlog.events, backlog.size) == (0, 0)
+
+
+@given(
+    runs=st.lists(st.lists(st.integers(0, 30), max_size=6), max_size=8),
+    drops=st.booleans(),
+    takes=st.integers(0, 5),
+)
+def test_a_run_for_which_there_is_room_is_queued_as_if_its_entries_had_come_one_by_one(
+    runs: list[list[int]], drops: bool, takes: int
+) -> None:
+    limits = Limits(events=8, size=100, drop_deltas=drops)
+    singly, together = Backlog[str](limits), Backlog[str](limits)
+    for number, sizes in enumerate(runs):
+        items = [f"{number}.{place}" for place in range(len(sizes))]
+        if together.has_room(len(sizes), sum(sizes)):
+            troubles = [singly.put(item, size, True) for item, size in zip(items, sizes, strict=True)]
+            together.extend(items, sizes, delta=True)
+            assert not any(troubles)
+        for backlog in (singly, together):
+            backlog.put("other", 1)
+            for _ in range(takes):
+                backlog.take()
+        for name in ("events", "size", "most_events", "most_size", "dropped"):
+            assert getattr(together, name) == getattr(singly, name)
+    assert taken(together) == taken(singly)

@@ -380,3 +380,25 @@ def test_the_whole_of_a_window_is_reported_lost_when_one_event_of_it_is(kind: st
     assert kept == list(range(oldest(history), MANY + 1))
     assert history.dropped(frozenset({kind}), 0, {})
     assert not history.dropped(frozenset({kind}), 0, {kind: kept[0] - 1})
+
+
+_runs = st.lists(
+    st.lists(st.tuples(st.sampled_from([DELTA, AUDIO]), st.sampled_from([0, 10, 60_000, 600_000])), max_size=40)
+    | st.integers(1, 1200).map(lambda count: [(DELTA, 10)] * count),
+    max_size=12,
+)
+
+
+@UNHURRIED
+@given(runs=_runs, start=st.integers(0, 100))
+def test_a_run_of_deltas_is_kept_as_if_they_had_come_one_by_one(runs: list[list[tuple[str, int]]], start: int) -> None:
+    singly, together = History(), History()
+    for run in runs:
+        events = [Event({"type": kind}) for kind, _ in run]
+        singles = [singly.add(event, size) for event, (_, size) in zip(events, run, strict=True)]
+        entries = together.extend(events, [size for _, size in run])
+        assert [(entry.sequence, entry.event) for entry in entries] == [(one.sequence, one.event) for one in singles]
+    assert together.newest == singly.newest
+    assert numbers(together.since(start)) == numbers(singly.since(start))
+    for types in (None, frozenset({DELTA}), frozenset({AUDIO})):
+        assert together.dropped(types, start, {}) == singly.dropped(types, start, {})

@@ -402,3 +402,20 @@ def test_a_handler_does_not_find_its_own_event_which_may_be_on_its_way_still(hub
     publish(hub, number=3)
     assert task.result().number == 3
     assert [hub.collect(waiter, Deadline(LIMIT), start).number for waiter, start in waiters] == [3, 3]
+
+
+def test_a_run_is_offered_event_by_event_to_those_who_want_its_types(hub: Hub) -> None:
+    asked: list[int] = []
+
+    def third(event: Event) -> bool:
+        asked.append(event.number)
+        return len(asked) == 3
+
+    wanted, _ = hub.expect(["a.delta"], third, settled=False)
+    other, _ = hub.expect([DONE], None, settled=False)
+    run = [Event({"type": kind, "number": number}) for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
+    hub.publish_run(run, [10] * 10, {"a.delta", "b.delta"})
+    assert asked == [0, 2, 4]
+    assert wanted.entry is not None
+    assert (wanted.entry.sequence, hub.newest, other.done) == (5, 10, False)
+    hub.cancel(other)
