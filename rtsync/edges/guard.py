@@ -40,6 +40,15 @@ class LineBroken(ConnectionError):
     """The socket is dead: reset, ended, or aborted from another thread. The text says which."""
 
 
+def _milliseconds(timeout: float | None) -> int | None:
+    """Rounded up: a wait of less than a millisecond must not become a busy loop."""
+    return None if timeout is None else max(0, int(timeout * 1000 + 0.999))
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())
+
+
 def wait_ready(
     sock: socket.socket | NestedTLS, *, write: bool, timeout: float | None, also: socket.socket | None = None
 ) -> bool:
@@ -52,8 +61,7 @@ def wait_ready(
         poll.register(sock, select.POLLOUT if write else select.POLLIN)
         if also is not None:
             poll.register(also, select.POLLIN)
-        # Rounded up: a wait of less than a millisecond must not become a busy loop.
-        return bool(poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))))
+        return bool(poll.poll(_milliseconds(timeout)))
     readers = [also] if also is not None else []
     writers = [sock] if write else []
     ready = select.select(readers if write else [sock, *readers], writers, [], timeout)
@@ -74,6 +82,8 @@ class GuardedSocket:
         self._half_record = False
         self._owed = b""  # A whole small frame that OpenSSL holds and that goes out in front of the next one.
         self._wakeup: socket.socket | None = None
+        self._input: select.poll | None = None  # The reader's, of socket and wakeup.
+        self._drained = False  # The last read took all that there was.
         self._dead: str | None = None
         self.send_timeout = send_timeout
         self.buffer = b""
@@ -131,6 +141,8 @@ class GuardedSocket:
 
     def _receive(self, until: float | None) -> bytes | None:
         while True:
+            if self._drained and not self._may_go_on(False, until):
+                return None
             write = False
             data = None
             with self._calls:
@@ -145,18 +157,35 @@ class GuardedSocket:
                     raise self._broken(error) from error
             if data is not None:
                 return self._received(data)
-            if not self._ready(write=write, until=until, also=self._wakeup) or self._woken():
+            if not self._may_go_on(write, until):
                 return None
 
     def _recv(self) -> bytes:
         if self._record != _RECORD:
-            return self._sock.recv(_CHUNK)
+            data = self._sock.recv(_CHUNK)
+            # Asking once more after a short read would only be told that there is nothing.
+            self._drained = self._input is not None and len(data) < _CHUNK
+            return data
         with forks.whole():  # Tickets are read here too, with locks inside OpenSSL.
             return self._sock.recv(_CHUNK)
 
     def wake_by(self, wakeup: socket.socket) -> None:
         """Let a byte on ``wakeup`` end the reader's wait early, as if nothing had come in time. Set before reading."""
         self._wakeup = wakeup
+        if hasattr(select, "poll"):
+            self._input = select.poll()
+            self._input.register(self._sock, select.POLLIN)
+            self._input.register(wakeup, select.POLLIN)
+
+    def _may_go_on(self, write: bool, until: float | None) -> bool:
+        """Block until there may be something to read; False where time is up, or the wakeup ended the wait."""
+        self._drained = False
+        if write or self._input is None:
+            return self._ready(write=write, until=until, also=self._wakeup) and not self._woken()
+        found = self._input.poll(_milliseconds(_left(until)))
+        if len(found) == 1 and found[0][0] == self._sock.fileno():
+            return True
+        return (bool(found) or bool(self._dead)) and not self._woken()
 
     def _woken(self) -> bool:
         try:
@@ -299,9 +328,8 @@ class GuardedSocket:
         return self._sock.fileno()
 
     def _ready(self, *, write: bool, until: float | None, also: socket.socket | None = None) -> bool:
-        timeout = None if until is None else max(0.0, until - time.monotonic())
         try:
-            return wait_ready(self._sock, write=write, timeout=timeout, also=also) or bool(self._dead)
+            return wait_ready(self._sock, write=write, timeout=_left(until), also=also) or bool(self._dead)
         except (OSError, ValueError) as error:  # Closed under us: the descriptor is -1.
             raise self._broken(error) from error
 
