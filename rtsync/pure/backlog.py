@@ -18,13 +18,17 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from itertools import repeat
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["Backlog", "Limits", "Trouble"]
+__all__ = ["Backlog", "Limits", "Taken", "Trouble"]
 
 T = TypeVar("T")
+
+Taken: TypeAlias = tuple[int | None, float, int, T]
+"""Size, arrival and number of an entry, and the entry itself."""
+_Entry: TypeAlias = tuple[int, int | None, float, int, T]  # A ticket, and the same.
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -73,8 +77,8 @@ class Backlog(Generic[T]):
         self._drops = limits.drop_deltas
         self._most_allowed = limits.events
         self._largest_allowed = limits.size
-        self._others: deque[tuple[int, int | None, float, T]] = deque()  # Ticket, size, arrival, the entry itself.
-        self._deltas: deque[tuple[int, int | None, float, T]] = deque()
+        self._others: deque[_Entry[T]] = deque()
+        self._deltas: deque[_Entry[T]] = deque()
         self._tickets = 0
         self.events = 0
         self.size = 0
@@ -86,7 +90,9 @@ class Backlog(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._others or self._deltas)
 
-    def put(self, item: T, size: int | None = None, delta: bool = False, now: float = 0.0) -> Trouble | None:
+    def put(
+        self, item: T, size: int | None = None, delta: bool = False, now: float = 0.0, number: int = 0
+    ) -> Trouble | None:
         """Add ``item`` at the end.
 
         Args:
@@ -94,10 +100,11 @@ class Backlog(Generic[T]):
             size: bytes that it counts for; None for one that always fits.
             delta: whether it may be dropped.
             now: the moment of its arrival, for ``oldest``.
+            number: whatever the caller numbers it with.
         """
         self._tickets += 1
         queue = self._deltas if delta and self._drops else self._others
-        queue.append((self._tickets, size, now, item))
+        queue.append((self._tickets, size, now, number, item))
         if size is None:
             return None
         events, total = self.events + 1, self.size + size
@@ -115,40 +122,60 @@ class Backlog(Generic[T]):
         """Whether that much more fits, without dropping anything."""
         return self.events + events <= self._most_allowed and self.size + size <= self._largest_allowed
 
-    def extend(self, items: Iterable[T], sizes: Sequence[int], delta: bool = False, now: float = 0.0) -> None:
+    def extend(
+        self,
+        items: Iterable[T],
+        sizes: Sequence[int],
+        delta: bool = False,
+        now: float = 0.0,
+        numbers: Iterable[int] | None = None,
+    ) -> None:
         """Add ``items``, for which there is room, at the end: ``put`` for each of them."""
         first = self._tickets + 1
         self._tickets += len(sizes)
         queue = self._deltas if delta and self._drops else self._others
-        queue.extend(zip(range(first, self._tickets + 1), sizes, repeat(now), items))
+        queue.extend(zip(range(first, self._tickets + 1), sizes, repeat(now), numbers or repeat(0), items))
         events, total = self.events + len(sizes), self.size + sum(sizes)
         self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, total)
         self.events, self.size = events, total
 
-    def take(self) -> tuple[float, T] | None:
-        """Remove the oldest entry: its arrival and itself. None where there is none."""
-        queue = self._older() if self._deltas else self._others
-        if not queue:
-            return None
-        _, size, arrived, item = queue.popleft()
-        if size is not None:
-            self.events -= 1
-            self.size -= size
-            if self.dropping:
-                self.dropping = not self._half_empty()
-        return arrived, item
+    def take(self) -> Taken[T] | None:
+        """Remove the oldest entry: its size, its arrival, its number and itself. None where there is none."""
+        return next(iter(self.take_some(1)), None)
 
-    def oldest(self) -> tuple[float, T] | None:
-        """The entry that ``take`` would give, left where it is."""
+    def take_some(self, most: int, largest: int = 1) -> list[Taken[T]]:
+        """Remove the oldest entries, see ``take``.
+
+        Args:
+            most: how many at most.
+            largest: bytes that end it, once they are reached; deltas that may be dropped come one at a time.
+        """
+        queue, most = (self._older(), 1) if self._deltas else (self._others, most)
+        taken: list[Taken[T]] = []
+        events = total = 0
+        while queue and len(taken) < most and total < largest:
+            entry = queue.popleft()[1:]
+            taken.append(entry)
+            if (size := entry[0]) is not None:
+                events += 1
+                total += size
+        self.events -= events
+        self.size -= total
+        if self.dropping:
+            self.dropping = not self._half_empty()
+        return taken
+
+    def oldest(self) -> tuple[float, int] | None:
+        """The arrival and the number of the entry that ``take`` would give."""
         queue = self._older()
-        return queue[0][2:] if queue else None
+        return queue[0][2:4] if queue else None
 
     def clear(self) -> None:
         """Forget the entries, not the totals."""
         self._others, self._deltas = deque(), deque()
         self.events = self.size = 0
 
-    def _older(self) -> deque[tuple[int, int | None, float, T]]:
+    def _older(self) -> deque[_Entry[T]]:
         """Whichever of the two queues has the oldest entry."""
         deltas, others = self._deltas, self._others
         return deltas if deltas and (not others or deltas[0][0] < others[0][0]) else others

@@ -262,18 +262,29 @@ class Conversation:
 
     def apply(self, event: Event) -> None:
         """Take in one event; types that tell nothing of the conversation are passed over."""
-        grown = _GROWN.get(event.type)
-        if grown is not None:
-            self._grow(event, grown)
-            return
         rule = _RULES.get(event.type)
         if rule is not None:
             rule(self, event)
+        elif event.type in _GROWN:
+            self.apply_run((event,))
 
-    def apply_run(self, events: Iterable[Event]) -> None:
-        """Take in events one after the other."""
-        for event in events:
-            self.apply(event)
+    def apply_run(self, deltas: Iterable[Event]) -> None:
+        """Take in deltas one after the other; those that follow each other in one place in one step."""
+        item_id: str | None = None
+        index, name, pieces = 0, "", list[str]()
+        for event in deltas:
+            data = raw(event)
+            named, delta, of, at = (
+                _GROWN.get(event.type), data.get("delta"), data.get("item_id"), data.get("content_index"),
+            )  # fmt: skip
+            if named is None or type(delta) is not str or type(of) is not str:  # Nothing that grows, or nonsense.
+                continue
+            at = at if type(at) is int else 0
+            if of != item_id or at != index or named != name:
+                self._grow(item_id, index, name, pieces)
+                item_id, index, name, pieces = of, at, named, []
+            pieces.append(delta)
+        self._grow(item_id, index, name, pieces)
 
     def snapshot(self) -> Snapshot:
         """Everything as it is now. Costs time in proportion to the conversation."""
@@ -439,17 +450,12 @@ class Conversation:
         item.set_part(index, {**part, "type": named} if named else part)
         self._weigh(item)
 
-    def _grow(self, event: Event, name: str) -> None:
-        """A delta. There are many: their cost is what a long answer costs."""
-        data = raw(event)
-        try:
-            item, delta = self._items[data["item_id"]], data["delta"]
-        except (KeyError, TypeError):  # Nobody's, or nonsense.
+    def _grow(self, item_id: str | None, index: int, name: str, pieces: list[str]) -> None:
+        """Deltas of one item, and of the same of what it says."""
+        item = self._items.get(item_id) if item_id is not None else None
+        if item is None:
             return
-        if type(delta) is not str:
-            return
-        index = -1 if name == "arguments" else data.get("content_index")
-        item.grow(index if type(index) is int else 0, name, delta)
+        item.grow(-1 if name == "arguments" else index, name, pieces[0] if len(pieces) == 1 else "".join(pieces))
         if item.weight - item.counted >= _LIGHT:
             self._weigh(item)
 

@@ -36,7 +36,7 @@ from rtsync.vocabulary.events import Event, decode_object
 __all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
 Route = Callable[["Connection", Event, int], None]
-RunRoute = Callable[["Connection", list[Event], list[int]], None]
+RunRoute = Callable[["Connection", list[Event], list[bytes]], None]
 
 
 def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
@@ -58,9 +58,10 @@ def _plain_classes() -> dict[str, type[Event]]:
     return {name: cls for name, cls in SERVER_EVENTS.items() if name not in PREVIEW_NAMES}
 
 
-def _may_fail(data: Mapping[str, Any]) -> bool:
-    """Whether it may tell of a failure, as deltas, which most events are, do not."""
-    return "error" in data or "item" in data or "response" in data
+@functools.cache
+def _delta_classes() -> dict[str, type[Event]]:
+    """Those of them that are deltas."""
+    return {name: cls for name, cls in _plain_classes().items() if name.endswith(".delta")}
 
 
 class Connection:
@@ -72,8 +73,8 @@ class Connection:
         kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
         mark: key of our marks in the metadata of responses.
         route: takes each event, with the size of its message in bytes.
-        take_run: takes deltas that arrived together, with the sizes of their messages; where they are not to be taken
-            together, it gives them to ``route``.
+        take_run: takes deltas that arrived together, with their messages; where they are not to be taken together, it
+            gives them to ``route``.
         refuse: told of a message that is no event, and of its size in bytes.
 
     Attributes:
@@ -127,13 +128,13 @@ class Connection:
         self.thread_id: int | None = None
         self._typed: Callable[..., Event] = typed
         self._plain = _plain_classes()
-        self._deltas = {name: cls for name, cls in self._plain.items() if name.endswith(".delta")}
         self._take_run = take_run
-        self._run: tuple[list[Event], list[int]] = [], []  # Deltas read and not yet taken, and their sizes.
+        self._run: tuple[list[Event], list[bytes]] = [], []  # Deltas read and not yet taken, and their messages.
         self._refuse = refuse
         self._kind = kind
         self._speaks_preview = dialect == "preview"
         self._translator = Preview(kind) if self._speaks_preview else None
+        self._deltas = _delta_classes() if self._translator is None else {}  # Of those that may go on as a run.
 
     def __repr__(self) -> str:
         return f"Connection({self.number})"
@@ -148,37 +149,38 @@ class Connection:
         Raises:
             UnicodeDecodeError: one is not UTF-8; the line answers that with close code 1007.
         """
-        deltas, (events, sizes) = self._deltas, self._run
+        deltas, (events, said) = self._deltas, self._run
         try:
             for message in messages:
                 try:
                     data = decode_object(message)
                 except ProtocolError as error:
-                    events, sizes = self._end_run()
+                    events, said = self._end_run()
                     self._refuse(error, len(message))
                     continue
                 kind = data.get("type")
                 cls = deltas.get(kind) if type(kind) is str else None
-                if cls is None or self._translator is not None or _may_fail(data):
+                if cls is None or "error" in data or "item" in data or "response" in data:
                     if events:
-                        events, sizes = self._end_run()
+                        events, said = self._end_run()
                     self._take_in(data, len(message))
+                    deltas = self._deltas
                 else:
                     events.append(cls(data))
-                    sizes.append(len(message))
+                    said.append(message)
         finally:  # Also those before one that ends the line.
             self._end_run()
 
-    def _end_run(self) -> tuple[list[Event], list[int]]:
+    def _end_run(self) -> tuple[list[Event], list[bytes]]:
         """Hand over the deltas read so far. Returns where the next ones go."""
-        (events, sizes), self._run = self._run, ([], [])
+        (events, said), self._run = self._run, ([], [])
         if events:
-            self._take_run(self, events, sizes)
+            self._take_run(self, events, said)
         return self._run
 
     def _take_in(self, data: dict[str, Any], size: int) -> None:
         """An event that goes by itself."""
-        if _may_fail(data):
+        if "error" in data or "item" in data or "response" in data:  # It may tell of a failure.
             data = self.line.cleaned(data)
         kind = data.get("type")
         if self._translator is None and type(kind) is str and kind in self._plain:
@@ -198,6 +200,7 @@ class Connection:
         if self._translator is None:
             self._translator = Preview(self._kind)
             self._speaks_preview = False
+            self._deltas = {}
         return self._translator.incoming(data)
 
     def note(self, event: Event) -> Sent | None:

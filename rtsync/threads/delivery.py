@@ -23,32 +23,49 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
-from rtsync.pure.backlog import Backlog, Limits, Trouble
+from rtsync.pure.backlog import Backlog, Limits, Taken, Trouble
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
+from rtsync.vocabulary.events import Event
 
 __all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
 
 logger = logging.getLogger("rtsync.handlers")
 
 Job = Callable[[], None]
+Handle = Callable[[int, Event], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
+_MOST_AT_ONCE = 64  # jobs
+_LARGEST_AT_ONCE = 256 << 10  # bytes
+_NEVER = float("inf")
+
+
+def _nobody(_number: int, _event: Event) -> None:
+    """Handlers that nobody has named."""
 
 
 class Delivery:
-    """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event."""
+    """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event.
+
+    Attributes:
+        handle: calls the handlers of a delta of a run, given its number and itself.
+    """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self.queue: Backlog[tuple[int, Job]] = Backlog(self.limits)
+        self.queue: Backlog[Job | Event] = Backlog(self.limits)
+        self.handle: Handle = _nobody
         self.overflow: str | None = None
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
         self._awaiting: list[tuple[int, Callable[[], None]]] = []
+        self._soonest = _NEVER  # The least number of these.
         # Number and arrival of each. Several where a handler runs a GUI's loop, which drains again.
         self._running: list[tuple[int, float]] = []
         self._thread_id: int | None = None
@@ -57,6 +74,7 @@ class Delivery:
         self.reader: int | None = None
         self.drained = Latch()
         self._ending = False
+        self._dropped = False
         self._gave_up = False
 
     # -- the reader's side -----------------------------------------------------------------------------------------
@@ -75,16 +93,12 @@ class Delivery:
         raise NotImplementedError
 
     def has_room(self, events: int, size: int) -> bool:
-        """Whether the jobs of that many events, of ``size`` bytes, may be put in one step.
-
-        Otherwise something may come of one before the next is taken.
-        """
+        """Whether the jobs of that many events, of ``size`` bytes, may be put in one step: nothing comes of any."""
         return self.overflow is None and self.queue.has_room(events, size)
 
-    def put_run(self, sequences: Sequence[int], jobs: Iterable[Job], sizes: Sequence[int]) -> None:
-        """Put the jobs of deltas, each under its number and with its size; in one step where there is room."""
-        for sequence, job, size in zip(sequences, jobs, sizes, strict=True):
-            self.put(sequence, job, size, delta=True)
+    def put_run(self, run: Run) -> None:
+        """Have ``handle`` called for each of the deltas, for which there is room, after all earlier jobs."""
+        raise NotImplementedError
 
     def end(self) -> None:
         """No more jobs will come; ``drained`` is set once those that have come are done.
@@ -95,7 +109,7 @@ class Delivery:
             self._ending = True
             self._gave_up = self.overflow is not None
             forsaken = self._awaiting if self._gave_up else []
-            self._awaiting = [] if self._gave_up else self._awaiting
+            self._await([] if self._gave_up else self._awaiting)
         for _, wake in forsaken:
             wake()
         self._conclude()
@@ -108,7 +122,11 @@ class Delivery:
         """Queue it, or, behind an overflow, leave it out. Under the lock."""
         if self.overflow is not None and size is not None:
             return None
-        return self.queue.put((sequence, job), size, delta, time.monotonic())
+        return self.queue.put(job, size, delta, time.monotonic(), sequence)
+
+    def _enqueue_run(self, run: Run) -> None:
+        """Queue its deltas. Under the lock."""
+        self.queue.extend(run.events, run.sizes, True, time.monotonic(), run.numbers)
 
     def _heed(self, trouble: Trouble) -> None:
         """Say what a put has brought about, and wake who waited only for what was dropped."""
@@ -123,9 +141,14 @@ class Delivery:
             )
         self._wake_settled()
 
+    def queued(self) -> tuple[int, int]:
+        """Events that wait for their handlers, and their bytes. Threads: any."""
+        return self.queue.events, self.queue.size
+
     def _waiting(self) -> str:
         """How much waits for what, for a message."""
-        said = f"{self.queue.events} events ({self.queue.size} bytes) are waiting"
+        events, size = self.queued()
+        said = f"{events} events ({size} bytes) are waiting"
         return f"{said}, the oldest for {self.lag():.1f} s; {self.stuck() or 'no handler is running'}"
 
     def join(self, timeout: float | None) -> bool:
@@ -138,12 +161,12 @@ class Delivery:
     def drop(self) -> None:
         """The program is ending: run no more jobs after the one that is running. Takes no lock."""
         self.queue.clear()
-        self._ending = True
+        self._ending = self._dropped = True
 
     def disown(self) -> None:
         """In a forked child: the handlers run in the parent. The thread that runs one may be the one that forked."""
         self._lock = threading.RLock()
-        self._awaiting = []
+        self._await([])
         self.drop()
 
     # -- the waits' side -------------------------------------------------------------------------------------------
@@ -168,16 +191,19 @@ class Delivery:
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the jobs of all events up to ``sequence`` are done, at once where they are."""
         with self._lock:
+            waiting = self._awaiting
+            # Before looking what is running: the worker looks at these behind each job, without the lock.
+            self._await([*waiting, (sequence, wake)])
             if self._oldest() <= sequence and not self._gave_up:
-                self._awaiting.append((sequence, wake))
                 return
+            self._await(waiting)
         wake()
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Nobody waits for this call of ``when_settled`` any longer."""
         if self._awaiting:
             with self._lock:
-                self._awaiting = [pair for pair in self._awaiting if pair[1] != wake]
+                self._await([pair for pair in self._awaiting if pair[1] != wake])
 
     def gave_up(self, sequence: int) -> bool:
         """Whether the jobs up to ``sequence`` are not done and will not be waited for."""
@@ -193,7 +219,7 @@ class Delivery:
         """Seconds since the arrival of the oldest event that is not done; 0 where there is none. Threads: any."""
         with self._lock:
             queued = self.queue.oldest()
-            arrivals = [arrived for _, arrived in self._running] + ([] if queued is None else [queued[0]])
+            arrivals = [arrived for _, arrived in self._running[:1]] + ([] if queued is None else [queued[0]])
         return max(0.0, time.monotonic() - arrivals[0]) if arrivals else 0.0
 
     def stuck(self) -> str | None:
@@ -210,16 +236,16 @@ class Delivery:
         if self._running:
             return self._running[0][0]
         oldest = self.queue.oldest()
-        return float("inf") if oldest is None else oldest[1][0]
+        return _NEVER if oldest is None else oldest[1]
 
     def _next(self) -> Job | None:
         """Take the next job, which from here on is running; None where there is none. Under the lock."""
         taken = self.queue.take()
         if taken is None:
             return None
-        arrived, (sequence, job) = taken
+        _, arrived, sequence, item = taken
         self._running.append((sequence, arrived))
-        return job
+        return item if callable(item) else partial(self.handle, sequence, item)
 
     def _run(self, job: Job) -> None:
         """Run the job taken last."""
@@ -252,8 +278,13 @@ class Delivery:
         """Who waited for what is done by now, to be woken outside the lock. Under the lock."""
         oldest = self._oldest()
         due = [wake for sequence, wake in self._awaiting if sequence < oldest]
-        self._awaiting = [pair for pair in self._awaiting if pair[0] >= oldest]
+        self._await([pair for pair in self._awaiting if pair[0] >= oldest])
         return due
+
+    def _await(self, awaiting: list[tuple[int, Callable[[], None]]]) -> None:
+        """These wait from now on. Under the lock."""
+        self._awaiting = awaiting
+        self._soonest = min([sequence for sequence, _ in awaiting], default=_NEVER)
 
 
 class Inline(Delivery):
@@ -265,9 +296,10 @@ class Inline(Delivery):
             self._running.append((sequence, time.monotonic()))
         self._run_here(job)
 
-    def has_room(self, events: int, size: int) -> bool:
-        """No: handlers run before the next event is taken."""
-        return False
+    def put_run(self, run: Run) -> None:
+        """Run them now."""
+        for number, event, _ in run:
+            self.put(number, partial(self.handle, number, event))
 
     def _conclude(self) -> None:
         self.drained.set()  # Nothing is ever left.
@@ -284,6 +316,10 @@ class Worker(Delivery):
         self._asleep = False
         self._started = False
         self._thread: threading.Thread | None = None
+        self._in_hand: list[Taken[Job | Event]] = []
+        # They are not dropped any more, so they are few against what may wait.
+        self._most_at_once = max(1, min(_MOST_AT_ONCE, self.limits.events // 256))
+        self._largest_at_once = max(1, min(_LARGEST_AT_ONCE, self.limits.size // 256))
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
@@ -294,13 +330,10 @@ class Worker(Delivery):
         if trouble is not None:
             self._heed(trouble)
 
-    def put_run(self, sequences: Sequence[int], jobs: Iterable[Job], sizes: Sequence[int]) -> None:
+    def put_run(self, run: Run) -> None:
         """Queue them, and wake the worker where it sleeps."""
-        if not self.has_room(len(sizes), sum(sizes)):
-            super().put_run(sequences, jobs, sizes)
-            return
         with self._lock:
-            self.queue.extend(zip(sequences, jobs, strict=True), sizes, True, time.monotonic())
+            self._enqueue_run(run)
             asleep, self._asleep = self._asleep, False
         self._rouse(asleep)
 
@@ -311,6 +344,13 @@ class Worker(Delivery):
         elif not self._started:
             self._started = True
             self._start()
+
+    def queued(self) -> tuple[int, int]:
+        """Events that wait for their handlers, and their bytes; those in hand behind the one that is running too."""
+        with self._lock:
+            running = self._oldest()
+            sizes = [size for size, _, number, _ in self._in_hand if size is not None and number > running]
+            return self.queue.events + len(sizes), self.queue.size + sum(sizes)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -347,14 +387,17 @@ class Worker(Delivery):
     def _work(self) -> None:
         self._thread_id = threading.get_ident()
         while True:
-            with self._lock:  # Once for the end of one job and the beginning of the next.
+            with self._lock:  # Once for the end of some jobs and the beginning of the next.
                 self._running.clear()
                 due = self._due() if self._awaiting else ()
-                job = None if due else self._next()
-                over = job is None and not due and self._ending
-                self._asleep = job is None and not due and not over
-            if job is not None:
-                self._work_on(job)
+                jobs = [] if due else self.queue.take_some(self._most_at_once, self._largest_at_once)
+                self._in_hand = jobs
+                if jobs:
+                    self._running.append((jobs[0][2], jobs[0][1]))
+                over = not jobs and not due and self._ending
+                self._asleep = not jobs and not due and not over
+            if jobs:
+                self._work_off(jobs)
             elif over:
                 break
             elif not due:
@@ -363,14 +406,25 @@ class Worker(Delivery):
                 wake()
         self.drained.set()
 
-    def _work_on(self, job: Job) -> None:
-        """Run ``job``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
-        self._since = time.monotonic()
-        try:
-            job()
-        except BaseException as error:
-            logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-        self.current = None  # It may close over the session, which must stay collectable.
+    def _work_off(self, jobs: list[Taken[Job | Event]]) -> None:
+        """Run ``jobs``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
+        running, handle, monotonic = self._running, self.handle, time.monotonic
+        for _, arrived, number, job in jobs:
+            running[0] = number, arrived
+            # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
+            if number > self._soonest:
+                self._wake_settled()
+            if self._dropped:
+                return
+            self._since = monotonic()
+            try:
+                if callable(job):
+                    job()
+                else:
+                    handle(number, job)
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+            self.current = None  # It may close over the session, which must stay collectable.
 
 
 class Posted(Delivery):
@@ -394,13 +448,10 @@ class Posted(Delivery):
         if trouble is not None:
             self._heed(trouble)
 
-    def put_run(self, sequences: Sequence[int], jobs: Iterable[Job], sizes: Sequence[int]) -> None:
+    def put_run(self, run: Run) -> None:
         """Queue them, and post a drain where none is posted."""
-        if not self.has_room(len(sizes), sum(sizes)):
-            super().put_run(sequences, jobs, sizes)
-            return
         with self._lock:
-            self.queue.extend(zip(sequences, jobs, strict=True), sizes, True, time.monotonic())
+            self._enqueue_run(run)
             posted, self._posted = self._posted, True
         if not posted:
             self._post()

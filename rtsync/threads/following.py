@@ -8,13 +8,13 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from itertools import compress
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rtsync.edges.latch import Bell, Latch
 from rtsync.pure.backlog import Backlog, Limits, Trouble
 from rtsync.pure.responses import Record
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
 from rtsync.vocabulary.events import Event
 
@@ -127,7 +127,7 @@ class Subscription:
         with self._lock:
             taken = self._events.take()
         if taken is not None:
-            return taken[1]
+            return taken[3]
         if self._error is not None:
             raise copy.copy(self._error)
         raise StopIteration
@@ -166,21 +166,19 @@ class Subscription:
         if trouble is not None:
             self._heed(trouble)
 
-    def put_run(self, events: Sequence[Event], sizes: Sequence[int], types: set[str]) -> None:
-        """Deltas of ``types`` arrived together: ``put`` for each of them, in one step where they fit."""
-        if self._types is not None:
-            if self._types.isdisjoint(types):
-                return
-            asked = [event.type in self._types for event in events]
-            events, sizes = list(compress(events, asked)), list(compress(sizes, asked))
+    def put_run(self, run: Run) -> None:
+        """Deltas arrived together: ``put`` for each of them, in one step where they fit."""
+        wanted = run if self._types is None else run.of(self._types)
+        if wanted is None:
+            return
         with self._lock:
-            whole = self._events.has_room(len(events), sum(sizes))
+            whole = self._events.has_room(len(wanted), wanted.size)
             if whole and not self._ended:
-                self._events.extend(events, sizes, delta=True)
+                self._events.extend(wanted.events, wanted.sizes, delta=True)
         if whole:
             self._bell.ring()
         else:
-            for event, size in zip(events, sizes, strict=True):
+            for _, event, size in wanted:
                 self.put(event, size)
 
     def _heed(self, trouble: Trouble) -> None:

@@ -29,7 +29,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import compress, repeat
 from typing import Any
 
 from rtsync.edges import signals
@@ -42,6 +41,7 @@ from rtsync.pure.conversation import Conversation, Item, Snapshot
 from rtsync.pure.correlation import Sent
 from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
+from rtsync.pure.runs import Run
 from rtsync.pure.state import State, Trigger, after
 from rtsync.pure.stats import SessionStats
 from rtsync.threads import process
@@ -89,6 +89,7 @@ class Core:
     ) -> None:
         self.number = number
         self.delivery = delivery
+        delivery.handle = self._handle
         self.hub = Hub(delivery)
         self.ready = Latch()
         self.leaving = Latch()
@@ -372,31 +373,27 @@ class Core:
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
 
-    def take_run(self, connection: Connection, events: list[Event], sizes: list[int]) -> None:
+    def take_run(self, connection: Connection, events: list[Event], messages: list[bytes]) -> None:
         """Deltas that arrived together: the steps of ``take``, each for all of them.
 
-        One after the other where another route has them, or where something is to come between them: the greeting, a
-        handler in this thread, an overflow.
+        One after the other where another route has them, or where something is to come between them: the greeting, an
+        overflow.
         """
         board = self._board()
-        types = {event.type for event in events}
-        wanted = set() if board is None else {kind for kind in types if board.wants(kind)}
-        room = not wanted or self.delivery.has_room(len(events), sum(sizes))
+        run = Run.numbered(self.hub.newest + 1, events, messages)
+        wanted = None if board is None else run.of({kind for kind in run.types if board.wants(kind)})
+        room = wanted is None or self.delivery.has_room(len(wanted), wanted.size)
         if not (room and self._established and connection.route == self.take):
-            for event, size in zip(events, sizes, strict=True):
+            for _, event, size in run:
                 connection.route(connection, event, size)
             return
-        first = self.hub.newest + 1
         subscriptions = tuple(self._subscriptions)  # One made in a handler of these is for what comes later.
         grown = self._note_run(connection, events)
-        if wanted:
-            asked = [event.type in wanted for event in events]
-            numbers = list(compress(range(first, first + len(events)), asked))
-            jobs = map(partial, repeat(self._handle), numbers, compress(events, asked))
-            self.delivery.put_run(numbers, jobs, list(compress(sizes, asked)))
-        self.hub.publish_run(events, sizes, types)
+        if wanted is not None:
+            self.delivery.put_run(wanted)
+        self.hub.publish_run(run)
         for subscription in subscriptions:
-            subscription.put_run(events, sizes, types)
+            subscription.put_run(run)
         for record in grown:
             self.floor.advance(self.hub.newest, events[-1], record)
 
@@ -449,10 +446,12 @@ class Core:
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is not None and board is not None:
-            try:
-                board.emit(session, event, self._failed, self.delivery)
-            finally:
+        if session is None or board is None:
+            return
+        try:
+            board.emit(session, event, self._failed, self.delivery)
+        finally:
+            if self.hub.visited:
                 self.hub.leave_handlers(sequence)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
@@ -956,6 +955,7 @@ class Core:
     def stats(self) -> SessionStats:
         """The session in numbers."""
         queue, now = self.delivery.queue, time.monotonic()
+        queued_events, queued_bytes = self.delivery.queued()
         received, sent = self._bytes_over_all_lines()
         last = None if self._current is None else self._current.line.last_received
         until = now if self._closed_at is None else self._closed_at
@@ -965,8 +965,8 @@ class Core:
             bytes_received=received,
             bytes_sent=sent,
             events_dropped=queue.dropped,
-            queued_events=queue.events,
-            queued_bytes=queue.size,
+            queued_events=queued_events,
+            queued_bytes=queued_bytes,
             most_queued_events=queue.most_events,
             most_queued_bytes=queue.most_size,
             handler_lag=self.delivery.lag(),

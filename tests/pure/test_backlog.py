@@ -18,7 +18,7 @@ def taken(backlog: Backlog[str]) -> list[str]:
     while backlog:
         entry = backlog.take()
         assert entry is not None
-        found.append(entry[1])
+        found.append(entry[3])
     return found
 
 
@@ -42,11 +42,11 @@ def test_an_empty_queue_gives_nothing() -> None:
 
 def test_the_oldest_entry_is_seen_with_its_arrival_and_stays() -> None:
     backlog: Backlog[str] = Backlog(Limits(drop_deltas=True))
-    backlog.put("a", 10, delta=True, now=5.0)
-    backlog.put("b", 10, now=6.0)
-    assert backlog.oldest() == backlog.oldest() == (5.0, "a")
-    assert backlog.take() == (5.0, "a")
-    assert backlog.oldest() == (6.0, "b")
+    backlog.put("a", 10, delta=True, now=5.0, number=3)
+    backlog.put("b", 10, now=6.0, number=4)
+    assert backlog.oldest() == backlog.oldest() == (5.0, 3)
+    assert backlog.take() == (10, 5.0, 3, "a")
+    assert backlog.oldest() == (6.0, 4)
 
 
 def test_events_and_bytes_are_counted_now_and_at_most() -> None:
@@ -142,7 +142,7 @@ def test_whatever_comes_order_and_sums_hold_and_only_deltas_are_lost(steps: list
     for number, step in enumerate(steps):
         if step == "take":
             entry = backlog.take()
-            gone += [] if entry is None else [entry[1]]
+            gone += [] if entry is None else [entry[3]]
         elif step == "signal":
             came.append((number, "signal", 0))
             backlog.put(came[-1])
@@ -153,7 +153,7 @@ def test_whatever_comes_order_and_sums_hold_and_only_deltas_are_lost(steps: list
                 break
         assert backlog.events <= 1 or (backlog.events <= 4 and backlog.size <= 1000)
     while (entry := backlog.take()) is not None:
-        gone.append(entry[1])
+        gone.append(entry[3])
     assert gone == [entry for entry in came if entry in gone]
     lost = [entry for entry in came if entry not in gone]
     assert len(lost) == backlog.dropped

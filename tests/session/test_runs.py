@@ -175,13 +175,15 @@ def test_a_wait_is_settled_as_soon_as_its_own_event_is() -> None:
         assert seen == list(range(10))
 
 
-def test_an_inline_handler_has_run_before_the_next_event_is_taken() -> None:
+def test_inline_handlers_have_run_before_what_comes_behind_the_run_is_taken() -> None:
     with conversing(handlers="inline") as (session, service):
-        known: list[int] = []
-        session.on(TEXT_DELTA, lambda session, _event: known.append(session.stats.events_received))
-        service.say(*deltas(20), marker())
+        seen: list[int] = []
+        session.on(TEXT_DELTA, lambda _session, event: seen.append(said(event)))
+        session.on(MARKER, lambda _session, _event: seen.append(-1))
+        service.say(*deltas(20), marker(), *deltas(5), marker())
         session.wait_for(MARKER, timeout=LIMIT)
-        assert known == list(range(known[0], known[0] + 20))
+        session.wait_for(MARKER, timeout=LIMIT)
+        assert seen == [*range(20), -1, *range(5), -1]
 
 
 def test_posted_handlers_run_in_order_and_in_batches() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from rtsync import CloseCause, Event, FellBehind, ServerError, SessionClosed, UsageError, WaitTimeout
+from rtsync.pure.runs import Run
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
 from tests.loopback import LIMIT
@@ -413,8 +414,8 @@ def test_a_run_is_offered_event_by_event_to_those_who_want_its_types(hub: Hub) -
 
     wanted, _ = hub.expect(["a.delta"], third, settled=False)
     other, _ = hub.expect([DONE], None, settled=False)
-    run = [Event({"type": kind, "number": number}) for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
-    hub.publish_run(run, [10] * 10, {"a.delta", "b.delta"})
+    events = [Event({"type": kind, "number": number}) for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
+    hub.publish_run(Run.numbered(1, events, [b""] * 10))
     assert asked == [0, 2, 4]
     assert wanted.entry is not None
     assert (wanted.entry.sequence, hub.newest, other.done) == (5, 10, False)
