@@ -11,8 +11,10 @@ and over TLS 1.3 a ticket that arrives during a write ends in a crash or in corr
    rest of it. That holds for timeouts, errors and exceptions from outside (Ctrl+C) alike.
 4. ``abort()`` takes no lock. It shuts the TCP connection down, which wakes whoever waits for it. It goes past
    ``SSLSocket.shutdown``, which would drop the TLS layer under a reader and hand it ciphertext as data.
-5. Received bytes are kept in one buffer, filled 64 KiB at a time, and read by whoever owns the reading side: first the
+5. Received bytes are kept in one buffer (``receive_buffer``), and read by whoever owns the reading side: first the
    upgrade, then the reader thread.
+6. What a read has told is not asked for again: one that did not fill its room took all that there was, and the next
+   thing to do is to sleep. TLS gives one record at a time; those that are here already are taken together.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ import time
 
 from rtsync.edges import forks
 from rtsync.edges.nested_tls import NestedTLS
+from rtsync.edges.receive_buffer import ReceiveBuffer
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
 
 __all__ = ["GuardedSocket", "LineBroken", "wait_ready"]
 
-_CHUNK = 65536
+_LULL = 1.0  # seconds without a byte, behind which a large buffer is given back
 # One TLS record. Longer writes would keep the reader out of the TLS layer for as long as they encrypt.
 _RECORD = 16384
 _INTERRUPTED = "a send did not finish: it was interrupted"
@@ -83,11 +86,12 @@ class GuardedSocket:
         self._owed = b""  # A whole small frame that OpenSSL holds and that goes out in front of the next one.
         self._wakeup: socket.socket | None = None
         self._input: select.poll | None = None  # The reader's, of socket and wakeup.
-        self._drained = False  # The last read took all that there was.
+        self._drained = False  # The last read took all that there was: rule 6.
+        self._wants_write = False  # TLS has to write before it can read on.
+        self._broke: LineBroken | None = None  # Found behind bytes that were to be delivered first.
         self._dead: str | None = None
         self.send_timeout = send_timeout
-        self.buffer = b""
-        self.position = 0
+        self.buffer = ReceiveBuffer()
         self.last_received = time.monotonic()
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -97,77 +101,87 @@ class GuardedSocket:
     @property
     def available(self) -> int:
         """Bytes received and not yet taken."""
-        return len(self.buffer) - self.position
+        return self.buffer.end - self.buffer.position
 
     def fill(self, until: float | None) -> bool:
         """Receive what there is, waiting until ``until`` (monotonic clock; None: for ever).
 
         Returns False when nothing came in time. Raises ``LineBroken`` at the end of the stream.
         """
-        data = self._receive(until)
-        if data is None:
-            return False
-        self.buffer = self.buffer[self.position :] + data if self.available else data
-        self.position = 0
-        return True
+        return self._receive(self.available + 1, until)
 
     def gather(self, size: int, until: float | None) -> bool:
-        """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are.
-
-        Pieces of a large message are joined once, not appended one to the other.
-        """
-        rest = self.buffer[self.position :]
-        parts = [rest] if rest else []
-        have = len(rest)
-        try:
-            while have < size:
-                data = self._receive(until)
-                if data is None:
-                    return False
-                parts.append(data)
-                have += len(data)
-                # A peer that never pauses must not put ``until`` off for ever.
-                if until is not None and self.last_received >= until:
-                    return have >= size
-        finally:
-            self.buffer, self.position = b"".join(parts), 0
+        """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are."""
+        while self.available < size:
+            if not self._receive(size, until):
+                return False
+            # A peer that never pauses must not put ``until`` off for ever.
+            if until is not None and self.last_received >= until:
+                return self.available >= size
         return True
 
     def take(self, size: int) -> bytes:
         """The next ``size`` available bytes."""
-        start = self.position
-        self.position = start + size
-        return self.buffer[start : self.position]
+        return self.buffer.take(size)
 
-    def _receive(self, until: float | None) -> bytes | None:
-        while True:
-            if self._drained and not self._may_go_on(False, until):
-                return None
-            write = False
-            data = None
-            with self._calls:
-                self._check()
-                try:
-                    data = self._recv()
-                except (BlockingIOError, ssl.SSLWantReadError):
-                    pass
-                except ssl.SSLWantWriteError:
-                    write = True
-                except OSError as error:
-                    raise self._broken(error) from error
-            if data is not None:
-                return self._received(data)
-            if not self._may_go_on(write, until):
-                return None
+    def _receive(self, size: int, until: float | None) -> bool:
+        """Receive what there is, into room for ``size`` bytes in all; False where nothing came in time."""
+        if self._broke is not None:
+            raise self._broke
+        while not self._drained or self._may_go_on(until):
+            if count := self._attempt(self.buffer.room(size)):
+                if self._record == _RECORD:
+                    self._take_records(count)
+                return True
+        return False
 
-    def _recv(self) -> bytes:
+    def _attempt(self, room: memoryview) -> int:
+        """One call on the socket. Returns how many bytes it had; 0 where there is nothing at the moment."""
+        with self._calls:
+            self._check()
+            try:
+                count = self._recv_into(room)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._drained = True
+                return 0
+            except ssl.SSLWantWriteError:
+                self._drained = self._wants_write = True
+                return 0
+            except OSError as error:
+                raise self._broken(error) from error
+        if not count:
+            raise LineBroken(self._dead or "the server ended the connection without a close frame")
+        self.last_received = time.monotonic()
+        self.received_bytes += count
+        self.buffer.received(count)
+        return count
+
+    def _recv_into(self, room: memoryview) -> int:
+        size = len(room)
         if self._record != _RECORD:
-            data = self._sock.recv(_CHUNK)
-            # Asking once more after a short read would only be told that there is nothing.
-            self._drained = self._input is not None and len(data) < _CHUNK
-            return data
+            count = self._sock.recv_into(room, size)
+            self._drained = count < size
+            return count
         with forks.whole():  # Tickets are read here too, with locks inside OpenSSL.
-            return self._sock.recv(_CHUNK)
+            return self._sock.recv_into(room, size)
+
+    def _take_records(self, count: int) -> None:
+        """Receive the records behind one of ``count`` bytes that are here already, as far as there is room."""
+        try:
+            while count and (room := self.buffer.spare()) and self._more_records(count):
+                count = self._attempt(room)
+        except LineBroken as error:
+            self._broke = error
+
+    def _more_records(self, count: int) -> bool:
+        # The memory between two layers may hold records that the kernel does not know of: asked until it is empty.
+        if count == _RECORD or isinstance(self._sock, NestedTLS):
+            return True
+        if self._input is None:
+            return False
+        here = self._sock.fileno()
+        self._drained = all(found != here for found, _ in self._input.poll(0))
+        return not self._drained
 
     def wake_by(self, wakeup: socket.socket) -> None:
         """Let a byte on ``wakeup`` end the reader's wait early, as if nothing had come in time. Set before reading."""
@@ -177,28 +191,33 @@ class GuardedSocket:
             self._input.register(self._sock, select.POLLIN)
             self._input.register(wakeup, select.POLLIN)
 
-    def _may_go_on(self, write: bool, until: float | None) -> bool:
+    def _may_go_on(self, until: float | None) -> bool:
         """Block until there may be something to read; False where time is up, or the wakeup ended the wait."""
-        self._drained = False
+        write, self._drained, self._wants_write = self._wants_write, False, False
         if write or self._input is None:
             return self._ready(write=write, until=until, also=self._wakeup) and not self._woken()
-        found = self._input.poll(_milliseconds(_left(until)))
-        if len(found) == 1 and found[0][0] == self._sock.fileno():
+        found = self._sleep(self._input, until)
+        here = self._sock.fileno()
+        if len(found) == 1 and found[0][0] == here:
             return True
+        self._drained = all(descriptor != here for descriptor, _ in found)
         return (bool(found) or bool(self._dead)) and not self._woken()
+
+    def _sleep(self, poll: select.poll, until: float | None) -> list[tuple[int, int]]:
+        """Wait for input; where nothing comes for a while, with no more memory than a session at rest should have."""
+        if self.buffer.spacious:
+            lull = time.monotonic() + _LULL
+            if until is None or until > lull:
+                if found := poll.poll(_milliseconds(_LULL)):
+                    return found
+                self.buffer.shrink()
+        return poll.poll(_milliseconds(_left(until)))
 
     def _woken(self) -> bool:
         try:
             return self._wakeup is not None and bool(self._wakeup.recv(_RECORD))
         except OSError:  # Nothing there.
             return False
-
-    def _received(self, data: bytes) -> bytes:
-        if not data:
-            raise LineBroken(self._dead or "the server ended the connection without a close frame")
-        self.last_received = time.monotonic()
-        self.received_bytes += len(data)
-        return data
 
     # -- writing: any thread ------------------------------------------------------------------------------------
 
@@ -314,6 +333,7 @@ class GuardedSocket:
         self.abort("closed")
         with self._calls, forks.whole():
             self._sock.close()
+        self.buffer.discard()
 
     def abandon(self) -> None:
         """In a forked child: give the descriptor back without a word to the peer, whose connection is the parent's."""

@@ -11,7 +11,7 @@ Everything here belongs to the thread that runs the line, except what the core c
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -141,7 +141,7 @@ class Connection:
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
-    def on_messages(self, _line: Line, messages: list[bytes]) -> None:
+    def on_messages(self, _line: Line, messages: Sequence[bytes | memoryview]) -> None:
         """Messages arrived together: the line's callback.
 
         Deltas that stand side by side go on as one run, everything else by itself.

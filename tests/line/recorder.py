@@ -6,7 +6,7 @@ import pickle
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -85,9 +85,9 @@ class RecordedLine:
         if self._on_message:
             self._on_message(line, message)
 
-    def _record_messages(self, line: Line, messages: list[bytes]) -> None:
-        self.batches.append(messages)
-        for message in messages:
+    def _record_messages(self, line: Line, messages: Sequence[bytes | memoryview]) -> None:
+        self.batches.append([bytes(message) for message in messages])  # Views do not outlive the callback.
+        for message in self.batches[-1]:
             self._record_message(line, message)
 
     def _record(self, told: list[Any], what: object) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -329,6 +331,17 @@ def test_the_limit_counts_all_fragments_and_no_control_frames() -> None:
     assert answer == 1009
 
 
+@contextlib.contextmanager
+def _measured() -> Iterator[Callable[[], int]]:
+    """Gives what tells the most memory that Python's objects have taken since, in bytes."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield lambda: tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_flood_that_is_too_large_is_not_stored() -> None:
     """The server does not wait for our answer: the line still ends in its time, having kept nothing."""
 
@@ -338,9 +351,9 @@ def test_a_flood_that_is_too_large_is_not_stored() -> None:
         while True:
             peer.send_raw(b"\0" * 65536)
 
-    with ScriptedServer(script) as server, RecordedLine(server.url) as client:
+    with ScriptedServer(script) as server, _measured() as peak, RecordedLine(server.url) as client:
         assert client.wait_ending().code == 1009
-        assert len(client.line._guard.buffer) <= 1 << 17  # type: ignore[union-attr]
+        assert peak() < 1 << 20
 
 
 def test_the_connection_is_still_there_for_the_server_to_read_the_answer(tls: Certificates | None) -> None:
@@ -437,7 +450,7 @@ def _in_fragments(size: int, fragment: int) -> bytes:
 
 @pytest.mark.parametrize(
     ("build", "size"),
-    [(lambda size: _in_fragments(size, 256), 1 << 20), (lambda size: frame(TEXT, b"x" * size), 4 << 20)],
+    [(lambda size: _in_fragments(size, 256), 1 << 20), (lambda size: frame(TEXT, b"x" * size), 8 << 20)],
     ids=["fragments", "one frame"],
 )
 def test_the_cost_of_a_message_grows_with_its_size_and_not_faster(build: Callable[[int], bytes], size: int) -> None:
