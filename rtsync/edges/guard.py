@@ -173,7 +173,7 @@ class GuardedSocket:
 
     # -- writing: any thread ------------------------------------------------------------------------------------
 
-    def sendall(self, data: bytes, timeout: float | None = None, *, give_up: bool = True) -> None:
+    def sendall(self, data: bytes | bytearray, timeout: float | None = None, *, give_up: bool = True) -> None:
         """Hand all of ``data`` to the kernel, not interleaved with any other ``sendall``.
 
         Args:
