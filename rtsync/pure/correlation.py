@@ -79,13 +79,15 @@ class Correlation:
 
     def sent(self, event: Mapping[str, Any], owner: object) -> Sent:
         """Note a client event, before its bytes go out, so that no answer can overtake the note."""
-        record = Sent(event["event_id"], event["type"], owner, self._subject(event))
-        if record.type in _UNANSWERED or record.type not in _ANSWERABLE:
+        event_id, kind = event["event_id"], event["type"]
+        if kind not in _ANSWERABLE:
+            record = Sent(event_id, kind, owner, None)
             self._unanswered.append(record)
             return record
+        record = Sent(event_id, kind, owner, self._subject(event))
         if len(self._pending) >= _MOST_PENDING:
             del self._pending[next(iter(self._pending))]
-        self._pending[record.event_id] = record
+        self._pending[event_id] = record
         return record
 
     def forget(self, record: Sent) -> None:

@@ -154,6 +154,7 @@ class Core:
             rejoins: whether a new connection comes back to the same session: that of a running call.
         """
         self._dialect, self._kind = dialect, kind
+        self._sender.translates = dialect == "preview"
         self._recovery.rejoins = rejoins
         if echoes:
             self.floor.expect_echo()

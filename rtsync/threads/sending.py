@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,12 @@ class Sender:
 
     Attributes:
         events_sent: how many the kernel has taken.
+        translates: whether the endpoint speaks another dialect than the program.
     """
 
     def __init__(self, core: Core, books: threading.RLock, moved: Bell, send_timeout: float) -> None:
         self.events_sent = 0
+        self.translates = False
         self._core = core
         self._books = books
         self._moved = moved
@@ -67,33 +70,40 @@ class Sender:
         While the session reconnects it waits. An event that the line broke under goes out on the next one: it was
         never whole.
         """
-        deadline = Deadline(self._send_timeout if timeout is None else timeout)
-        broken: Connection | None = None
+        core, began = self._core, time.monotonic()
+        limit = self._send_timeout if timeout is None else timeout
+        left: float | None = limit
+        connection, broken = core.current, None
         while True:
-            connection = self._await_line(event, deadline, broken)
+            if connection is broken or core.state is not State.OPEN or core.holds_back:
+                deadline = Deadline(limit, began)
+                connection = self._await_line(event, deadline, broken)
+                left = deadline.remaining(limit)
+            assert connection is not None
             try:
-                self.hand_over(connection, event, owner, deadline.remaining())
-                break
+                self.hand_over(connection, event, owner, left)
+                return
             except LineBroken as error:
-                if not self._core.recovers or threading.get_ident() == connection.thread_id:
+                if not core.recovers or threading.get_ident() == connection.thread_id:
                     raise self._verdict(error, connection) from error
                 broken = connection
 
     def _await_line(self, event: Mapping[str, Any], deadline: Deadline, broken: Connection | None) -> Connection:
         """The connection to send over, once there is one that is not ``broken``."""
-        if self._core.state is not State.OPEN or self._core.current is broken or self._is_held_back(event):
+        core = self._core
+        if core.state is not State.OPEN or core.current is broken or self._is_held_back(event):
             self._check_opened()
-            self._core.delivery.check_may_wait(settled=False)
+            core.delivery.check_may_wait(settled=False)
             if not self._moved.wait_until(lambda: self._settled_on(broken, event), deadline.remaining()):
                 raise WaitTimeout(
                     f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
                     f" {event['type']!r} was not sent. Give send() more time, or try again later"
                 )
-        if self._core.state is State.OPEN and self._core.current is not None:
-            return self._core.current
+        if core.state is State.OPEN and core.current is not None:
+            return core.current
         stay_asleep()
-        if self._core.error is not None:
-            raise copy.copy(self._core.error)
+        if core.error is not None:
+            raise copy.copy(core.error)
         raise SessionClosed("close() was called", cause=CloseCause.USER)
 
     def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
@@ -120,11 +130,11 @@ class Sender:
         Raises:
             LineBroken: it did not go out whole: the line broke, or is not the session's any more.
         """
+        kind, event_id = event["type"], event["event_id"]
         try:
-            data = encode(self._for_the_wire(connection, event))
+            data = encode(self._for_the_wire(connection, event) if self.translates else event)
         except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"the event {event['type']!r} cannot be written as JSON: {error}") from error
-        event_id = event["event_id"]
+            raise UsageError(f"the event {kind!r} cannot be written as JSON: {error}") from error
         try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
             self._note_sending(connection, event, owner)
             connection.line.note_credentials(event)
@@ -140,23 +150,24 @@ class Sender:
             late = connection.over and connection.correlation.withdraw(event_id)
         if late:
             raise ConnectionLost(
-                f"the line ended while {event['type']!r} was being sent, so it will not be answered; it is not sent"
+                f"the line ended while {kind!r} was being sent, so it will not be answered; it is not sent"
                 " again. The session goes on over a new connection",
                 code=1006,
                 cause=CloseCause.NETWORK,
-                in_flight=(event["type"],),
+                in_flight=(kind,),
             )
 
     def _note_sending(self, connection: Connection, event: Mapping[str, Any], owner: object) -> None:
+        kind = event["type"]
         with self._books:
             if connection.over:
                 raise LineBroken("the session has moved to another line")
             connection.correlation.sent(event, owner)
             connection.sending.add(event["event_id"])
-            if event["type"] in UPDATES:
-                self._core.settings.sent(event)
-            elif event["type"] == "input_audio_buffer.append":
+            if kind == "input_audio_buffer.append":
                 self._core.note_append()
+            elif kind in UPDATES:
+                self._core.settings.sent(event)
 
     def _for_the_wire(self, connection: Connection, event: dict[str, Any]) -> dict[str, Any]:
         """``event`` in the dialect of the endpoint; what that does not know is said once."""
