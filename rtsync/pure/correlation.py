@@ -159,7 +159,7 @@ class Correlation:
             return _text(_inner(event, "item").get("id"))
         if event["type"] == "response.create":
             return _text(_inner(_inner(event, "response"), "metadata").get(self._mark))
-        return _text(event.get("item_id")) or _text(event.get("response_id"))
+        return _text(event.get("item_id") or event.get("response_id"))
 
 
 def _candidates(error: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -33,8 +33,6 @@ def without_credentials(event: dict[str, Any], redact: Redact) -> dict[str, Any]
 def credentials_sent(event: Mapping[str, Any]) -> tuple[str, ...]:
     """The credentials for MCP servers that a client event hands to the service (protocol 4.6)."""
     holder = event.get("session") or event.get("response")
-    if not holder:
-        return ()
     tools = holder.get("tools") if isinstance(holder, Mapping) else None
     if not isinstance(tools, Sequence) or isinstance(tools, str):
         return ()

@@ -721,7 +721,7 @@ class Core:
 
     def check_process(self) -> None:
         """Raise ``UsageError`` in a process that inherited the session by a fork. Takes no lock."""
-        if self.inherited:
+        if self.process != os.getpid() and self.inherited:
             raise UsageError(
                 f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
                 " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"

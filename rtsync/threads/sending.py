@@ -137,7 +137,8 @@ class Sender:
             raise UsageError(f"the event {kind!r} cannot be written as JSON: {error}") from error
         try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
             self._note_sending(connection, event, owner)
-            connection.line.note_credentials(event)
+            if "session" in event or "response" in event:  # Not in audio, and most else: what can hold any.
+                connection.line.note_credentials(event)
             connection.line.send(data, timeout=timeout)
         except BaseException:
             with self._books:
