@@ -28,7 +28,6 @@ import time
 from rtsync.edges import forks
 from rtsync.edges.nested_tls import NestedTLS
 from rtsync.edges.receive_buffer import ReceiveBuffer
-from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
 
 __all__ = ["GuardedSocket", "LineBroken", "wait_ready"]
@@ -221,7 +220,7 @@ class GuardedSocket:
 
     # -- writing: any thread ------------------------------------------------------------------------------------
 
-    def sendall(self, data: bytes, timeout: float | None = None, *, give_up: bool = True) -> None:
+    def sendall(self, data: bytes | bytearray, timeout: float | None = None, *, give_up: bool = True) -> None:
         """Hand all of ``data`` to the kernel, not interleaved with any other ``sendall``.
 
         Args:
@@ -235,50 +234,51 @@ class GuardedSocket:
             SendTimeout: the peer does not read; the connection is given up (rule 3).
             LineBroken: the connection is dead.
         """
-        deadline = Deadline(self.send_timeout if timeout is None else timeout)
+        began = time.monotonic()
+        limit = self.send_timeout if timeout is None else timeout
         # The release is one C call behind any exception, also one that lands between the acquisition and the next
         # line (Ctrl+C): an RLock knows whether it is ours, which no variable could be sure to say.
         try:
-            if not self._frames.acquire(timeout=deadline.remaining() or 0.001):
+            if not self._frames.acquire(blocking=False) and not self._frames.acquire(timeout=max(limit, 0.001)):
                 raise WaitTimeout(
-                    f"other threads' sends have kept the line busy for {deadline.timeout:g} s; nothing of this one was"
-                    " sent. Give send() more time, or send less from the other threads"
+                    f"other threads' sends have kept the line busy for {limit:g} s; nothing of this one was sent. Give"
+                    " send() more time, or send less from the other threads"
                 )
             if self._mid_frame:
                 raise UsageError(
                     "send() in a signal handler that interrupted a send() of the same thread; set a flag in the"
                     " handler and send afterwards"
                 )
-            self._write(memoryview(data), deadline, give_up)
+            self._write(data, limit, began + limit, give_up)
         finally:
             try:
                 self._frames.release()
             except RuntimeError:  # Not ours: the turn never came.
                 pass
 
-    def _write(self, view: memoryview, deadline: Deadline, give_up: bool) -> None:
+    def _write(self, data: bytes | bytearray, limit: float, until: float, give_up: bool) -> None:
         if self._begun:  # A second interrupt kept the handling of the first from its end.
             self.abort(_INTERRUPTED)
         self._check()
         owed = self._owed
-        view = memoryview(owed + view) if owed else view
+        if owed:
+            data = owed + data
         sent: list[int] = []
         self._mid_frame = self._begun = True
         try:
-            while (done := sum(sent)) < len(view):
-                self._write_some(view[done : done + self._record], deadline, sent)
+            self._write_whole(data, sent, limit, until)
             self._owed = b""
         except SendTimeout as error:
             if not give_up and sum(sent) in (0, len(owed)):
                 # A record that OpenSSL has accepted cannot be taken back, but it can wait for the next send.
-                pending = bytes(view[sum(sent) :]) if sent else owed or bytes(view)
+                pending = bytes(data[sum(sent) :]) if sent else owed or bytes(data)
                 self._owed = pending if self._half_record else b""
                 self._begun = False
                 raise WaitTimeout("the server does not read at the moment") from error
             self.abort("a send did not finish: the server stopped reading")
             raise
         except BaseException as error:
-            if 0 < sum(sent) < len(view) or self._half_record:
+            if 0 < sum(sent) < len(data) or self._half_record:
                 self.abort(str(error) if isinstance(error, LineBroken) else _INTERRUPTED)
             self._begun = False
             raise
@@ -288,31 +288,45 @@ class GuardedSocket:
             self._mid_frame = False
             self.sent_bytes += sum(sent)
 
-    def _write_some(self, view: memoryview, deadline: Deadline, sent: list[int]) -> None:
+    def _write_whole(self, data: bytes | bytearray, sent: list[int], limit: float, until: float) -> None:
+        size, record = len(data), self._record
+        piece: bytes | bytearray | memoryview = data if size <= record else memoryview(data)[:record]
         while True:
-            write = True
-            with self._calls:
-                self._check()
-                # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
-                # a frame of several records counts as begun.
-                self._half_record |= len(view) == self._record == _RECORD
-                try:
-                    # On a plain socket one C call sends and records how much: an exception from outside (Ctrl+C) can
-                    # land before or behind it, but not between, so that an interrupted send knows what it left behind.
-                    sent.extend(map(self._sock.send, (view,)))
-                    self._half_record = False
-                    return
-                except (BlockingIOError, ssl.SSLWantWriteError):
-                    self._half_record = self._record == _RECORD  # OpenSSL keeps it and wants the same bytes again.
-                except ssl.SSLWantReadError:
-                    write = False
-                except OSError as error:
-                    raise self._broken(error) from error
-            if not self._ready(write=write, until=deadline.at):
+            blocked = self._offer(piece, sent)
+            done = sum(sent)
+            if done == size:
+                return
+            if blocked is not None and not self._ready(write=blocked, until=until):
                 raise SendTimeout(
-                    f"the server has not read for {deadline.timeout:g} s; the event was not sent in full and the"
-                    " connection is given up. Open a new session; send_timeout sets the limit"
+                    f"the server has not read for {limit:g} s; the event was not sent in full and the connection is"
+                    " given up. Open a new session; send_timeout sets the limit"
                 )
+            piece = memoryview(data)[done : done + record]
+
+    def _offer(self, piece: bytes | bytearray | memoryview, sent: list[int]) -> bool | None:
+        """Write as much of ``piece`` as there is room for, and note how much in ``sent``.
+
+        Returns None where there was room, else what it has to be tried again upon: True when the socket can be
+        written, False when it can be read.
+        """
+        with self._calls:
+            self._check()
+            # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
+            # a frame of several records counts as begun.
+            self._half_record |= len(piece) == self._record == _RECORD
+            try:
+                # On a plain socket one C call sends and records how much: an exception from outside (Ctrl+C) can
+                # land before or behind it, but not between, so that an interrupted send knows what it left behind.
+                sent.extend(map(self._sock.send, (piece,)))
+                self._half_record = False
+                return None
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._half_record = self._record == _RECORD  # OpenSSL keeps it and wants the same bytes again.
+                return True
+            except ssl.SSLWantReadError:
+                return False
+            except OSError as error:
+                raise self._broken(error) from error
 
     # -- both ---------------------------------------------------------------------------------------------------
 

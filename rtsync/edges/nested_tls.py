@@ -41,7 +41,7 @@ class NestedTLS:
         except ssl.SSLZeroReturnError:
             return 0
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         """Encrypt and hand over ``data``; after a want it must be called again with the same data."""
         if not self._accepted:
             self._flush()  # Records of the layer's own, a key update say, go first.

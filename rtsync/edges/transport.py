@@ -8,6 +8,7 @@ redirect targets, knows no deadlines and no limits, and re-checks UTF-8 in pure 
 1. stands on a socket of our own (``network``, ``upgrade``, ``guard``), opened under one deadline;
 2. cuts whole text frames out of the receive buffer itself, and leaves every other frame (fragments, control frames,
    reserved bits, odd opcodes) to websocket-client's ``WebSocket.recv_frame`` and its checks, once the frame is whole;
+   what it sends is written by ``frames``;
 3. measures silence in received bytes, mid-frame ones included, and pings before it gives up;
 4. answers the peer's close code with the same, and a broken protocol with the code that names the fault;
 5. ends within its timeout whatever the peer does: ``close`` awaits the end, then aborts the socket.
@@ -32,6 +33,7 @@ import websocket
 from websocket import ABNF
 
 from rtsync.edges.dial import dial
+from rtsync.edges.frames import client_frame
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
 from rtsync.edges.network import Address, Interrupt, Interrupted, Route
@@ -228,7 +230,8 @@ class Line(websocket.WebSocketApp):
         """
         if not self._open or self._close_sent or self._guard is None:
             raise LineBroken("the line is not open")
-        self._guard.sendall(ABNF.create_frame(data, opcode).format(), timeout)
+        payload = data.encode() if isinstance(data, str) else data
+        self._guard.sendall(client_frame(payload, opcode), timeout)
 
     def send_text(self, text_data: str) -> None:
         """Send a text message."""
@@ -484,8 +487,7 @@ class Line(websocket.WebSocketApp):
     def _send_control(self, payload: bytes, opcode: int) -> None:
         assert self._guard is not None
         try:
-            frame = ABNF.create_frame(payload, opcode).format()
-            self._guard.sendall(frame, _CONTROL_PATIENCE, give_up=False)
+            self._guard.sendall(client_frame(payload, opcode), _CONTROL_PATIENCE, give_up=False)
         except WaitTimeout:  # Another sender has the line. It has its own deadline, and the heartbeat goes on counting.
             logger.debug("no room on the line for a control frame")
 
@@ -503,7 +505,7 @@ class Line(websocket.WebSocketApp):
         self._close_sent = True
         patience = deadline.remaining(_CONTROL_PATIENCE)
         try:
-            self._guard.sendall(ABNF.create_frame(payload, ABNF.OPCODE_CLOSE).format(), patience)
+            self._guard.sendall(client_frame(payload, ABNF.OPCODE_CLOSE), patience)
         except (WaitTimeout, SendTimeout, LineBroken, UsageError):
             self.abort("the close frame could not be sent")
 

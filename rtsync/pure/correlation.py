@@ -79,13 +79,15 @@ class Correlation:
 
     def sent(self, event: Mapping[str, Any], owner: object) -> Sent:
         """Note a client event, before its bytes go out, so that no answer can overtake the note."""
-        record = Sent(event["event_id"], event["type"], owner, self._subject(event))
-        if record.type in _UNANSWERED or record.type not in _ANSWERABLE:
+        event_id, kind = event["event_id"], event["type"]
+        if kind not in _ANSWERABLE:
+            record = Sent(event_id, kind, owner, None)
             self._unanswered.append(record)
             return record
+        record = Sent(event_id, kind, owner, self._subject(event))
         if len(self._pending) >= _MOST_PENDING:
             del self._pending[next(iter(self._pending))]
-        self._pending[record.event_id] = record
+        self._pending[event_id] = record
         return record
 
     def forget(self, record: Sent) -> None:
@@ -157,7 +159,7 @@ class Correlation:
             return _text(_inner(event, "item").get("id"))
         if event["type"] == "response.create":
             return _text(_inner(_inner(event, "response"), "metadata").get(self._mark))
-        return _text(event.get("item_id")) or _text(event.get("response_id"))
+        return _text(event.get("item_id") or event.get("response_id"))
 
 
 def _candidates(error: Mapping[str, Any]) -> tuple[str, ...] | None:

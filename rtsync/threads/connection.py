@@ -167,7 +167,7 @@ class Connection:
                     deltas = self._deltas
                 else:
                     events.append(cls(data))
-                    said.append(message)
+                    said.append(bytes(message))  # Which is to stay; bytes stay as they are.
         finally:  # Also those before one that ends the line.
             self._end_run()
 
