@@ -108,8 +108,10 @@ class Correlation:
 
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
+        if not self._pending:
+            return None
         rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
-        if rule is None or not self._pending:
+        if rule is None:
             return None
         requests, subject_of = rule
         subject = subject_of(event, self._mark)

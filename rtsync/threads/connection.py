@@ -31,7 +31,7 @@ from rtsync.vocabulary.errors import (
     RealtimeError,
     SessionClosed,
 )
-from rtsync.vocabulary.events import Event, decode_object
+from rtsync.vocabulary.events import Event, decode_object, raw
 
 __all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
@@ -211,7 +211,7 @@ class Connection:
             return self.correlation.blamed(self.last_error)
         self.last_error = None
         self.conversation.apply(event)
-        return self.correlation.answered(event)
+        return self.correlation.answered(raw(event))
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

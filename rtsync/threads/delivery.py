@@ -191,13 +191,18 @@ class Delivery:
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the jobs of all events up to ``sequence`` are done, at once where they are."""
         with self._lock:
-            waiting = self._awaiting
-            # Before looking what is running: the worker looks at these behind each job, without the lock.
-            self._await([*waiting, (sequence, wake)])
-            if self._oldest() <= sequence and not self._gave_up:
-                return
-            self._await(waiting)
+            if not self._is_settled(sequence):
+                waiting = self._awaiting
+                self._await([*waiting, (sequence, wake)])
+                # Once more behind that: the worker looks at who waits behind each job, without the lock.
+                if not self._is_settled(sequence):
+                    return
+                self._await(waiting)
         wake()
+
+    def _is_settled(self, sequence: int) -> bool:
+        """Whether the jobs up to that are done, or will not be waited for. Under the lock."""
+        return self._gave_up or self._oldest() > sequence
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Nobody waits for this call of ``when_settled`` any longer."""
