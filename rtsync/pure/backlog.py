@@ -15,20 +15,15 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
-from itertools import repeat
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Backlog", "Limits", "Taken", "Trouble"]
+__all__ = ["Backlog", "Batch", "Limits", "Trouble"]
 
 T = TypeVar("T")
-
-Taken: TypeAlias = tuple[int | None, float, int, T]
-"""Size, arrival and number of an entry, and the entry itself."""
-_Entry: TypeAlias = tuple[int, int | None, float, int, T]  # A ticket, and the same.
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -45,6 +40,28 @@ class Limits(msgspec.Struct, frozen=True):
     drop_deltas: bool = False
 
 
+class Batch(msgspec.Struct, Generic[T]):
+    """Entries that are taken together.
+
+    Attributes:
+        ticket: where it stands among the others.
+        arrived: the moment of their arrival.
+        numbers: what the caller has numbered them with, growing.
+        items: the entries themselves.
+        sizes: bytes that each counts for; None for one that is not counted.
+        events: how many of them are counted.
+        size: bytes of those.
+    """
+
+    ticket: int
+    arrived: float
+    numbers: Sequence[int]
+    items: Sequence[T]
+    sizes: Sequence[int | None]
+    events: int
+    size: int
+
+
 class Trouble(Enum):
     """What putting an entry has brought about."""
 
@@ -59,6 +76,10 @@ class Trouble(Enum):
 class Backlog(Generic[T]):
     """A bounded queue. Not safe for threads by itself, but for reading its counters.
 
+    Args:
+        limits: how much it holds.
+        at_once: how many entries of a run are taken together at most.
+
     Attributes:
         events: counted entries in it.
         size: their bytes.
@@ -69,16 +90,17 @@ class Backlog(Generic[T]):
     """
 
     __slots__ = (
-        "_deltas", "_drops", "_largest_allowed", "_most_allowed", "_others", "_tickets", "dropped", "dropping",
-        "events", "most_events", "most_size", "size",
+        "_at_once", "_deltas", "_drops", "_largest_allowed", "_most_allowed", "_others", "_tickets", "dropped",
+        "dropping", "events", "most_events", "most_size", "size",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, at_once: int = 1) -> None:
         self._drops = limits.drop_deltas
+        self._at_once = at_once
         self._most_allowed = limits.events
         self._largest_allowed = limits.size
-        self._others: deque[_Entry[T]] = deque()
-        self._deltas: deque[_Entry[T]] = deque()
+        self._others: deque[Batch[T]] = deque()
+        self._deltas: deque[Batch[T]] = deque()
         self._tickets = 0
         self.events = 0
         self.size = 0
@@ -99,12 +121,16 @@ class Backlog(Generic[T]):
             item: the entry.
             size: bytes that it counts for; None for one that always fits.
             delta: whether it may be dropped.
-            now: the moment of its arrival, for ``oldest``.
+            now: the moment of its arrival.
             number: whatever the caller numbers it with.
         """
         self._tickets += 1
         queue = self._deltas if delta and self._drops else self._others
-        queue.append((self._tickets, size, now, number, item))
+        queue.append(
+            Batch(self._tickets, now, (number,), (item,), (size,), 0, 0)
+            if size is None
+            else Batch(self._tickets, now, (number,), (item,), (size,), 1, size)
+        )
         if size is None:
             return None
         events, total = self.events + 1, self.size + size
@@ -122,63 +148,47 @@ class Backlog(Generic[T]):
         """Whether that much more fits, without dropping anything."""
         return self.events + events <= self._most_allowed and self.size + size <= self._largest_allowed
 
-    def extend(
-        self,
-        items: Iterable[T],
-        sizes: Sequence[int],
-        delta: bool = False,
-        now: float = 0.0,
-        numbers: Iterable[int] | None = None,
-    ) -> None:
-        """Add ``items``, for which there is room, at the end: ``put`` for each of them."""
-        first = self._tickets + 1
-        self._tickets += len(sizes)
-        queue = self._deltas if delta and self._drops else self._others
-        queue.extend(zip(range(first, self._tickets + 1), sizes, repeat(now), numbers or repeat(0), items))
+    def extend(self, items: Sequence[T], numbers: Sequence[int], sizes: Sequence[int], now: float = 0.0) -> None:
+        """Add deltas, for which there is room, at the end: ``put`` for each of them.
+
+        They form batches of ``at_once``; where deltas may be dropped each stands by itself.
+        """
+        queue, at_once = (self._deltas, 1) if self._drops else (self._others, self._at_once)
+        for start in range(0, len(sizes), at_once):
+            part = slice(start, start + at_once)
+            counted = sizes[part]
+            self._tickets += 1
+            queue.append(Batch(self._tickets, now, numbers[part], items[part], counted, len(counted), sum(counted)))
         events, total = self.events + len(sizes), self.size + sum(sizes)
         self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, total)
         self.events, self.size = events, total
 
-    def take(self) -> Taken[T] | None:
-        """Remove the oldest entry: its size, its arrival, its number and itself. None where there is none."""
-        return next(iter(self.take_some(1)), None)
-
-    def take_some(self, most: int, largest: int = 1) -> list[Taken[T]]:
-        """Remove the oldest entries, see ``take``.
-
-        Args:
-            most: how many at most.
-            largest: bytes that end it, once they are reached; deltas that may be dropped come one at a time.
-        """
-        queue, most = (self._older(), 1) if self._deltas else (self._others, most)
-        taken: list[Taken[T]] = []
-        events = total = 0
-        while queue and len(taken) < most and total < largest:
-            entry = queue.popleft()[1:]
-            taken.append(entry)
-            if (size := entry[0]) is not None:
-                events += 1
-                total += size
-        self.events -= events
-        self.size -= total
+    def take(self) -> Batch[T] | None:
+        """Remove the oldest batch. None where there is none."""
+        queue = self._older() if self._deltas else self._others
+        if not queue:
+            return None
+        batch = queue.popleft()
+        self.events -= batch.events
+        self.size -= batch.size
         if self.dropping:
             self.dropping = not self._half_empty()
-        return taken
+        return batch
 
     def oldest(self) -> tuple[float, int] | None:
-        """The arrival and the number of the entry that ``take`` would give."""
+        """The arrival and the number of the oldest entry."""
         queue = self._older()
-        return queue[0][2:4] if queue else None
+        return (queue[0].arrived, queue[0].numbers[0]) if queue else None
 
     def clear(self) -> None:
         """Forget the entries, not the totals."""
         self._others, self._deltas = deque(), deque()
         self.events = self.size = 0
 
-    def _older(self) -> deque[_Entry[T]]:
+    def _older(self) -> deque[Batch[T]]:
         """Whichever of the two queues has the oldest entry."""
         deltas, others = self._deltas, self._others
-        return deltas if deltas and (not others or deltas[0][0] < others[0][0]) else others
+        return deltas if deltas and (not others or deltas[0].ticket < others[0].ticket) else others
 
     def _half_empty(self) -> bool:
         return 2 * self.events <= self._most_allowed and 2 * self.size <= self._largest_allowed
@@ -190,7 +200,7 @@ class Backlog(Generic[T]):
         """Count what is in the queue now, and drop deltas until the rest fits."""
         before = self.dropped
         while self._deltas and self._too_much(events, size):
-            size -= self._deltas.popleft()[1] or 0
+            size -= self._deltas.popleft().size
             events -= 1
             self.dropped += 1
         self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, size)

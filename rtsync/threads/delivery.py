@@ -29,7 +29,7 @@ from typing import Any
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
-from rtsync.pure.backlog import Backlog, Limits, Taken, Trouble
+from rtsync.pure.backlog import Backlog, Batch, Limits, Trouble
 from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
 from rtsync.vocabulary.events import Event
@@ -43,7 +43,6 @@ Handle = Callable[[int, Event], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
 _MOST_AT_ONCE = 64  # jobs
-_LARGEST_AT_ONCE = 256 << 10  # bytes
 _NEVER = float("inf")
 
 
@@ -58,9 +57,9 @@ class Delivery:
         handle: calls the handlers of a delta of a run, given its number and itself.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
         self.limits = limits or Limits()
-        self.queue: Backlog[Job | Event] = Backlog(self.limits)
+        self.queue: Backlog[Job | Event] = Backlog(self.limits, at_once)
         self.handle: Handle = _nobody
         self.overflow: str | None = None
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
@@ -126,7 +125,7 @@ class Delivery:
 
     def _enqueue_run(self, run: Run) -> None:
         """Queue its deltas. Under the lock."""
-        self.queue.extend(run.events, run.sizes, True, time.monotonic(), run.numbers)
+        self.queue.extend(run.events, run.numbers, run.sizes, time.monotonic())
 
     def _heed(self, trouble: Trouble) -> None:
         """Say what a put has brought about, and wake who waited only for what was dropped."""
@@ -248,8 +247,8 @@ class Delivery:
         taken = self.queue.take()
         if taken is None:
             return None
-        _, arrived, sequence, item = taken
-        self._running.append((sequence, arrived))
+        sequence, item = taken.numbers[0], taken.items[0]  # One at a time, but for the worker.
+        self._running.append((sequence, taken.arrived))
         return item if callable(item) else partial(self.handle, sequence, item)
 
     def _run(self, job: Job) -> None:
@@ -314,17 +313,16 @@ class Worker(Delivery):
     """Handlers run in a thread of their own, in order."""
 
     def __init__(self, name: str, limits: Limits | None = None) -> None:
-        super().__init__(limits)
+        limits = limits or Limits()
+        # Those in hand are beyond the limits, so they are few against what may wait.
+        super().__init__(limits, max(1, min(_MOST_AT_ONCE, limits.events // 256, limits.size >> 20)))
         self._name = name
         self._gate = threading.Lock()  # Released when there is work for the sleeping worker.
         self._gate.acquire()
         self._asleep = False
         self._started = False
         self._thread: threading.Thread | None = None
-        self._in_hand: list[Taken[Job | Event]] = []
-        # They are not dropped any more, so they are few against what may wait.
-        self._most_at_once = max(1, min(_MOST_AT_ONCE, self.limits.events // 256))
-        self._largest_at_once = max(1, min(_LARGEST_AT_ONCE, self.limits.size // 256))
+        self._in_hand: Batch[Job | Event] | None = None
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
@@ -354,7 +352,9 @@ class Worker(Delivery):
         """Events that wait for their handlers, and their bytes; those in hand behind the one that is running too."""
         with self._lock:
             running = self._oldest()
-            sizes = [size for size, _, number, _ in self._in_hand if size is not None and number > running]
+            hand = self._in_hand
+            pairs = () if hand is None else zip(hand.numbers, hand.sizes, strict=True)
+            sizes = [size for number, size in pairs if size is not None and number > running]
             return self.queue.events + len(sizes), self.queue.size + sum(sizes)
 
     def _start(self) -> None:
@@ -395,14 +395,13 @@ class Worker(Delivery):
             with self._lock:  # Once for the end of some jobs and the beginning of the next.
                 self._running.clear()
                 due = self._due() if self._awaiting else ()
-                jobs = [] if due else self.queue.take_some(self._most_at_once, self._largest_at_once)
-                self._in_hand = jobs
-                if jobs:
-                    self._running.append((jobs[0][2], jobs[0][1]))
-                over = not jobs and not due and self._ending
-                self._asleep = not jobs and not due and not over
-            if jobs:
-                self._work_off(jobs)
+                batch = self._in_hand = None if due else self.queue.take()
+                if batch is not None:
+                    self._running.append((batch.numbers[0], batch.arrived))
+                over = batch is None and not due and self._ending
+                self._asleep = batch is None and not due and not over
+            if batch is not None:
+                self._work_off(batch)
             elif over:
                 break
             elif not due:
@@ -411,10 +410,10 @@ class Worker(Delivery):
                 wake()
         self.drained.set()
 
-    def _work_off(self, jobs: list[Taken[Job | Event]]) -> None:
-        """Run ``jobs``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
-        running, handle, monotonic = self._running, self.handle, time.monotonic
-        for _, arrived, number, job in jobs:
+    def _work_off(self, batch: Batch[Job | Event]) -> None:
+        """Run the jobs of ``batch``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
+        running, arrived, handle, monotonic = self._running, batch.arrived, self.handle, time.monotonic
+        for number, job in zip(batch.numbers, batch.items, strict=True):
             running[0] = number, arrived
             # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
             if number > self._soonest:

@@ -127,7 +127,7 @@ class Subscription:
         with self._lock:
             taken = self._events.take()
         if taken is not None:
-            return taken[3]
+            return taken.items[0]
         if self._error is not None:
             raise copy.copy(self._error)
         raise StopIteration
@@ -174,7 +174,7 @@ class Subscription:
         with self._lock:
             whole = self._events.has_room(len(wanted), wanted.size)
             if whole and not self._ended:
-                self._events.extend(wanted.events, wanted.sizes, delta=True)
+                self._events.extend(wanted.events, wanted.numbers, wanted.sizes)
         if whole:
             self._bell.ring()
         else:
