@@ -62,6 +62,9 @@ class ReceiveBuffer:
         left = self.end - self.position
         if not left:
             self.position = self.end = 0
+            if self._calm < _CALM and size <= len(self.data) <= _MOST:
+                self._offered = len(self.data)
+                return self.view
             if self._calm >= _CALM and self.spacious:
                 self._span = max(_LEAST, self._span // 4)
                 self._renew(self._span)

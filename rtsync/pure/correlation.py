@@ -108,18 +108,16 @@ class Correlation:
 
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
-        if not self._pending:
-            return None
         rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
-        if rule is None:
+        found = [record for record in self._pending.values() if record.type in rule[0]] if rule is not None else None
+        if not found or rule is None:
             return None
-        requests, subject_of = rule
-        subject = subject_of(event, self._mark)
+        subject = rule[1](event, self._mark)
         # The model's own items are announced before they are said, and are the answer to nobody who did not name them.
-        exactly = _inner(event, "item").get("status") == "in_progress"
+        exactly = "item" in event and _inner(event, "item").get("status") == "in_progress"
         renamed = not exactly and _may_be_renamed(event)
-        return self._take(
-            requests, lambda sent: sent.subject == subject or renamed or not (sent.subject or exactly), subject
+        return self._chosen(
+            [sent for sent in found if sent.subject == subject or renamed or not (sent.subject or exactly)], subject
         )
 
     def begun(self, mark: str) -> None:
@@ -146,12 +144,15 @@ class Correlation:
     def _oldest(self) -> Sent | None:
         return self._pending.pop(next(iter(self._pending)), None) if self._pending else None
 
-    def _take(self, types: Iterable[str], accepts: Callable[[Sent], bool], subject: str | None = None) -> Sent | None:
-        """The oldest pending event of ``types``; one that names exactly ``subject`` goes first."""
-        found = [record for record in self._pending.values() if record.type in types and accepts(record)]
+    def _take(self, types: Iterable[str], accepts: Callable[[Sent], bool]) -> Sent | None:
+        """The oldest pending event of ``types`` that ``accepts`` accepts."""
+        return self._chosen([record for record in self._pending.values() if record.type in types and accepts(record)])
+
+    def _chosen(self, found: list[Sent], subject: str | None = None) -> Sent | None:
+        """The first of ``found``, or that which names exactly ``subject``: it is answered."""
         if not found:
             return None
-        exact = [record for record in found if subject is not None and record.subject == subject]
+        exact = [record for record in found if record.subject == subject] if subject is not None else None
         chosen = (exact or found)[0]
         del self._pending[chosen.event_id]
         return chosen

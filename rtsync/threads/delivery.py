@@ -201,7 +201,7 @@ class Delivery:
 
     def _is_settled(self, sequence: int) -> bool:
         """Whether the jobs up to that are done, or will not be waited for. Under the lock."""
-        return self._gave_up or self._oldest() > sequence
+        return not (self._running or self.queue) or self._gave_up or self._oldest() > sequence
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Nobody waits for this call of ``when_settled`` any longer."""
