@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ["azure", "click", "cryptography", "dotenv", "rtsync.cli", "rtsync.simulator", "simple_websocket", "tenacity"]
+HEAVY = [
+    "azure",
+    "click",
+    "cryptography",
+    "dotenv",
+    "rtsync.audio",
+    "rtsync.cli",
+    "rtsync.simulator",
+    "simple_websocket",
+    "tenacity",
+]
 LIMIT = 1.5
 FEWEST_TURNS = 15
 MOST_TURNS = 60

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rtsync.pure.audio.formats import audio_format
-from rtsync.pure.audio.pcm import loudness, samples
+from rtsync.audio.formats import audio_format
+from rtsync.audio.pcm import loudness, samples
 from rtsync.simulator import SimulatorServer, Turn
 from tests.simulator.documented import check_ga, check_preview
 from tests.simulator.sounds import coded, silence, speech

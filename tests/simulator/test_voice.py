@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtsync.pure.audio.formats import ALAW, PCM16, ULAW, AudioFormat
-from rtsync.pure.audio.pcm import loudness, samples
+from rtsync.audio.formats import ALAW, PCM16, ULAW, AudioFormat
+from rtsync.audio.pcm import loudness, samples
 from rtsync.simulator.usage import pieces
 from rtsync.simulator.voice import Speaker, Speech
 

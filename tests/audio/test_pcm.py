@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtsync.pure.audio.formats import ALAW, FORMATS, PCM16, ULAW, audio_format
-from rtsync.pure.audio.g711 import alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, ulaw_to_pcm
-from rtsync.pure.audio.pcm import FULL_SCALE, loudness, lower_rate, pcm_bytes, rms, samples
+from rtsync.audio.formats import ALAW, FORMATS, PCM16, ULAW, audio_format
+from rtsync.audio.g711 import alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, ulaw_to_pcm
+from rtsync.audio.pcm import FULL_SCALE, loudness, lower_rate, pcm_bytes, rms, samples
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # 3.11 and 3.12; later it is audioop-lts

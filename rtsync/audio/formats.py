@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from rtsync.pure.audio.g711 import alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, ulaw_to_pcm
+import msgspec
+
+from rtsync.audio.g711 import alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, ulaw_to_pcm
 
 __all__ = ["ALAW", "FORMATS", "PCM16", "ULAW", "AudioFormat", "audio_format"]
 
@@ -15,8 +16,7 @@ def _as_it_is(data: bytes) -> bytes:
     return data
 
 
-@dataclass(frozen=True)
-class AudioFormat:
+class AudioFormat(msgspec.Struct, frozen=True):
     """One format: raw mono samples without a header.
 
     Attributes:
@@ -32,8 +32,11 @@ class AudioFormat:
     name: str
     sample_rate: int
     sample_bytes: int
-    to_pcm: Callable[[bytes], bytes] = field(repr=False)
-    from_pcm: Callable[[bytes], bytes] = field(repr=False)
+    to_pcm: Callable[[bytes], bytes]
+    from_pcm: Callable[[bytes], bytes]
+
+    def __repr__(self) -> str:
+        return f"AudioFormat({self.name!r}, sample_rate={self.sample_rate})"
 
     @property
     def bytes_per_ms(self) -> int:

@@ -11,7 +11,7 @@ import functools
 from array import array
 from collections.abc import Callable
 
-from rtsync.pure.audio.pcm import pcm_bytes, samples
+from rtsync.audio.pcm import pcm_bytes, samples
 
 __all__ = ["alaw_to_pcm", "pcm_to_alaw", "pcm_to_ulaw", "ulaw_to_pcm"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import sys
 from array import array
+from collections.abc import Iterable
 from operator import mul
 
-__all__ = ["FULL_SCALE", "loudness", "lower_rate", "pcm_bytes", "rms", "samples"]
+__all__ = ["FULL_SCALE", "loudness", "lower_rate", "pcm_bytes", "rms", "samples", "saturated"]
 
 FULL_SCALE = 32768
 """What 0 dBFS is, as a sample."""
@@ -30,6 +31,15 @@ def pcm_bytes(values: array[int]) -> bytes:
         values = array("h", values)
         values.byteswap()
     return values.tobytes()
+
+
+def saturated(values: Iterable[float]) -> array[int]:
+    """``values`` as samples: rounded, and what does not fit 16 bits as the nearest value that does."""
+    whole = list(map(round, values))
+    try:
+        return array("h", whole)
+    except OverflowError:
+        return array("h", [max(-FULL_SCALE, min(FULL_SCALE - 1, value)) for value in whole])
 
 
 def rms(values: array[int]) -> float:
