@@ -58,19 +58,20 @@ class PolyphaseFilter:
 
     def _groups(self, groups: int) -> bytes:
         lanes = self._lanes()
-        count = len(self._waiting) // (2 * self._down) + 1 + self._digits
-        bias = _repeated(_BIAS, count)
+        digits = len(self._waiting) // (2 * self._down) + 1 + self._digits
+        bias = _repeated(_BIAS, digits)
+        sums = [sum(map(mul, phase.coefficients, lanes[phase.first : phase.last]), bias) for phase in self._phases]
+        low, high = _samples(sums, digits, self._digits - 1, groups)
         made = bytearray(2 * groups * self._up)
-        for number, phase in enumerate(self._phases):
-            total = sum(map(mul, phase.coefficients, lanes[phase.first : phase.last]), bias)
-            low, high = _samples(total, self._digits - 1, groups, count)
-            made[2 * number :: 2 * self._up] = low
-            made[2 * number + 1 :: 2 * self._up] = high
+        for number in range(self._up):
+            made[2 * number :: 2 * self._up] = low[number * groups : (number + 1) * groups]
+            made[2 * number + 1 :: 2 * self._up] = high[number * groups : (number + 1) * groups]
         return bytes(made)
 
     def _lanes(self) -> list[int]:
         """The lanes as numbers, twice over, because the window of a phase may begin in any of them."""
-        low, high = bytes(self._waiting[::2]), self._waiting[1::2].translate(_FLIP)
+        waiting = bytes(self._waiting)
+        low, high = waiting[::2], waiting[1::2].translate(_FLIP)
         lanes = [_packed(low[lane :: self._down], high[lane :: self._down]) for lane in range(self._down)]
         return lanes + lanes
 
@@ -100,7 +101,7 @@ def _phase(moment: int, up: int, down: int, shape: FilterShape, digits: int) -> 
     return _Phase(first, first + len(lanes), tuple(lanes))
 
 
-def _packed(low: bytes, high: bytearray) -> int:
+def _packed(low: bytes, high: bytes) -> int:
     packed = bytearray(_DIGIT * len(low))
     packed[::_DIGIT] = low
     packed[1::_DIGIT] = high
@@ -113,11 +114,11 @@ def _repeated(value: int, count: int) -> int:
     return int.from_bytes(value.to_bytes(_DIGIT, "little") * count, "little")
 
 
-def _samples(total: int, first: int, count: int, digits: int) -> tuple[bytes, bytes]:
-    """Lower and upper bytes of the ``count`` samples in ``total`` from digit ``first`` on."""
-    raw = (total >> _SHIFT).to_bytes(_DIGIT * digits, "little")
+def _samples(sums: list[int], digits: int, first: int, count: int) -> tuple[bytes, bytes]:
+    """Lower and upper bytes of the samples in ``sums``: of each, ``count`` of its ``digits``, from ``first`` on."""
     start, end = _DIGIT * first, _DIGIT * (first + count)
-    low, high, above = (raw[start + byte : end : _DIGIT] for byte in (2, 3, 4))
+    raw = b"".join([(total >> _SHIFT).to_bytes(_DIGIT * digits, "little")[start:end] for total in sums])
+    low, high, above = raw[2::_DIGIT], raw[3::_DIGIT], raw[4::_DIGIT]
     if above.translate(None, _FITS):
         low, high = _saturated(low, high, above)
     return low, high.translate(_FLIP)
