@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import os
 import random
 from array import array
 from collections.abc import Callable, Iterable
@@ -123,6 +124,16 @@ def test_nothing_is_read_ahead() -> None:
     next(reader)
     next(reader)
     assert taken == [0, 1]
+
+
+def test_a_pipe_of_the_system_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, wav(SOUND))
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        reader = read_audio(pipe)
+        assert reader.duration_ms == 300  # the header says it
+        assert b"".join(reader) == SOUND
 
 
 def test_a_reader_that_is_closed_has_no_more(tmp_path: Path) -> None:

@@ -126,6 +126,11 @@ def test_a_resampler_begins_anew_after_its_end() -> None:
     assert resampler.flush() == b""
 
 
+def test_what_is_no_sound_is_no_silence() -> None:
+    with pytest.raises(TypeError):
+        Resampler(24_000, 8_000).feed(960)  # type: ignore[arg-type]
+
+
 def test_a_sound_that_ends_within_a_sample_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="odd number of bytes"):
         resample(b"\0\0\0", 24_000, 8_000)
