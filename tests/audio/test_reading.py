@@ -169,6 +169,11 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"sample_rate": 24_000},
         "a WAV at 16000 Hz, not at sample_rate=24000",
     ),
+    "a format for a wav": (
+        wav(SOUND),
+        {"source_format": "pcm16"},
+        "says itself what it holds: leave source_format out",
+    ),
     "a slow wav": (wav(SOUND, sample_rate=1_000), {}, "from_rate=1000"),
     "rate 0": (SOUND, {"sample_rate": 0}, "sample_rate=0: a sample rate is a whole number of Hz"),
     "rate as text": (SOUND, {"sample_rate": "24000"}, "sample_rate='24000'"),
@@ -215,6 +220,18 @@ def test_a_file_that_reads_text_is_refused() -> None:
 def test_raw_samples_may_begin_like_a_frame_of_mp3() -> None:
     pcm = b"\xff\xfb" + SOUND
     assert b"".join(read_audio(pcm, sample_rate=24_000)) == pcm
+
+
+def test_raw_samples_begin_where_the_file_stands() -> None:
+    file = io.BytesIO(b"header" + SOUND)
+    file.seek(6)
+    reader = read_audio(file, sample_rate=24_000)
+    assert reader.duration_ms == 300
+    assert b"".join(reader) == SOUND
+
+
+def test_a_constant_is_no_base64() -> None:
+    assert b"".join(read_audio(b"Ab" * 480, sample_rate=24_000)) == b"Ab" * 480
 
 
 def test_a_telephones_silence_is_no_base64() -> None:

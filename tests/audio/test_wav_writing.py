@@ -57,6 +57,7 @@ def test_every_format_comes_back(form: AudioFormat, size: int) -> None:
     data = SOUND[: size - size % form.sample_bytes]
     file = io.BytesIO()
     assert write_wav(file, data, form) == form.duration_ms(len(data))
+    assert len(file.getvalue()) == 8 + int.from_bytes(file.getvalue()[4:8], "little")
     assert len(file.getvalue()) % 2 == 0
     with WavReader(file.getvalue()) as reader:
         assert (reader.sample_rate, reader.duration_ms) == (form.sample_rate, form.duration_ms(len(data)))
