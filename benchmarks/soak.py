@@ -40,7 +40,7 @@ from rtsync import (
     Target,
     WaitTimeout,
 )
-from rtsync.pure.audio.formats import PCM16
+from rtsync.audio.formats import PCM16
 from rtsync.simulator.voice import Speaker
 
 __all__ = ["Soak", "main"]

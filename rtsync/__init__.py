@@ -7,8 +7,9 @@ The rooms, and an order to read them in. Imports point down this list, never up:
     threads/     the only threads and locks: reader, delivery of handlers, waits
     edges/       the outside, one module a dependency: socket, WebSocket, signals, credentials, environment
     pure/        rules without threads or sockets: states, who answers whom, what a window shows, responses
+    audio/       sound as bytes, ``rtsync.audio``: formats, sample rates, WAV files, levels; loaded on first use
     vocabulary/  words that all rooms know: events, names, targets, errors, deadlines
-    simulator/   beside it all, the service's half of the protocol; knows only the vocabulary
+    simulator/   beside it all, the service's half of the protocol; knows only the vocabulary and audio
 
 Everything public is named here; ``azure``, ``click``, ``dotenv`` and the simulator are loaded on first use.
 """
@@ -59,6 +60,7 @@ from rtsync.vocabulary.targets import Azure, OpenAI, Simulator, Target
 from rtsync.vocabulary.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from rtsync import audio as audio
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
@@ -135,9 +137,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'rtsync' has no attribute {name!r}")
     import importlib
 
+    if name == "audio":
+        return importlib.import_module("rtsync.audio")
+    if name not in _LATER:
+        raise AttributeError(f"module 'rtsync' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
     return value

@@ -24,15 +24,15 @@ FACE = "face"  # rtsync/__init__.py: what users import
 MAY_IMPORT = {
     "vocabulary": frozenset[str](),
     "pure": frozenset({"vocabulary"}),
-    "edges": frozenset({"vocabulary", "pure"}),
-    "threads": frozenset({"vocabulary", "pure", "edges"}),
-    "session": frozenset({"vocabulary", "pure", "edges", "threads"}),
-    "simulator": frozenset({"vocabulary"}),
-    FACE: frozenset({"vocabulary", "pure", "edges", "threads", "session"}),
-    "cli": frozenset({"vocabulary", "pure", "edges", "threads", "session", "simulator", FACE}),
+    "audio": frozenset({"vocabulary"}),
+    "edges": frozenset({"vocabulary", "pure", "audio"}),
+    "threads": frozenset({"vocabulary", "pure", "audio", "edges"}),
+    "session": frozenset({"vocabulary", "pure", "audio", "edges", "threads"}),
+    "simulator": frozenset({"vocabulary", "audio"}),
+    FACE: frozenset({"vocabulary", "pure", "audio", "edges", "threads", "session"}),
+    "cli": frozenset({"vocabulary", "pure", "audio", "edges", "threads", "session", "simulator", FACE}),
 }
-# Beside the layers: pure rooms of audio serve both sides, and `Simulator()` starts the embedded server on first use.
-ALSO = {"simulator": ("rtsync.pure.audio",)}
+# Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}
 
 BLOCKING = {
@@ -125,7 +125,7 @@ def _is_within(target: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def _may(layer: str, found: Import) -> bool:
-    if _layer(found.target) in {layer, *MAY_IMPORT[layer]} or _is_within(found.target, ALSO.get(layer, ())):
+    if _layer(found.target) in {layer, *MAY_IMPORT[layer]}:
         return True
     return found.lazy and _is_within(found.target, ALSO_LAZILY.get(layer, ()))
 
@@ -148,7 +148,7 @@ def test_imports_point_down_the_layers(path: Path) -> None:
 
 @every_module
 def test_the_pure_rooms_know_no_thread_and_no_socket(path: Path) -> None:
-    if _layer(_dotted(path)) in {"pure", "vocabulary"}:
+    if _layer(_dotted(path)) in {"audio", "pure", "vocabulary"}:
         assert [f"line {found.line}: {found.target}" for found in _imports_of(path) if found.top in BLOCKING] == []
 
 

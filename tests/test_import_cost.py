@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ["azure", "click", "cryptography", "dotenv", "rtsync.cli", "rtsync.simulator", "simple_websocket", "tenacity"]
+HEAVY = [
+    "azure",
+    "click",
+    "cryptography",
+    "dotenv",
+    "rtsync.audio",
+    "rtsync.cli",
+    "rtsync.simulator",
+    "simple_websocket",
+    "tenacity",
+]
 LIMIT = 1.5
 FEWEST_TURNS = 15
 MOST_TURNS = 60
@@ -70,6 +80,10 @@ def test_importing_rtsync_leaves_the_heavy_ones_alone(heavy: str, bytecode: Path
 
 def test_importing_rtsync_brings_what_it_stands_on(bytecode: Path) -> None:
     assert {"rtsync", "websocket", "blinker", "msgspec"} <= set(_loaded_by(OURS, bytecode))
+
+
+def test_audio_is_there_when_it_is_asked_for(bytecode: Path) -> None:
+    assert _child("import rtsync\nprint(rtsync.audio.PCM16.sample_rate)", bytecode) == "24000\n"
 
 
 @pytest.mark.timeout(300)  # up to 120 interpreters, on a machine that may have other work

@@ -9,7 +9,7 @@ calls), ``faults.py`` and ``frames.py`` (what can go wrong); these are pure. The
 ``session.py`` and ``hearing.py`` (threads), ``line.py`` (socket and WebSocket), ``trouble.py`` (where faults strike),
 ``server.py`` (HTTP and TLS), and the brains that answer: ``brains.py``, ``chat_brain.py``.
 
-It is a separate program in the same house: of rtsync it imports the vocabulary and the pure audio rooms alone, so that
+It is a separate program in the same house: of rtsync it imports the vocabulary and the rooms of audio alone, so that
 client and simulator check each other. What it says, it says with a voice that has rhythm and no words; what it hears,
 it measures and does not understand, unless it is given a transcriber. It tells so in its answers.
 """

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rtsync.pure.audio.formats import PCM16, AudioFormat, audio_format
+from rtsync.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.simulator.dialect import Dialect, item_to_ga
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtsync.pure.audio.formats import AudioFormat
-from rtsync.pure.audio.pcm import samples
+from rtsync.audio.formats import AudioFormat
+from rtsync.audio.pcm import samples
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused
 from rtsync.simulator.schema import audio_bytes

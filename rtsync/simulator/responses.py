@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtsync.pure.audio.formats import audio_format
+from rtsync.audio.formats import audio_format
 from rtsync.simulator.conversation import Conversation, audio_part, check_item, check_length, new_item, without_audio
 from rtsync.simulator.dialect import Dialect, options_to_ga
 from rtsync.simulator.ids import new_id

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rtsync.pure.audio.formats import AudioFormat, audio_format
+from rtsync.audio.formats import AudioFormat, audio_format
 from rtsync.simulator.dialect import Dialect, options_to_ga
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rtsync.pure.audio.formats import audio_format
+from rtsync.audio.formats import audio_format
 from rtsync.simulator.usage import heard_tokens, pieces, tokens
 
 __all__ = ["Recording", "Transcriber", "failed", "measure", "transcribed"]

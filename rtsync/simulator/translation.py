@@ -12,8 +12,8 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rtsync.pure.audio.formats import PCM16
-from rtsync.pure.audio.pcm import samples
+from rtsync.audio.formats import PCM16
+from rtsync.audio.pcm import samples
 from rtsync.simulator.desk import Answer, Event
 from rtsync.simulator.dialect import Dialect
 from rtsync.simulator.ids import new_id

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtsync.pure.audio.formats import audio_format
+from rtsync.audio.formats import audio_format
 
 __all__ = ["ContextMeter", "RateLimits", "heard_tokens", "pieces", "spoken_tokens", "tokens", "usage_object"]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from array import array
 from operator import mul
 
-from rtsync.pure.audio.pcm import FULL_SCALE, rms
+from rtsync.audio.pcm import FULL_SCALE, rms
 
 __all__ = ["FRAME_MS", "SpeechDetector"]
 

@@ -15,8 +15,8 @@ from array import array
 from collections.abc import Iterator
 from typing import Any
 
-from rtsync.pure.audio.formats import FORMATS, PCM16, AudioFormat
-from rtsync.pure.audio.pcm import lower_rate, pcm_bytes
+from rtsync.audio.formats import FORMATS, PCM16, AudioFormat
+from rtsync.audio.pcm import lower_rate, pcm_bytes
 
 __all__ = ["Speaker", "Speech"]
 

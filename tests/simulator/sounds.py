@@ -7,8 +7,8 @@ import functools
 import random
 from array import array
 
-from rtsync.pure.audio.formats import PCM16, AudioFormat
-from rtsync.pure.audio.pcm import FULL_SCALE, pcm_bytes, samples
+from rtsync.audio.formats import PCM16, AudioFormat
+from rtsync.audio.pcm import FULL_SCALE, pcm_bytes, samples
 from rtsync.simulator.voice import Speaker
 
 WORDS = "Good morning to everybody in this room"

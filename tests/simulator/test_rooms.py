@@ -30,7 +30,7 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_a_room_of_the_simulator_imports_the_vocabulary_and_its_neighbours_alone(path: Path) -> None:
     ours = {name for name in imported(path) if name.split(".")[0] == "rtsync"}
-    assert all(name.startswith(("rtsync.vocabulary", "rtsync.simulator", "rtsync.pure.audio")) for name in ours)
+    assert all(name.startswith(("rtsync.vocabulary", "rtsync.simulator", "rtsync.audio")) for name in ours)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rtsync.pure.audio.formats import ALAW, ULAW, AudioFormat
+from rtsync.audio.formats import ALAW, ULAW, AudioFormat
 from rtsync.simulator.desk import Desk
 from tests.simulator.desks import Event, desk_with, heard, kinds, only, told
 from tests.simulator.sounds import mixed, noise, silence, speech
