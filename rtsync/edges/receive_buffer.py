@@ -62,9 +62,10 @@ class ReceiveBuffer:
         left = self.end - self.position
         if not left:
             self.position = self.end = 0
-            if self._calm >= _CALM and self.spacious:
-                self._span = max(_LEAST, self._span // 4)
-                self._renew(self._span)
+            if size <= self._span == len(self.data) and self._calm < _CALM:  # The usual case, the short way.
+                self._offered = self._span
+                return self.view
+            self._calm_down()
         length, fit = len(self.data), self._fit(size, left)
         if fit > length or (length > _AT_ONCE and not left):
             self._renew(fit)
@@ -115,6 +116,13 @@ class ReceiveBuffer:
         """Give back all of it; nothing can be received any more."""
         self.position = self.end = 0
         self._renew(0)
+
+    def _calm_down(self) -> None:
+        if self._calm >= _CALM and self.spacious:
+            self._span = max(_LEAST, self._span // 4)
+            self._renew(self._span)
+        elif self._calm >= _CALM:
+            self._calm = 0
 
     def _fit(self, size: int, left: int) -> int:
         """How long memory should be in which ``size`` bytes are wanted, of which ``left`` are here. Rule 3."""

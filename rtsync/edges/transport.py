@@ -443,7 +443,8 @@ class Line(websocket.WebSocketApp):
     def _await(self, size: int) -> None:
         guard = self._guard
         assert guard is not None
-        while guard.available < size:
+        buffer = guard.buffer
+        while buffer.end - buffer.position < size:
             if not guard.gather(size, self._wake_at(guard)):
                 self._on_silence(guard)
 
