@@ -46,6 +46,10 @@ _MOST_AT_ONCE = 64  # jobs
 _NEVER = float("inf")
 
 
+def _nothing() -> None:
+    """What there is to do for a worker that is at work."""
+
+
 def _nobody(_number: int, _event: Event) -> None:
     """Handlers that nobody has named."""
 
@@ -328,8 +332,8 @@ class Worker(Delivery):
         """Queue it, and wake the worker where it sleeps."""
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
-            asleep, self._asleep = self._asleep, False
-        self._rouse(asleep)
+            rouse = self._to_rouse()
+        rouse()
         if trouble is not None:
             self._heed(trouble)
 
@@ -337,16 +341,18 @@ class Worker(Delivery):
         """Queue them, and wake the worker where it sleeps."""
         with self._lock:
             self._enqueue_run(run)
-            asleep, self._asleep = self._asleep, False
-        self._rouse(asleep)
+            rouse = self._to_rouse()
+        rouse()
 
-    def _rouse(self, asleep: bool) -> None:
-        """Something has been queued: start the worker, or wake it where it was asleep."""
-        if asleep:
-            self._gate.release()
-        elif not self._started:
+    def _to_rouse(self) -> Callable[[], None]:
+        """Something has been queued: what starts the worker, or wakes it where it is asleep. Under the lock."""
+        if self._asleep:
+            self._asleep = False
+            return self._gate.release
+        if not self._started:
             self._started = True
-            self._start()
+            return self._start
+        return _nothing
 
     def queued(self) -> tuple[int, int]:
         """Events that wait for their handlers, and their bytes; those in hand behind the one that is running too."""
@@ -364,13 +370,7 @@ class Worker(Delivery):
             self._thread = thread
         except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
             logger.info("handlers run in the reader thread, because none could be started for them: %s", error)
-            self._started = False
-            while (job := self._taken()) is not None:
-                self._run_here(job)
-
-    def _taken(self) -> Job | None:
-        with self._lock:
-            return self._next()
+            self._work(stay=False)
 
     def _conclude(self) -> None:
         with self._lock:
@@ -389,7 +389,8 @@ class Worker(Delivery):
             self._thread.join(1.0)  # It has nothing left to do.
         return True
 
-    def _work(self) -> None:
+    def _work(self, *, stay: bool = True) -> None:
+        """Do what there is to do, until the end; without ``stay`` until there is nothing at the moment."""
         self._thread_id = threading.get_ident()
         while True:
             with self._lock:  # Once for the end of some jobs and the beginning of the next.
@@ -398,8 +399,11 @@ class Worker(Delivery):
                 batch = self._in_hand = None if due else self.queue.take()
                 if batch is not None:
                     self._running.append((batch.numbers[0], batch.arrived))
-                over = batch is None and not due and self._ending
-                self._asleep = batch is None and not due and not over
+                idle = batch is None and not due
+                over = idle and (self._ending or not stay)
+                self._asleep = idle and not over
+                if over and not self._ending:
+                    self._started = False  # Whoever comes next starts it again.
             if batch is not None:
                 self._work_off(batch)
             elif over:
@@ -408,7 +412,8 @@ class Worker(Delivery):
                 self._gate.acquire()
             for wake in due:
                 wake()
-        self.drained.set()
+        if self._ending:
+            self.drained.set()
 
     def _work_off(self, batch: Batch[Job | Event]) -> None:
         """Run the jobs of ``batch``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
