@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -34,6 +35,12 @@ _UNMEASURED = frozenset({"benchmarks", "examples", "process", "secrecy"})
 _FOREIGN = ("OPENAI_", "AZURE_", "RTSYNC_", "IDENTITY_", "MSI_")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _GRACE = 5.0  # seconds in which the threads of a closed session have to be gone; reached only on failure
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is loaded for the whole run out of every `gc.collect`: its million objects took most of a second each."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
