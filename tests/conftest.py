@@ -38,7 +38,7 @@ _GRACE = 5.0  # seconds in which the threads of a closed session have to be gone
 
 
 def pytest_collection_finish() -> None:
-    """Keep what is loaded for the whole run out of every `gc.collect`: its million objects took most of a second each."""
+    """What is loaded stays for the whole run: let no `gc.collect` walk its million objects, most of a second each."""
     gc.collect()
     gc.freeze()
 

@@ -21,7 +21,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _checked(path: Path, cache: Path) -> tuple[str, int]:
-    """Run mypy in a process of its own: in this one it would change how garbage is collected, and leave all it knows."""
+    """Run mypy in a process of its own: in this one it would stop the collection of garbage, and leave all it knows."""
     configuration = str(PROJECT / "pyproject.toml")
     options = ["--config-file", configuration, "--follow-imports", "silent", "--cache-dir", str(cache)]
     ran = subprocess.run(
