@@ -116,7 +116,9 @@ def test_a_certificate_that_nobody_vouches_for(certificates: Certificates) -> No
     assert "certificate" in ended.complaint
 
 
-@pytest.mark.parametrize("die", [Peer.reset, Peer.drop, lambda peer: peer.close(1011, "internal")], ids=str)
+@pytest.mark.parametrize(
+    "die", [Peer.reset, Peer.drop, lambda peer: peer.close(1011, "internal")], ids=["reset", "drop", "close"]
+)
 def test_a_service_that_dies_in_the_middle_of_an_answer(die: object) -> None:
     assert callable(die)
     with ScriptedServer(interrupted_answer(die)) as server:
