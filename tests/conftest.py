@@ -37,8 +37,9 @@ _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CER
 _GRACE = 5.0  # seconds in which the threads of a closed session have to be gone; reached only on failure
 
 
-def pytest_collection_finish() -> None:
-    """What is loaded stays for the whole run: let no `gc.collect` walk its million objects, most of a second each."""
+@pytest.fixture(scope="module", autouse=True)
+def what_is_loaded_stays() -> None:
+    """Let no `gc.collect` of a test walk the million objects that modules and their neighbours have brought so far."""
     gc.collect()
     gc.freeze()
 
