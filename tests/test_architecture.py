@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator
 from importlib.util import resolve_name
@@ -114,6 +115,7 @@ def _most_specific(origin: str, name: str) -> str:
     return f"{origin}.{name}" if inner.is_dir() or inner.with_suffix(".py").exists() else origin
 
 
+@functools.cache
 def _imports_of(path: Path) -> list[Import]:
     dotted = _dotted(path)
     package = dotted if path.name == "__init__.py" else dotted.rpartition(".")[0]
