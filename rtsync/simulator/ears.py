@@ -23,6 +23,9 @@ class Ears:
         transcriber: does the work where a subclass does not.
     """
 
+    about = ""
+    """One line for people: what to expect of it. Empty where there is nothing to say."""
+
     def __init__(self, transcriber: Transcriber) -> None:
         self._transcriber = transcriber
 

@@ -51,6 +51,7 @@ class Engine(ABC):
         found = shutil.which(self.program)
         if found is None:
             raise ConfigurationError(f"the voice {self.program} is not on the PATH: {self.install}")
+        self.about = f"It speaks with {self.program}."
         self._program = found
         self._timeout = timeout
 

@@ -48,6 +48,8 @@ class TranscriptionEndpoint(Ears):
     An endpoint that fails, is not there or falls silent fails the transcription of that item.
     """
 
+    about = "It listens through a transcription endpoint."
+
     def __init__(
         self,
         base_url: str,
@@ -136,6 +138,8 @@ class SpeechEndpoint:
 
     An endpoint that fails, is not there or falls silent ends the response as ``failed``.
     """
+
+    about = "It speaks through a speech endpoint."
 
     def __init__(
         self,

@@ -41,6 +41,10 @@ public <said> = [please] <request> [please] | <talk>;
 _NO_WORDS = re.compile(
     r"#JSGF[^;]*;|\bgrammar [^;]*;|//[^\n]*|/\*.*?\*/|/[\d.]+/|<[^>]*>|\bpublic\b|[=|()\[\]*+;]", re.DOTALL
 )
+_ABOUT_GRAMMAR = (
+    "It hears with pocketsphinx the sentences of a grammar; whatever else you say, it takes for one of them."
+)
+_ABOUT_OPEN = "It hears with pocketsphinx any English words, and often the wrong ones."
 _RATE = 16000
 _PIECE_BYTES = 640  # 20 ms. The decoder keeps Python's other threads waiting while it works at a piece.
 _SEARCH = "rtsync"
@@ -67,6 +71,7 @@ class Pocketsphinx(Ears):
             raise ConfigurationError("pocketsphinx takes a grammar, or phrases, or the open vocabulary: give it one")
         self._sphinx = _package()
         self._open = open_vocabulary
+        self.about = _ABOUT_OPEN if open_vocabulary else _ABOUT_GRAMMAR
         self._grammar = _grammar_of(phrases) if phrases is not None else grammar or GRAMMAR
         self._start()
         self.prepare()
