@@ -23,50 +23,64 @@ _ALAW_BITS = 13
 
 def pcm_to_ulaw(pcm: bytes) -> bytes:
     """``pcm`` as mu-law."""
-    table = _ulaw_codes()
-    return bytes([table[sample >> 2] for sample in samples(pcm)])
+    return bytes(map(_ulaw_codes().__getitem__, samples(pcm)))
 
 
 def pcm_to_alaw(pcm: bytes) -> bytes:
     """``pcm`` as A-law."""
-    table = _alaw_codes()
-    return bytes([table[sample >> 3] for sample in samples(pcm)])
+    return bytes(map(_alaw_codes().__getitem__, samples(pcm)))
 
 
 def ulaw_to_pcm(data: bytes) -> bytes:
     """Mu-law ``data`` as PCM, at the same sample rate."""
-    return pcm_bytes(array("h", map(_ulaw_values().__getitem__, data)))
+    return _translated(data, *_ulaw_bytes())
 
 
 def alaw_to_pcm(data: bytes) -> bytes:
     """A-law ``data`` as PCM, at the same sample rate."""
-    return pcm_bytes(array("h", map(_alaw_values().__getitem__, data)))
+    return _translated(data, *_alaw_bytes())
 
 
-def _table(bits: int, code: Callable[[int], int]) -> bytes:
-    """The codes of every value of ``bits`` bits. Negative values stand at the end, as negative indexes want it."""
-    half = 1 << (bits - 1)
-    return bytes([code(value) for value in (*range(half), *range(-half, 0))])
+def _translated(data: bytes, low: bytes, high: bytes) -> bytes:
+    pcm = bytearray(2 * len(data))
+    pcm[::2] = data.translate(low)
+    pcm[1::2] = data.translate(high)
+    return bytes(pcm)
+
+
+def _codes(bits: int, code: Callable[[int], int]) -> bytes:
+    """The codes of all samples, of which the upper ``bits`` bits count.
+
+    Those of negative samples stand at the end, as negative indexes want it.
+    """
+    half, alike = 1 << (bits - 1), 1 << (16 - bits)
+    return b"".join(bytes([code(value)]) * alike for value in (*range(half), *range(-half, 0)))
 
 
 @functools.cache
 def _ulaw_codes() -> bytes:
-    return _table(_ULAW_BITS, _ulaw_code)
+    return _codes(_ULAW_BITS, _ulaw_code)
 
 
 @functools.cache
 def _alaw_codes() -> bytes:
-    return _table(_ALAW_BITS, _alaw_code)
+    return _codes(_ALAW_BITS, _alaw_code)
+
+
+def _bytes_of(value: Callable[[int], int]) -> tuple[bytes, bytes]:
+    """Lower and upper bytes of the samples of all codes."""
+    pcm = pcm_bytes(array("h", map(value, range(256))))
+    return pcm[::2], pcm[1::2]
 
 
 @functools.cache
-def _ulaw_values() -> tuple[int, ...]:
-    return tuple(_ulaw_value(code) for code in range(256))
+def _ulaw_bytes() -> tuple[bytes, bytes]:
+    return _bytes_of(_ulaw_value)
 
 
 @functools.cache
-def _alaw_values() -> tuple[int, ...]:
-    return tuple(_alaw_value(code) for code in range(256))
+def _alaw_bytes() -> tuple[bytes, bytes]:
+    return _bytes_of(_alaw_value)
 
 
 def _ulaw_code(value: int) -> int:

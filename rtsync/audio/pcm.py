@@ -1,4 +1,4 @@
-"""16-bit little-endian mono PCM: bytes to samples and back, loudness, a lower sample rate."""
+"""Samples: 16-bit little-endian mono PCM as arrays of numbers, and back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,30 @@ from array import array
 from collections.abc import Iterable
 from operator import mul
 
-__all__ = ["FULL_SCALE", "loudness", "lower_rate", "pcm_bytes", "rms", "samples", "saturated"]
+from rtsync.vocabulary.errors import ConfigurationError
+
+__all__ = [
+    "FULL_SCALE",
+    "HIGHEST_SAMPLE_RATE",
+    "LOWEST_SAMPLE_RATE",
+    "SAMPLE_BYTES",
+    "checked_sample_rate",
+    "lower_rate",
+    "pcm_bytes",
+    "rms",
+    "samples",
+    "saturated",
+    "whole_samples",
+]
 
 FULL_SCALE = 32768
 """What 0 dBFS is, as a sample."""
+SAMPLE_BYTES = 2
+"""Bytes of one sample."""
+LOWEST_SAMPLE_RATE = 4_000
+"""Hz, of what can be read, written and resampled."""
+HIGHEST_SAMPLE_RATE = 192_000
+"""Hz, likewise."""
 
 _SWAP = sys.byteorder == "big"
 
@@ -25,12 +45,38 @@ def samples(pcm: bytes | bytearray | memoryview) -> array[int]:
     return found
 
 
+def whole_samples(pcm: bytes | bytearray | memoryview) -> array[int]:
+    """The samples of ``pcm``.
+
+    Raises:
+        ConfigurationError: an odd number of bytes.
+    """
+    if len(pcm) % SAMPLE_BYTES:
+        raise ConfigurationError(
+            f"PCM16 has two bytes a sample, and the sound ends in the middle of one: an odd number of bytes, {len(pcm)}"
+        )
+    return samples(pcm)
+
+
 def pcm_bytes(values: array[int]) -> bytes:
     """The bytes of ``values``, an array of type ``h``."""
     if _SWAP:
         values = array("h", values)
         values.byteswap()
     return values.tobytes()
+
+
+def checked_sample_rate(rate: int, name: str = "sample_rate") -> int:
+    """``rate``, if it is one.
+
+    Raises:
+        ConfigurationError: it is no whole number of Hz, or out of range.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, int) or not LOWEST_SAMPLE_RATE <= rate <= HIGHEST_SAMPLE_RATE:
+        raise ConfigurationError(
+            f"{name}={rate!r}: a sample rate is a whole number of Hz, {LOWEST_SAMPLE_RATE} to {HIGHEST_SAMPLE_RATE}"
+        )
+    return rate
 
 
 def saturated(values: Iterable[float]) -> array[int]:
@@ -45,12 +91,6 @@ def saturated(values: Iterable[float]) -> array[int]:
 def rms(values: array[int]) -> float:
     """Root mean square of ``values``; 0 when there are none."""
     return math.sqrt(sum(map(mul, values, values)) / len(values)) if values else 0.0
-
-
-def loudness(values: array[int]) -> float:
-    """Level of ``values`` in dB below full scale; minus infinity for silence."""
-    level = rms(values)
-    return 20 * math.log10(level / FULL_SCALE) if level else -math.inf
 
 
 def lower_rate(pcm: bytes, factor: int) -> bytes:

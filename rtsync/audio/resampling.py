@@ -16,16 +16,11 @@ from operator import mul
 from typing import Protocol
 
 from rtsync.audio.kaiser import FilterShape
-from rtsync.audio.pcm import pcm_bytes, samples, saturated
+from rtsync.audio.pcm import checked_sample_rate, pcm_bytes, samples, saturated
 from rtsync.audio.polyphase import PolyphaseFilter
 from rtsync.vocabulary.errors import ConfigurationError
 
-__all__ = ["HIGHEST_SAMPLE_RATE", "LOWEST_SAMPLE_RATE", "Resampler", "resample"]
-
-LOWEST_SAMPLE_RATE = 4_000
-"""Hz."""
-HIGHEST_SAMPLE_RATE = 192_000
-"""Hz."""
+__all__ = ["Resampler", "resample"]
 
 _STEEP_HALF_WIDTH = 32  # samples of the lower rate: 75 dB within 0.15 of its band
 _STEEP_CUTOFF = 0.925  # in the middle of that
@@ -54,8 +49,8 @@ class Resampler:
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
-        self.from_rate = _checked(from_rate, "from_rate")
-        self.to_rate = _checked(to_rate, "to_rate")
+        self.from_rate = checked_sample_rate(from_rate, "from_rate")
+        self.to_rate = checked_sample_rate(to_rate, "to_rate")
         self._start()
 
     def _start(self) -> None:
@@ -110,14 +105,6 @@ def resample(pcm: bytes | bytearray | memoryview, from_rate: int, to_rate: int) 
 
 
 _ODD = "PCM16 has two bytes a sample, and the sound ends in the middle of one: an odd number of bytes"
-
-
-def _checked(rate: int, name: str) -> int:
-    if isinstance(rate, bool) or not isinstance(rate, int) or not LOWEST_SAMPLE_RATE <= rate <= HIGHEST_SAMPLE_RATE:
-        raise ConfigurationError(
-            f"{name}={rate!r}: a sample rate is a whole number of Hz, {LOWEST_SAMPLE_RATE} to {HIGHEST_SAMPLE_RATE}"
-        )
-    return rate
 
 
 class _Filter(Protocol):

@@ -17,11 +17,14 @@ def tone(sample_rate: int, hz: float, seconds: float = 0.25, amplitude: float = 
     return values.tobytes()
 
 
-def error_db(pcm: bytes, sample_rate: int, hz: float, amplitude: float = AMPLITUDE) -> float:
-    """How far it is from the tone that should be there, in time and level: power of the difference over that of the tone."""
+def error_db(pcm: bytes, sample_rate: int, hz: float, amplitude: float = AMPLITUDE, *, first_sample: int = 0) -> float:
+    """The power of its difference from the tone that should be there, in time and level, over that tone's.
+
+    ``first_sample``: how many samples of the tone came before ``pcm``.
+    """
     values, first = _middle(pcm, sample_rate)
     step = 2 * math.pi * hz / sample_rate
-    wrong = (value - amplitude * math.sin(step * n) for n, value in enumerate(values, first))
+    wrong = (value - amplitude * math.sin(step * n) for n, value in enumerate(values, first_sample + first))
     return _db(sum(value * value for value in wrong), len(values) * amplitude**2 / 2)
 
 

@@ -33,7 +33,10 @@ IDS = [place for place, _, _ in BLOCKS]
 
 
 @pytest.mark.parametrize(("place", "how", "code"), BLOCKS, ids=IDS)
-def test_what_the_documents_show_runs(place: str, how: str | None, code: str) -> None:
+def test_what_the_documents_show_runs(
+    place: str, how: str | None, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some write files
     assert how is not None, f"{place}: say how the block is run"
     scope = {name: getattr(rtsync, name) for name in rtsync.__all__}
     program = compile(code, place, "exec")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rtsync.audio.formats import audio_format
-from rtsync.audio.pcm import loudness, samples
+from rtsync.audio.levels import rms_dbfs
 from rtsync.simulator import SimulatorServer, Turn
 from tests.simulator.documented import check_ga, check_preview
 from tests.simulator.sounds import coded, silence, speech
@@ -49,7 +49,7 @@ def test_an_answer_is_spoken_in_the_documented_chunks_behind_its_transcript(simu
     assert all("obfuscation" not in event for event in events if event["type"] == AUDIO)
     kinds = [event["type"] for event in events]
     assert kinds.index(TRANSCRIPT) < kinds.index(AUDIO)
-    assert loudness(samples(b"".join(chunks))) > -30
+    assert rms_dbfs(b"".join(chunks)) > -30
 
 
 def test_the_item_shows_its_transcript_and_keeps_its_sound(simulator: SimulatorServer) -> None:
@@ -100,7 +100,7 @@ def test_every_output_format_lasts_as_long(simulator: SimulatorServer, kind: str
     audio = b"".join(sound(events))
     usage = events[-2]["response"]["usage"]["output_token_details"]
     assert usage["audio_tokens"] == round(audio_format(kind).duration_ms(len(audio)) / 50)
-    assert loudness(samples(audio_format(kind).to_pcm(audio))) > -30
+    assert rms_dbfs(audio_format(kind).to_pcm(audio)) > -30
 
 
 def test_usage_adds_up_and_the_next_turn_counts_the_sound(simulator: SimulatorServer) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtsync.audio.formats import ALAW, PCM16, ULAW, AudioFormat
-from rtsync.audio.pcm import loudness, samples
+from rtsync.audio.levels import rms_dbfs
 from rtsync.simulator.usage import pieces
 from rtsync.simulator.voice import Speaker, Speech
 
@@ -34,7 +34,7 @@ def test_speed_changes_the_length() -> None:
 def test_every_format_is_as_long_and_about_as_loud(form: AudioFormat) -> None:
     audio = Speaker(form=form).say(TEXT)
     assert form.duration_ms(len(audio)) == Speaker().duration_ms(TEXT)
-    assert -30 < loudness(samples(form.to_pcm(audio))) < -15
+    assert -30 < rms_dbfs(form.to_pcm(audio)) < -15
 
 
 @given(st.text(max_size=60))
