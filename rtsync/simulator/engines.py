@@ -14,19 +14,17 @@ import signal
 import subprocess
 import tempfile
 import unicodedata
-import wave
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
-from rtsync.audio import Resampler
+from rtsync.audio import Resampler, WavReader
 from rtsync.simulator.voices import Utterance, VoiceFailed
 from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = ["ENGINES", "Engine", "Espeak", "EspeakNg", "Flite", "Say"]
 
 _TIMEOUT = 30.0  # seconds; engines need some milliseconds for a sentence
-_PIECE_FRAMES = 4096
 
 # What the service's voices become. Custom voices are spread over these by their letters.
 _NAMES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
@@ -62,7 +60,7 @@ class Engine(ABC):
         """Yield the sound of ``utterance``.
 
         Raises:
-            VoiceFailed: the program failed, took too long, or made no PCM16 sound.
+            VoiceFailed: the program failed, took too long, or made no sound.
 
         Threads: blocks while the program runs; ``utterance.cancelled`` kills it.
         """
@@ -102,14 +100,12 @@ class Engine(ABC):
 
     def _sound(self, heard: Path, sample_rate: int) -> Iterator[bytes]:
         try:
-            with wave.open(str(heard), "rb") as sound:
-                if (sound.getnchannels(), sound.getsampwidth()) != (1, 2):
-                    raise self._failure("made a sound that is not PCM16 mono")
-                resampler = Resampler(sound.getframerate(), sample_rate)
-                while pcm := sound.readframes(_PIECE_FRAMES):
+            with WavReader(heard) as sound:
+                resampler = Resampler(sound.sample_rate, sample_rate)
+                for pcm in sound:
                     yield resampler.feed(pcm)
                 yield resampler.flush()
-        except (OSError, EOFError, wave.Error, ConfigurationError) as error:
+        except (OSError, ConfigurationError) as error:
             raise self._failure("made no WAV file that can be read") from error
 
     def _failure(self, what: str) -> VoiceFailed:

@@ -11,11 +11,9 @@ import io
 import json
 import secrets
 import ssl
-import struct
-import wave
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from rtsync.audio import Resampler
+from rtsync.audio import Resampler, WavReader, write_wav
 from rtsync.simulator.brains import Cancellation
 from rtsync.simulator.ears import Ears, EarsFailed
 from rtsync.simulator.endpoint import Endpoint, reason
@@ -25,10 +23,6 @@ from rtsync.vocabulary.errors import ConfigurationError
 __all__ = ["SpeechEndpoint", "TranscriptionEndpoint"]
 
 _LARGEST_TEXT = 1 << 20
-_LARGEST_HEAD = 64 << 10  # of a WAV file, up to its samples
-_PIECE_BYTES = 8192
-_PCM = 1
-_EXTENSIBLE = 0xFFFE
 
 
 class TranscriptionEndpoint(Ears):
@@ -102,11 +96,7 @@ def _text(body: bytes) -> str:
 
 def _wav(pcm: bytes, sample_rate: int) -> bytes:
     made = io.BytesIO()
-    with wave.open(made, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(sample_rate)
-        sound.writeframes(pcm)
+    write_wav(made, pcm, sample_rate=sample_rate)
     return made.getvalue()
 
 
@@ -162,7 +152,7 @@ class SpeechEndpoint:
         """Yield the sound of ``utterance`` as it comes.
 
         Raises:
-            VoiceFailed: the endpoint cannot be reached, refuses, breaks off, falls silent, or sends no PCM16 WAV.
+            VoiceFailed: the endpoint cannot be reached, refuses, breaks off, falls silent, or sends no WAV file.
 
         Threads: blocks in the network; ``utterance.cancelled`` wakes it at once.
         """
@@ -186,51 +176,21 @@ class SpeechEndpoint:
 
 def _sound(response: http.client.HTTPResponse, sample_rate: int) -> Iterator[bytes]:
     """The samples of the WAV file that comes. A stream's header cannot know its length: the end is where it ends."""
-    found, left = _head_of(response.read)
     try:
-        resampler = Resampler(found, sample_rate)
+        file = WavReader(response)
+        resampler = Resampler(file.sample_rate, sample_rate)
+        for pcm in file:
+            yield resampler.feed(pcm)
+        rest = resampler.flush()
     except ConfigurationError:
-        raise _no_wav() from None
-    while left > 0 and (pcm := response.read(min(left, _PIECE_BYTES))):
-        left -= len(pcm)
-        yield resampler.feed(pcm)
-    if response.length:  # More was announced than came.
+        if not _is_cut_off(response):
+            raise VoiceFailed("The speech endpoint sent no WAV file that can be read.", code="voice_protocol") from None
+        rest = b""
+    if _is_cut_off(response):
         raise VoiceFailed("The speech endpoint broke off in the middle of a sentence.", code="voice_broke_off")
-    try:
-        yield resampler.flush()
-    except ConfigurationError:
-        raise _no_wav() from None
+    yield rest
 
 
-def _head_of(read: Callable[[int], bytes]) -> tuple[int, int]:
-    """Sample rate of a WAV file, and how many bytes of samples follow."""
-    riff = read(12)
-    if riff[:4] != b"RIFF" or riff[8:12] != b"WAVE":
-        raise _no_wav()
-    rate = 0
-    for _ in range(_LARGEST_HEAD // 8):
-        head = read(8)
-        if len(head) < 8:
-            break
-        name, size = struct.unpack("<4sI", head)
-        if name == b"data":
-            return rate, size
-        if size > _LARGEST_HEAD:
-            break
-        chunk = read(size + size % 2)
-        if name == b"fmt ":
-            rate = _rate(chunk)
-    raise _no_wav()
-
-
-def _rate(chunk: bytes) -> int:
-    if len(chunk) < 16:
-        raise _no_wav()
-    kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk[:16])
-    if kind not in (_PCM, _EXTENSIBLE) or channels != 1 or bits != 16:
-        raise _no_wav()
-    return int(rate)
-
-
-def _no_wav() -> VoiceFailed:
-    return VoiceFailed("The speech endpoint sent no WAV file with PCM16 mono in it.", code="voice_protocol")
+def _is_cut_off(response: http.client.HTTPResponse) -> bool:
+    """Whether less came than was announced. What comes behind the sound of a WAV file may be left unread."""
+    return bool(response.length) and not response.read(1)
