@@ -11,7 +11,7 @@ from rtsync.audio import PCM16, resample
 from rtsync.simulator import Cancellation, EarsFailed, Pocketsphinx, SimulatorServer
 from rtsync.simulator.senses import ears_named
 from rtsync.vocabulary.errors import ConfigurationError
-from tests.simulator.sounds import coded
+from tests.simulator.sounds import coded, mixed, noise
 from tests.simulator.spoken import spoken
 from tests.simulator.talk import Talk
 
@@ -37,6 +37,19 @@ def heard(ears: Pocketsphinx, text: str, voice: str = "rms") -> str:
 @pytest.mark.parametrize("sentence", IN_THE_GRAMMAR)
 def test_a_sentence_of_the_grammar_is_understood(ears: Pocketsphinx, sentence: str, voice: str) -> None:
     assert heard(ears, sentence, voice) == sentence
+
+
+def test_the_same_sound_is_always_the_same_words(ears: Pocketsphinx) -> None:
+    hard = [mixed(spoken(text).pcm, noise(4000, -40)) for text in (*IN_THE_GRAMMAR, "where are my keys")]
+    heard_before = [_words(ears, pcm) for pcm in hard]
+    assert [_words(ears, pcm) for pcm in reversed(hard)] == heard_before[::-1]
+
+
+def _words(ears: Pocketsphinx, pcm: bytes) -> str | None:
+    try:
+        return ears(pcm, PCM16.sample_rate)
+    except EarsFailed:
+        return None
 
 
 def test_telephone_sound_is_understood_too(ears: Pocketsphinx) -> None:
