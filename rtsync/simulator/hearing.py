@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
 from rtsync.simulator.brains import Cancellation
-from rtsync.simulator.ears import Ears
+from rtsync.simulator.ears import Ears, EarsFailed
 from rtsync.simulator.transcription import Recording
 
 __all__ = ["Hearing"]
+
+log = logging.getLogger("rtsync.simulator")
 
 
 class Hearing:
@@ -51,6 +54,8 @@ class Hearing:
         try:
             future.set_result(recording.words(self._hear))
         except BaseException as error:
+            if isinstance(error, EarsFailed):  # Where nobody asked for a transcript, no event tells of it.
+                log.info("the simulator's ears: %s", error)
             future.set_exception(error)
 
     def _hear(self, pcm: bytes, sample_rate: int) -> str:
