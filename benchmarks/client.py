@@ -19,7 +19,7 @@ from benchmarks.peers import Peer, make
 
 __all__ = ["main"]
 
-_PCM = bytes(range(240)) * 20  # 100 ms at 24 kHz: 6.4 kB of base64
+_PCM = bytes(range(240))
 _PATIENCE = 90.0  # seconds until deltas that do not come count as lost
 
 Spec = dict[str, Any]
@@ -54,12 +54,13 @@ def round_trip(spec: Spec, peer: Peer) -> Figures:
 
 def send(spec: Spec, peer: Peer) -> Figures:
     """CPU of sending audio, until the server has read it all."""
-    for _ in range(spec["times"] // 10):
-        peer.append(_PCM)
+    pcm = _PCM * (spec["size"] // len(_PCM))
+    for _ in range(1 + spec["times"] // 10):
+        peer.append(pcm)
     peer.ask()
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(spec["times"]):
-        peer.append(_PCM)
+        peer.append(pcm)
     peer.ask()
     return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
 

@@ -82,6 +82,10 @@ def test_importing_rtsync_brings_what_it_stands_on(bytecode: Path) -> None:
     assert {"rtsync", "websocket", "blinker", "msgspec"} <= set(_loaded_by(OURS, bytecode))
 
 
+def test_audio_is_there_when_it_is_asked_for(bytecode: Path) -> None:
+    assert _child("import rtsync\nprint(rtsync.audio.PCM16.sample_rate)", bytecode) == "24000\n"
+
+
 @pytest.mark.timeout(300)  # up to 120 interpreters, on a machine that may have other work
 def test_importing_rtsync_costs_little_more_than_its_three_dependencies(bytecode: Path) -> None:
     assert _ratio(bytecode) <= LIMIT

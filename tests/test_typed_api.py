@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any, assert_type
 
@@ -18,6 +19,7 @@ from rtsync import (
     Subscription,
     Target,
 )
+from rtsync.audio import PCM16, ULAW, AudioFormat, AudioReader, Resampler, audio_format, chunks, read_audio, write_wav
 from rtsync.vocabulary.server_events import ErrorEvent, ResponseDone, SessionUpdated
 
 
@@ -61,6 +63,18 @@ def test_a_response_is_typed() -> None:
         assert_type(response.wait(1), Response)
 
 
+def test_sound_is_typed() -> None:
+    with read_audio(PCM16.silence(20)[:-1] + b"\1", source_format="pcm16") as reader:
+        assert_type(reader, AudioReader)
+        assert_type(reader.duration_ms, int | None)
+        assert_type(next(reader), bytes)
+    assert_type(rtsync.audio.resample(b"", 8_000, 24_000), bytes)
+    assert_type(Resampler(8_000, 24_000).flush(), bytes)
+    assert_type(write_wav(io.BytesIO(), [b""], ULAW), int)
+    assert_type(audio_format("pcm16"), AudioFormat)
+    assert_type(list(chunks(b"")), list[bytes])
+
+
 def test_targets_share_one_type() -> None:
     targets: list[Target] = [OpenAI(api_key="k"), Azure("https://r.example", "d", api_key="k"), Simulator()]
     assert_type(targets[0].url, str)
@@ -70,3 +84,4 @@ def test_targets_share_one_type() -> None:
 def test_the_face_names_what_it_exports() -> None:
     assert sorted(rtsync.__all__, key=str.casefold) == sorted(set(rtsync.__all__), key=str.casefold)
     assert all(hasattr(rtsync, name) for name in rtsync.__all__)
+    assert all(hasattr(rtsync.audio, name) for name in rtsync.audio.__all__)

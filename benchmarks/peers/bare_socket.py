@@ -106,7 +106,10 @@ class Client:
 
     def _send(self, payload: bytes) -> None:
         size, mask = len(payload), os.urandom(4)
-        head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+        if size < 126:
+            head = bytes((0x81, 0x80 | size))
+        else:
+            head = b"\x81\xfe" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x81\xff" + size.to_bytes(8, "big")
         stretched = (mask * (size // 4 + 1))[:size]
         masked = int.from_bytes(payload, "little") ^ int.from_bytes(stretched, "little")
         self._sock.sendall(head + mask + masked.to_bytes(size, "little"))

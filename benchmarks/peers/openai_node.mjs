@@ -6,7 +6,7 @@ const require = createRequire(spec.packages + "/");
 const { OpenAI } = require("openai");
 const { OpenAIRealtimeWS } = require("openai/realtime/ws");
 
-const PCM = Buffer.alloc(4800, 7);
+const PCM = Buffer.alloc(spec.size ?? 0, 7);
 const MARK = "input_audio_buffer.cleared";
 const client = new OpenAI({ apiKey: "benchmark", baseURL: `https://127.0.0.1:${spec.port}/v1` });
 
@@ -61,7 +61,7 @@ async function roundTrip() {
 
 async function send() {
   const one = peer(await open());
-  for (let number = 0; number < spec.times / 10; number += 1) one.append();
+  for (let number = 0; number < 1 + spec.times / 10; number += 1) one.append();
   await one.ask();
   const wall = now(), used = cpu();
   for (let number = 0; number < spec.times; number += 1) one.append();

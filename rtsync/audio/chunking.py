@@ -46,7 +46,7 @@ def checked_chunk_ms(chunk_ms: int) -> int:
 def _cut(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     waiting = b""
     for piece in pieces:
-        found = waiting + piece if waiting else piece
+        found = waiting + bytes(piece)
         whole = len(found) - len(found) % size
         for start in range(0, whole, size):
             yield found[start : start + size]

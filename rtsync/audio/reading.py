@@ -43,7 +43,7 @@ def read_audio(
             pieces of any size.
         form: what comes out.
         sample_rate: Hz, of raw samples. With a WAV it may only repeat what that says.
-        source_format: of raw samples that are not PCM16.
+        source_format: of raw samples, where they are not PCM16; not with a WAV.
         chunk_ms: milliseconds of a chunk, 1 to 60,000; the last one may be shorter.
 
     Raises:
@@ -86,7 +86,7 @@ class AudioReader:
         raw = _raw_format(sample_rate, source_format)
         self._input = Input(source)
         try:
-            self._sound = _opened(self._input, sample_rate, raw)
+            self._sound = _opened(self._input, sample_rate, raw, said=source_format is not None)
             self.sample_rate = self._sound.sample_rate
             self.duration_ms = self._sound.duration_ms
             resampler = Resampler(self.sample_rate, self.form.sample_rate)
@@ -150,11 +150,17 @@ def _raw_format(sample_rate: int | None, source_format: Format | None) -> tuple[
     return form, form.sample_rate if sample_rate is None else checked_sample_rate(sample_rate)
 
 
-def _opened(source: Input, sample_rate: int | None, raw: tuple[AudioFormat, int] | None) -> WavReader | _Raw:
+def _opened(
+    source: Input, sample_rate: int | None, raw: tuple[AudioFormat, int] | None, *, said: bool
+) -> WavReader | _Raw:
     head = source.peek(HEAD_BYTES)
     if not head:
         raise ConfigurationError(f"{source.title} is empty: 0 bytes")
     if head.startswith(b"RIFF"):
+        if said:
+            raise ConfigurationError(
+                f"{source.title} is a WAV, which says itself what it holds: leave source_format out"
+            )
         return _checked_wav(WavReader(source), source, sample_rate)
     found = foreign_container(head, raw=raw is not None)
     if found:

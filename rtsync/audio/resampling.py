@@ -61,7 +61,7 @@ class Resampler:
 
     def feed(self, pcm: bytes | bytearray | memoryview) -> bytes:
         """What can be said after ``pcm``, at the new rate. A sample may be cut between two calls."""
-        found = self._half_sample + bytes(pcm)
+        found = self._half_sample + bytes(memoryview(pcm))
         whole = len(found) & ~1
         self._half_sample = found[whole:]
         self._fed += whole // 2

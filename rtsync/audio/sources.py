@@ -54,7 +54,7 @@ class Input:
             raise ConfigurationError('A text file holds no sound: open it in binary, open(path, "rb")')
         if isinstance(source, ReadableFile):
             name = getattr(source, "name", None)
-            self.name = name if isinstance(name, str) else None
+            self.name = name if isinstance(name, str) and not name.startswith("<") else None  # not "<stdin>"
             return source
         if isinstance(source, Iterable):
             return _Pieces(iter(source))

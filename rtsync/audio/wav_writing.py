@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
-import shutil
 import stat
 import struct
 from collections.abc import Iterable
@@ -89,8 +87,10 @@ class WavWriter:
         """Write ``data``, in the format of the file. A sample may be cut between two calls.
 
         Raises:
-            ConfigurationError: the file is closed, or a WAV can hold no more (4 GiB).
+            ConfigurationError: the file is closed, ``data`` is no bytes, or a WAV can hold no more (4 GiB).
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ConfigurationError(f"Sound comes in pieces of bytes, not of {type(data).__name__}")
         if not self._open:
             raise ConfigurationError("This WAV is closed")
         if self._written + len(data) > _LARGEST:
@@ -204,7 +204,7 @@ class _PathInMaking:
                 self.file = open(self._path, "wb")  # noqa: SIM115  closed by put or discard
                 return
             folder, name = os.path.split(self._path)
-            self._part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")
+            self._part = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.part")
             self.file = open(self._part, "xb")  # noqa: SIM115  likewise
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
@@ -213,7 +213,7 @@ class _PathInMaking:
         self.file.close()
         if self._part is not None:
             with contextlib.suppress(FileNotFoundError):  # there was none before
-                shutil.copymode(self._path, self._part)
+                os.chmod(self._part, stat.S_IMODE(os.stat(self._path).st_mode))
             os.replace(self._part, self._path)
 
     def discard(self) -> None:

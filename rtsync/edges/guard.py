@@ -11,8 +11,10 @@ and over TLS 1.3 a ticket that arrives during a write ends in a crash or in corr
    rest of it. That holds for timeouts, errors and exceptions from outside (Ctrl+C) alike.
 4. ``abort()`` takes no lock. It shuts the TCP connection down, which wakes whoever waits for it. It goes past
    ``SSLSocket.shutdown``, which would drop the TLS layer under a reader and hand it ciphertext as data.
-5. Received bytes are kept in one buffer, filled 64 KiB at a time, and read by whoever owns the reading side: first the
+5. Received bytes are kept in one buffer (``receive_buffer``), and read by whoever owns the reading side: first the
    upgrade, then the reader thread.
+6. What a read has told is not asked for again: one that did not fill its room took all that there was, and the next
+   thing to do is to sleep. TLS gives one record at a time; those that are here already are taken together.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ import time
 
 from rtsync.edges import forks
 from rtsync.edges.nested_tls import NestedTLS
-from rtsync.vocabulary.deadline import Deadline
+from rtsync.edges.receive_buffer import ReceiveBuffer
 from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
 
 __all__ = ["GuardedSocket", "LineBroken", "wait_ready"]
 
-_CHUNK = 65536
+_LULL = 1.0  # seconds without a byte, behind which a large buffer is given back
 # One TLS record. Longer writes would keep the reader out of the TLS layer for as long as they encrypt.
 _RECORD = 16384
 _INTERRUPTED = "a send did not finish: it was interrupted"
@@ -38,6 +40,15 @@ _INTERRUPTED = "a send did not finish: it was interrupted"
 
 class LineBroken(ConnectionError):
     """The socket is dead: reset, ended, or aborted from another thread. The text says which."""
+
+
+def _milliseconds(timeout: float | None) -> int | None:
+    """Rounded up: a wait of less than a millisecond must not become a busy loop."""
+    return None if timeout is None else max(0, int(timeout * 1000 + 0.999))
+
+
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())
 
 
 def wait_ready(
@@ -52,8 +63,7 @@ def wait_ready(
         poll.register(sock, select.POLLOUT if write else select.POLLIN)
         if also is not None:
             poll.register(also, select.POLLIN)
-        # Rounded up: a wait of less than a millisecond must not become a busy loop.
-        return bool(poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))))
+        return bool(poll.poll(_milliseconds(timeout)))
     readers = [also] if also is not None else []
     writers = [sock] if write else []
     ready = select.select(readers if write else [sock, *readers], writers, [], timeout)
@@ -74,10 +84,13 @@ class GuardedSocket:
         self._half_record = False
         self._owed = b""  # A whole small frame that OpenSSL holds and that goes out in front of the next one.
         self._wakeup: socket.socket | None = None
+        self._input: select.poll | None = None  # The reader's, of socket and wakeup.
+        self._drained = False  # The last read took all that there was: rule 6.
+        self._wants_write = False  # TLS has to write before it can read on.
+        self._broke: LineBroken | None = None  # Found behind bytes that were to be delivered first.
         self._dead: str | None = None
         self.send_timeout = send_timeout
-        self.buffer = b""
-        self.position = 0
+        self.buffer = ReceiveBuffer()
         self.last_received = time.monotonic()
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -87,76 +100,117 @@ class GuardedSocket:
     @property
     def available(self) -> int:
         """Bytes received and not yet taken."""
-        return len(self.buffer) - self.position
+        return self.buffer.end - self.buffer.position
 
     def fill(self, until: float | None) -> bool:
         """Receive what there is, waiting until ``until`` (monotonic clock; None: for ever).
 
         Returns False when nothing came in time. Raises ``LineBroken`` at the end of the stream.
         """
-        data = self._receive(until)
-        if data is None:
-            return False
-        self.buffer = self.buffer[self.position :] + data if self.available else data
-        self.position = 0
-        return True
+        return self._receive(self.available + 1, until)
 
     def gather(self, size: int, until: float | None) -> bool:
-        """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are.
-
-        Pieces of a large message are joined once, not appended one to the other.
-        """
-        rest = self.buffer[self.position :]
-        parts = [rest] if rest else []
-        have = len(rest)
-        try:
-            while have < size:
-                data = self._receive(until)
-                if data is None:
-                    return False
-                parts.append(data)
-                have += len(data)
-                # A peer that never pauses must not put ``until`` off for ever.
-                if until is not None and self.last_received >= until:
-                    return have >= size
-        finally:
-            self.buffer, self.position = b"".join(parts), 0
+        """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are."""
+        while self.available < size:
+            if not self._receive(size, until):
+                return False
+            # A peer that never pauses must not put ``until`` off for ever.
+            if until is not None and self.last_received >= until:
+                return self.available >= size
         return True
 
     def take(self, size: int) -> bytes:
         """The next ``size`` available bytes."""
-        start = self.position
-        self.position = start + size
-        return self.buffer[start : self.position]
+        return self.buffer.take(size)
 
-    def _receive(self, until: float | None) -> bytes | None:
-        while True:
-            write = False
-            data = None
-            with self._calls:
-                self._check()
-                try:
-                    data = self._recv()
-                except (BlockingIOError, ssl.SSLWantReadError):
-                    pass
-                except ssl.SSLWantWriteError:
-                    write = True
-                except OSError as error:
-                    raise self._broken(error) from error
-            if data is not None:
-                return self._received(data)
-            if not self._ready(write=write, until=until, also=self._wakeup) or self._woken():
-                return None
+    def _receive(self, size: int, until: float | None) -> bool:
+        """Receive what there is, into room for ``size`` bytes in all; False where nothing came in time."""
+        if self._broke is not None:
+            raise self._broke
+        while not self._drained or self._may_go_on(until):
+            if count := self._attempt(self.buffer.room(size)):
+                if self._record == _RECORD:
+                    self._take_records(count)
+                return True
+        return False
 
-    def _recv(self) -> bytes:
+    def _attempt(self, room: memoryview) -> int:
+        """One call on the socket. Returns how many bytes it had; 0 where there is nothing at the moment."""
+        with self._calls:
+            self._check()
+            try:
+                count = self._recv_into(room)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._drained = True
+                return 0
+            except ssl.SSLWantWriteError:
+                self._drained = self._wants_write = True
+                return 0
+            except OSError as error:
+                raise self._broken(error) from error
+        if not count:
+            raise LineBroken(self._dead or "the server ended the connection without a close frame")
+        self.last_received = time.monotonic()
+        self.received_bytes += count
+        self.buffer.received(count)
+        return count
+
+    def _recv_into(self, room: memoryview) -> int:
+        size = len(room)
         if self._record != _RECORD:
-            return self._sock.recv(_CHUNK)
+            count = self._sock.recv_into(room, size)
+            self._drained = count < size
+            return count
         with forks.whole():  # Tickets are read here too, with locks inside OpenSSL.
-            return self._sock.recv(_CHUNK)
+            return self._sock.recv_into(room, size)
+
+    def _take_records(self, count: int) -> None:
+        """Receive the records behind one of ``count`` bytes that are here already, as far as there is room."""
+        try:
+            while count and (room := self.buffer.spare()) and self._more_records(count):
+                count = self._attempt(room)
+        except LineBroken as error:
+            self._broke = error
+
+    def _more_records(self, count: int) -> bool:
+        # The memory between two layers may hold records that the kernel does not know of: asked until it is empty.
+        if count == _RECORD or isinstance(self._sock, NestedTLS):
+            return True
+        if self._input is None:
+            return False
+        here = self._sock.fileno()
+        self._drained = all(found != here for found, _ in self._input.poll(0))
+        return not self._drained
 
     def wake_by(self, wakeup: socket.socket) -> None:
         """Let a byte on ``wakeup`` end the reader's wait early, as if nothing had come in time. Set before reading."""
         self._wakeup = wakeup
+        if hasattr(select, "poll"):
+            self._input = select.poll()
+            self._input.register(self._sock, select.POLLIN)
+            self._input.register(wakeup, select.POLLIN)
+
+    def _may_go_on(self, until: float | None) -> bool:
+        """Block until there may be something to read; False where time is up, or the wakeup ended the wait."""
+        write, self._drained, self._wants_write = self._wants_write, False, False
+        if write or self._input is None:
+            return self._ready(write=write, until=until, also=self._wakeup) and not self._woken()
+        found = self._sleep(self._input, until)
+        here = self._sock.fileno()
+        if len(found) == 1 and found[0][0] == here:
+            return True
+        self._drained = all(descriptor != here for descriptor, _ in found)
+        return (bool(found) or bool(self._dead)) and not self._woken()
+
+    def _sleep(self, poll: select.poll, until: float | None) -> list[tuple[int, int]]:
+        """Wait for input; where nothing comes for a while, with no more memory than a session at rest should have."""
+        if self.buffer.spacious:
+            lull = time.monotonic() + _LULL
+            if until is None or until > lull:
+                if found := poll.poll(_milliseconds(_LULL)):
+                    return found
+                self.buffer.shrink()
+        return poll.poll(_milliseconds(_left(until)))
 
     def _woken(self) -> bool:
         try:
@@ -164,16 +218,9 @@ class GuardedSocket:
         except OSError:  # Nothing there.
             return False
 
-    def _received(self, data: bytes) -> bytes:
-        if not data:
-            raise LineBroken(self._dead or "the server ended the connection without a close frame")
-        self.last_received = time.monotonic()
-        self.received_bytes += len(data)
-        return data
-
     # -- writing: any thread ------------------------------------------------------------------------------------
 
-    def sendall(self, data: bytes, timeout: float | None = None, *, give_up: bool = True) -> None:
+    def sendall(self, data: bytes | bytearray, timeout: float | None = None, *, give_up: bool = True) -> None:
         """Hand all of ``data`` to the kernel, not interleaved with any other ``sendall``.
 
         Args:
@@ -187,50 +234,51 @@ class GuardedSocket:
             SendTimeout: the peer does not read; the connection is given up (rule 3).
             LineBroken: the connection is dead.
         """
-        deadline = Deadline(self.send_timeout if timeout is None else timeout)
+        began = time.monotonic()
+        limit = self.send_timeout if timeout is None else timeout
         # The release is one C call behind any exception, also one that lands between the acquisition and the next
         # line (Ctrl+C): an RLock knows whether it is ours, which no variable could be sure to say.
         try:
-            if not self._frames.acquire(timeout=deadline.remaining() or 0.001):
+            if not self._frames.acquire(blocking=False) and not self._frames.acquire(timeout=max(limit, 0.001)):
                 raise WaitTimeout(
-                    f"other threads' sends have kept the line busy for {deadline.timeout:g} s; nothing of this one was"
-                    " sent. Give send() more time, or send less from the other threads"
+                    f"other threads' sends have kept the line busy for {limit:g} s; nothing of this one was sent. Give"
+                    " send() more time, or send less from the other threads"
                 )
             if self._mid_frame:
                 raise UsageError(
                     "send() in a signal handler that interrupted a send() of the same thread; set a flag in the"
                     " handler and send afterwards"
                 )
-            self._write(memoryview(data), deadline, give_up)
+            self._write(data, limit, began + limit, give_up)
         finally:
             try:
                 self._frames.release()
             except RuntimeError:  # Not ours: the turn never came.
                 pass
 
-    def _write(self, view: memoryview, deadline: Deadline, give_up: bool) -> None:
+    def _write(self, data: bytes | bytearray, limit: float, until: float, give_up: bool) -> None:
         if self._begun:  # A second interrupt kept the handling of the first from its end.
             self.abort(_INTERRUPTED)
         self._check()
         owed = self._owed
-        view = memoryview(owed + view) if owed else view
+        if owed:
+            data = owed + data
         sent: list[int] = []
         self._mid_frame = self._begun = True
         try:
-            while (done := sum(sent)) < len(view):
-                self._write_some(view[done : done + self._record], deadline, sent)
+            self._write_whole(data, sent, limit, until)
             self._owed = b""
         except SendTimeout as error:
             if not give_up and sum(sent) in (0, len(owed)):
                 # A record that OpenSSL has accepted cannot be taken back, but it can wait for the next send.
-                pending = bytes(view[sum(sent) :]) if sent else owed or bytes(view)
+                pending = bytes(data[sum(sent) :]) if sent else owed or bytes(data)
                 self._owed = pending if self._half_record else b""
                 self._begun = False
                 raise WaitTimeout("the server does not read at the moment") from error
             self.abort("a send did not finish: the server stopped reading")
             raise
         except BaseException as error:
-            if 0 < sum(sent) < len(view) or self._half_record:
+            if 0 < sum(sent) < len(data) or self._half_record:
                 self.abort(str(error) if isinstance(error, LineBroken) else _INTERRUPTED)
             self._begun = False
             raise
@@ -240,31 +288,45 @@ class GuardedSocket:
             self._mid_frame = False
             self.sent_bytes += sum(sent)
 
-    def _write_some(self, view: memoryview, deadline: Deadline, sent: list[int]) -> None:
+    def _write_whole(self, data: bytes | bytearray, sent: list[int], limit: float, until: float) -> None:
+        size, record = len(data), self._record
+        piece: bytes | bytearray | memoryview = data if size <= record else memoryview(data)[:record]
         while True:
-            write = True
-            with self._calls:
-                self._check()
-                # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
-                # a frame of several records counts as begun.
-                self._half_record |= len(view) == self._record == _RECORD
-                try:
-                    # On a plain socket one C call sends and records how much: an exception from outside (Ctrl+C) can
-                    # land before or behind it, but not between, so that an interrupted send knows what it left behind.
-                    sent.extend(map(self._sock.send, (view,)))
-                    self._half_record = False
-                    return
-                except (BlockingIOError, ssl.SSLWantWriteError):
-                    self._half_record = self._record == _RECORD  # OpenSSL keeps it and wants the same bytes again.
-                except ssl.SSLWantReadError:
-                    write = False
-                except OSError as error:
-                    raise self._broken(error) from error
-            if not self._ready(write=write, until=deadline.at):
+            blocked = self._offer(piece, sent)
+            done = sum(sent)
+            if done == size:
+                return
+            if blocked is not None and not self._ready(write=blocked, until=until):
                 raise SendTimeout(
-                    f"the server has not read for {deadline.timeout:g} s; the event was not sent in full and the"
-                    " connection is given up. Open a new session; send_timeout sets the limit"
+                    f"the server has not read for {limit:g} s; the event was not sent in full and the connection is"
+                    " given up. Open a new session; send_timeout sets the limit"
                 )
+            piece = memoryview(data)[done : done + record]
+
+    def _offer(self, piece: bytes | bytearray | memoryview, sent: list[int]) -> bool | None:
+        """Write as much of ``piece`` as there is room for, and note how much in ``sent``.
+
+        Returns None where there was room, else what it has to be tried again upon: True when the socket can be
+        written, False when it can be read.
+        """
+        with self._calls:
+            self._check()
+            # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
+            # a frame of several records counts as begun.
+            self._half_record |= len(piece) == self._record == _RECORD
+            try:
+                # On a plain socket one C call sends and records how much: an exception from outside (Ctrl+C) can
+                # land before or behind it, but not between, so that an interrupted send knows what it left behind.
+                sent.extend(map(self._sock.send, (piece,)))
+                self._half_record = False
+                return None
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._half_record = self._record == _RECORD  # OpenSSL keeps it and wants the same bytes again.
+                return True
+            except ssl.SSLWantReadError:
+                return False
+            except OSError as error:
+                raise self._broken(error) from error
 
     # -- both ---------------------------------------------------------------------------------------------------
 
@@ -285,6 +347,7 @@ class GuardedSocket:
         self.abort("closed")
         with self._calls, forks.whole():
             self._sock.close()
+        self.buffer.discard()
 
     def abandon(self) -> None:
         """In a forked child: give the descriptor back without a word to the peer, whose connection is the parent's."""
@@ -299,9 +362,8 @@ class GuardedSocket:
         return self._sock.fileno()
 
     def _ready(self, *, write: bool, until: float | None, also: socket.socket | None = None) -> bool:
-        timeout = None if until is None else max(0.0, until - time.monotonic())
         try:
-            return wait_ready(self._sock, write=write, timeout=timeout, also=also) or bool(self._dead)
+            return wait_ready(self._sock, write=write, timeout=_left(until), also=also) or bool(self._dead)
         except (OSError, ValueError) as error:  # Closed under us: the descriptor is -1.
             raise self._broken(error) from error
 

@@ -34,14 +34,14 @@ class NestedTLS:
         self._drive(self._tls.do_handshake)
         self._flush()
 
-    def recv(self, size: int) -> bytes:
-        """Up to ``size`` received bytes; empty at the end of the stream."""
+    def recv_into(self, room: memoryview, size: int) -> int:
+        """Receive up to ``size`` bytes into ``room``. Returns how many; 0 at the end of the stream."""
         try:
-            return self._drive(lambda: self._tls.read(size))
+            return self._drive(lambda: int(self._tls.read(size, room)))  # A number, as there is room.
         except ssl.SSLZeroReturnError:
-            return b""
+            return 0
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         """Encrypt and hand over ``data``; after a want it must be called again with the same data."""
         if not self._accepted:
             self._flush()  # Records of the layer's own, a key update say, go first.

@@ -17,7 +17,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import blinker
@@ -77,8 +77,11 @@ class SafeSignal(blinker.Signal):
     """
 
     set_class = _OrderedSet  # type: ignore[assignment]
+    version = object()
+    """Another one whenever anything that decides who is called has changed, in any signal."""
 
     def __init__(self, doc: str | None = None) -> None:
+        self._muted = False
         super().__init__(doc)
         self._registry = threading.RLock()  # Guards blinker's four dictionaries, which it changes in several steps.
         self._by_keyword: set[Any] = set()
@@ -98,18 +101,37 @@ class SafeSignal(blinker.Signal):
         """
         check_receiver(receiver, weak)
         with self._registry:
-            self._plan = None
+            self._changed()
             if not _takes_position(receiver):
                 self._by_keyword.add(_identity(receiver))
             try:
                 return super().connect(receiver, sender, weak)
             finally:
-                self._plan = None
+                self._changed()
 
     def disconnect(self, receiver: Callable[..., Any], sender: Any = ANY) -> None:
         """Call ``receiver`` no more."""
         with self._registry:
             super().disconnect(receiver, sender)
+
+    def _changed(self) -> None:
+        self._plan = None
+        SafeSignal.version = object()
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether nobody is called: inside ``muted()``."""
+        return self._muted
+
+    @is_muted.setter
+    def is_muted(self, muted: bool) -> None:
+        self._muted = muted
+        SafeSignal.version = object()
+
+    @property
+    def has_plan(self) -> bool:
+        """Whether ``calls`` gives the same for every sender until ``version`` changes."""
+        return self._plan is not None
 
     def receivers_for(self, sender: Any) -> Generator[Callable[..., Any], None, None]:
         """The receivers to call for ``sender``, in the order of their connection."""
@@ -165,7 +187,7 @@ class SafeSignal(blinker.Signal):
 
     def _disconnect(self, receiver_id: Any, sender_id: Any) -> None:
         with self._registry:
-            self._plan = None
+            self._changed()
             super()._disconnect(receiver_id, sender_id)
             self._forget_unused(receiver_id)
 
@@ -174,7 +196,7 @@ class SafeSignal(blinker.Signal):
 
         def cleanup(reference: Any) -> None:
             with self._registry:
-                self._plan = None
+                self._changed()
                 concerned = list(self._by_sender.get(sender_id, ()))
                 stock(reference)
                 for receiver_id in concerned:
@@ -187,7 +209,7 @@ class SafeSignal(blinker.Signal):
 
         def cleanup(reference: Any) -> None:
             with self._registry:
-                self._plan = None
+                self._changed()
                 stock(reference)
 
         return cleanup
@@ -221,6 +243,7 @@ class Board:
         self._making = threading.Lock()  # One signal per type, also when two threads ask at once.
         self._signals: dict[str, SafeSignal] = {}
         self._concerned: dict[str, tuple[SafeSignal, ...]] = {}  # By type, of those that somebody asked for.
+        self._plans: dict[str, tuple[object, Sequence[Call]]] = {}  # By type, whom to call in which version.
 
     def signal(self, event_type: str) -> SafeSignal:
         """The signal of ``event_type``."""
@@ -228,7 +251,7 @@ class Board:
             found = self._signals.get(event_type)
             if found is None:
                 found = self._signals[event_type] = SafeSignal(f"{event_type} events of one session. Data: event.")
-                self._concerned = {}
+                self._concerned, self._plans = {}, {}
             return found
 
     def wants(self, event_type: str) -> bool:
@@ -249,18 +272,30 @@ class Board:
             on_error: called with the event, the receiver that failed, and the exception.
             place: where they run; told of each receiver before it is called.
         """
-        for signal in self._concerned.get(event.type) or self._find(event.type):
-            if not signal.receivers or signal.is_muted:
-                continue
-            for receiver, by_position in signal.calls(session):
-                place.current = receiver
-                try:
-                    if by_position:
-                        receiver(session, event)
-                    else:
-                        receiver(session, event=event)
-                except Exception as error:
-                    on_error(event, receiver, error)
+        planned = self._plans.get(event.type)
+        if planned is not None and planned[0] is SafeSignal.version:
+            calls = planned[1]
+        else:
+            calls = self._calls(session, event.type)
+        for receiver, by_position in calls:
+            place.current = receiver
+            try:
+                if by_position:
+                    receiver(session, event)
+                else:
+                    receiver(session, event=event)
+            except Exception as error:
+                on_error(event, receiver, error)
+
+    def _calls(self, session: Any, event_type: str) -> Sequence[Call]:
+        """Whom to call for an event; remembered where that is the same for the next one of its type."""
+        plans, version = self._plans, SafeSignal.version  # Read first: who changes something meanwhile makes new ones.
+        concerned = self._concerned.get(event_type) or self._find(event_type)
+        asked = [signal for signal in concerned if signal.receivers and not signal.is_muted]
+        calls = [call for signal in asked for call in signal.calls(session)]
+        if event_type in self._concerned and all(signal.has_plan for signal in asked):
+            plans[event_type] = version, calls
+        return calls
 
     def _find(self, event_type: str) -> tuple[SafeSignal, ...]:
         """Who is concerned; remembered for types that the program or the protocol names, not for any on the wire."""

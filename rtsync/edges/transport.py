@@ -8,11 +8,12 @@ redirect targets, knows no deadlines and no limits, and re-checks UTF-8 in pure 
 1. stands on a socket of our own (``network``, ``upgrade``, ``guard``), opened under one deadline;
 2. cuts whole text frames out of the receive buffer itself, and leaves every other frame (fragments, control frames,
    reserved bits, odd opcodes) to websocket-client's ``WebSocket.recv_frame`` and its checks, once the frame is whole;
+   what it sends is written by ``frames``;
 3. measures silence in received bytes, mid-frame ones included, and pings before it gives up;
 4. answers the peer's close code with the same, and a broken protocol with the code that names the fault;
 5. ends within its timeout whatever the peer does: ``close`` awaits the end, then aborts the socket.
 
-Messages are delivered as bytes, never decoded here: the JSON decoder checks UTF-8 once, strictly, and a
+Messages are delivered as they came, never decoded here: the JSON decoder checks UTF-8 once, strictly, and a
 ``UnicodeDecodeError`` out of ``on_message`` closes with 1007.
 """
 
@@ -24,7 +25,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,9 +33,11 @@ import websocket
 from websocket import ABNF
 
 from rtsync.edges.dial import dial
+from rtsync.edges.frames import client_frame
 from rtsync.edges.guard import GuardedSocket, LineBroken
 from rtsync.edges.latch import Latch
 from rtsync.edges.network import Address, Interrupt, Interrupted, Route
+from rtsync.edges.receive_buffer import ReceiveBuffer
 from rtsync.edges.upgrade import upgrade
 from rtsync.pure.failures import credentials_sent, without_credentials
 from rtsync.vocabulary.deadline import Deadline
@@ -55,7 +58,10 @@ __all__ = ["Ending", "Line", "LineOptions"]
 
 logger = logging.getLogger("rtsync.line")
 
-_TEXT_FRAME = 0x81  # FIN, no reserved bits, opcode text
+_head = struct.Struct("!HH").unpack_from
+_LONGEST_HEAD = 10  # bytes, of frames that are not masked
+# The first two bytes of the usual frames: FIN, no reserved bits, opcode text, no mask; then the length, or where it is.
+_TEXT, _TEXT_126, _TEXT_127 = 0x8100, 0x817E, 0x817F
 _CONTROL_PATIENCE = 1.0  # seconds that a ping, pong or close frame may wait for the line
 _LONGEST_REASON = 123  # bytes; RFC 6455 5.5.1 leaves 125 for code and reason
 
@@ -112,6 +118,9 @@ class Line(websocket.WebSocketApp):
         on_open: called in the reader thread once the upgrade is done.
         on_message: called in the reader thread with the bytes of each message. A ``SessionClosed`` out of it ends the
             line with its cause and close code.
+        on_messages: called instead of it, with a list of messages: those that arrived together, in order. They are
+            ``bytes`` or views of the receive buffer, which hold until it returns: it decodes them, or copies what it
+            keeps.
         on_error: called in the reader thread with what failed, where something failed.
         on_close: called in the reader thread at the end, always, with close code and reason.
     """
@@ -124,6 +133,7 @@ class Line(websocket.WebSocketApp):
         options: LineOptions | None = None,
         on_open: Callable[[Any], None] | None = None,
         on_message: Callable[[Any, Any], None] | None = None,
+        on_messages: Callable[[Any, Sequence[bytes | memoryview]], None] | None = None,
         on_error: Callable[[Any, Any], None] | None = None,
         on_close: Callable[[Any, Any, Any], None] | None = None,
         on_ping: Callable[[Any, bytes], None] | None = None,
@@ -133,6 +143,7 @@ class Line(websocket.WebSocketApp):
             url, on_open=on_open, on_message=on_message, on_error=on_error, on_close=on_close, on_ping=on_ping,
             on_pong=on_pong,
         )  # fmt: skip
+        self.on_messages = on_messages
         self._headers = header if callable(header) else lambda: header or {}
         self.options = options or LineOptions()
         self.phase = "credential"
@@ -219,7 +230,8 @@ class Line(websocket.WebSocketApp):
         """
         if not self._open or self._close_sent or self._guard is None:
             raise LineBroken("the line is not open")
-        self._guard.sendall(ABNF.create_frame(data, opcode).format(), timeout)
+        payload = data.encode() if isinstance(data, str) else data
+        self._guard.sendall(client_frame(payload, opcode), timeout)
 
     def send_text(self, text_data: str) -> None:
         """Send a text message."""
@@ -323,34 +335,54 @@ class Line(websocket.WebSocketApp):
         assert guard is not None
         while self._close_received is None:
             self._look_up()
-            self._await_frame()
-            before = guard.position
-            self._deliver_buffered()
-            if guard.position == before:
-                self._deliver_unusual()
+            self._await(1)
+            if not self._deliver_usual(guard.buffer):
+                self._await_frame()
+                if not self._deliver_usual(guard.buffer):
+                    self._deliver_unusual()
 
-    def _deliver_buffered(self) -> None:
-        """Rule 2: the whole, unfragmented text frames in the buffer, without a system call or an object a frame."""
-        guard = self._guard
-        assert guard is not None
-        buffer, start, end = guard.buffer, guard.position, len(guard.buffer)
-        limit, on_message = self.options.max_message_size, self.on_message
-        while end - start >= 10 and buffer[start] == _TEXT_FRAME and not self._in_message:
-            length = buffer[start + 1]
-            start += 2
-            if length == 126:
-                length = buffer[start] << 8 | buffer[start + 1]
-                start += 2
-            elif length == 127:
-                length = int.from_bytes(buffer[start : start + 8], "big")
-                start += 8
-            elif length > 127:  # Masked: not from a server.
-                return
-            if length > limit or start + length > end:
-                return
-            guard.position = start = start + length
-            if on_message is not None:
-                on_message(self, buffer[start - length : start])
+    def _deliver_usual(self, buffer: ReceiveBuffer) -> bool:
+        """Rule 2: the whole, unfragmented text frames at hand. Returns whether there were any.
+
+        What was cut is let go of here: the reader may sleep next, and the buffer be given back.
+        """
+        if messages := self._cut(buffer):
+            self._deliver(messages)
+            return True
+        return False
+
+    def _cut(self, buffer: ReceiveBuffer) -> list[memoryview]:
+        if self._in_message:
+            return []
+        data, view, start, end = buffer.data, buffer.view, buffer.position, buffer.end
+        limit, last = self.options.max_message_size, end - _LONGEST_HEAD
+        messages: list[memoryview] = []
+        while start <= last:
+            head, length = _head(data, start)
+            if head == _TEXT_126:  # First, as most are.
+                begin = start + 4
+            elif _TEXT <= head < _TEXT_126:
+                length = head & 0x7F
+                begin = start + 2
+            elif head == _TEXT_127:
+                begin = start + 10
+                length = int.from_bytes(data[start + 2 : begin], "big")
+            else:
+                break
+            behind = begin + length
+            if behind > end or length > limit:
+                break
+            messages.append(view[begin:behind])
+            start = behind
+        buffer.position = start
+        return messages
+
+    def _deliver(self, messages: Sequence[bytes | memoryview]) -> None:
+        if self.on_messages is not None:
+            self.on_messages(self, messages)
+        elif self.on_message is not None:
+            for message in messages:
+                self.on_message(self, bytes(message))
 
     def _deliver_unusual(self) -> None:
         """The frame at hand, whatever its kind, read and checked by websocket-client."""
@@ -380,15 +412,15 @@ class Line(websocket.WebSocketApp):
             return
         message = bytes(self._partial) if self._partial else data
         self._partial = bytearray()
-        if self.on_message is not None:
-            self.on_message(self, message)
+        self._deliver([message])
 
     def _await_frame(self) -> None:
         """Receive until the next frame is whole; refuse what is too large or not a server's before reading it."""
         guard = self._guard
         assert guard is not None
         self._await(2)
-        first, second = guard.buffer[guard.position], guard.buffer[guard.position + 1]
+        start = guard.buffer.position
+        first, second = guard.buffer.data[start : start + 2]
         length = second & 0x7F
         if second & 0x80:
             raise ProtocolError("the server sent a masked frame (RFC 6455 5.1)", close_code=1002)
@@ -397,7 +429,8 @@ class Line(websocket.WebSocketApp):
         head = {126: 4, 127: 10}.get(length, 2)
         self._await(head)
         if head > 2:
-            length = int.from_bytes(guard.buffer[guard.position + 2 : guard.position + head], "big")
+            start = guard.buffer.position  # It may have moved.
+            length = int.from_bytes(guard.buffer.data[start + 2 : start + head], "big")
         size = 0 if first & 0x08 else length + len(self._partial)  # A control frame is no part of a message.
         if size > self.options.max_message_size:
             raise ProtocolError(
@@ -454,8 +487,7 @@ class Line(websocket.WebSocketApp):
     def _send_control(self, payload: bytes, opcode: int) -> None:
         assert self._guard is not None
         try:
-            frame = ABNF.create_frame(payload, opcode).format()
-            self._guard.sendall(frame, _CONTROL_PATIENCE, give_up=False)
+            self._guard.sendall(client_frame(payload, opcode), _CONTROL_PATIENCE, give_up=False)
         except WaitTimeout:  # Another sender has the line. It has its own deadline, and the heartbeat goes on counting.
             logger.debug("no room on the line for a control frame")
 
@@ -473,7 +505,7 @@ class Line(websocket.WebSocketApp):
         self._close_sent = True
         patience = deadline.remaining(_CONTROL_PATIENCE)
         try:
-            self._guard.sendall(ABNF.create_frame(payload, ABNF.OPCODE_CLOSE).format(), patience)
+            self._guard.sendall(client_frame(payload, ABNF.OPCODE_CLOSE), patience)
         except (WaitTimeout, SendTimeout, LineBroken, UsageError):
             self.abort("the close frame could not be sent")
 

@@ -294,9 +294,7 @@ class _Stream(io.RawIOBase):
         limit = self._left if size is None or size < 0 else size
         while not line.endswith(b"\n") and len(line) < limit:
             self._fill()
-            guard = self._guard
-            end = guard.buffer.find(b"\n", guard.position) + 1 or len(guard.buffer)
-            line += self._take(min(end - guard.position, limit - len(line)))
+            line += self._take(min(self._guard.buffer.until(b"\n"), limit - len(line)))
         return line
 
     def read(self, size: int | None = -1, /) -> bytes:

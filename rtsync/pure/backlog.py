@@ -15,12 +15,13 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from typing import Generic, TypeVar
 
 import msgspec
 
-__all__ = ["Backlog", "Limits", "Trouble"]
+__all__ = ["Backlog", "Batch", "Limits", "Trouble"]
 
 T = TypeVar("T")
 
@@ -39,6 +40,28 @@ class Limits(msgspec.Struct, frozen=True):
     drop_deltas: bool = False
 
 
+class Batch(msgspec.Struct, Generic[T]):
+    """Entries that are taken together.
+
+    Attributes:
+        ticket: where it stands among the others.
+        arrived: the moment of their arrival.
+        numbers: what the caller has numbered them with, growing.
+        items: the entries themselves.
+        sizes: bytes that each counts for; None for one that is not counted.
+        events: how many of them are counted.
+        size: bytes of those.
+    """
+
+    ticket: int
+    arrived: float
+    numbers: Sequence[int]
+    items: Sequence[T]
+    sizes: Sequence[int | None]
+    events: int
+    size: int
+
+
 class Trouble(Enum):
     """What putting an entry has brought about."""
 
@@ -53,6 +76,10 @@ class Trouble(Enum):
 class Backlog(Generic[T]):
     """A bounded queue. Not safe for threads by itself, but for reading its counters.
 
+    Args:
+        limits: how much it holds.
+        at_once: how many entries of a run are taken together at most.
+
     Attributes:
         events: counted entries in it.
         size: their bytes.
@@ -63,16 +90,17 @@ class Backlog(Generic[T]):
     """
 
     __slots__ = (
-        "_deltas", "_drops", "_largest_allowed", "_most_allowed", "_others", "_tickets", "dropped", "dropping",
-        "events", "most_events", "most_size", "size",
+        "_at_once", "_deltas", "_drops", "_largest_allowed", "_most_allowed", "_others", "_tickets", "dropped",
+        "dropping", "events", "most_events", "most_size", "size",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, at_once: int = 1) -> None:
         self._drops = limits.drop_deltas
+        self._at_once = at_once
         self._most_allowed = limits.events
         self._largest_allowed = limits.size
-        self._others: deque[tuple[int, int | None, float, T]] = deque()  # Ticket, size, arrival, the entry itself.
-        self._deltas: deque[tuple[int, int | None, float, T]] = deque()
+        self._others: deque[Batch[T]] = deque()
+        self._deltas: deque[Batch[T]] = deque()
         self._tickets = 0
         self.events = 0
         self.size = 0
@@ -84,18 +112,25 @@ class Backlog(Generic[T]):
     def __bool__(self) -> bool:
         return bool(self._others or self._deltas)
 
-    def put(self, item: T, size: int | None = None, delta: bool = False, now: float = 0.0) -> Trouble | None:
+    def put(
+        self, item: T, size: int | None = None, delta: bool = False, now: float = 0.0, number: int = 0
+    ) -> Trouble | None:
         """Add ``item`` at the end.
 
         Args:
             item: the entry.
             size: bytes that it counts for; None for one that always fits.
             delta: whether it may be dropped.
-            now: the moment of its arrival, for ``oldest``.
+            now: the moment of its arrival.
+            number: whatever the caller numbers it with.
         """
         self._tickets += 1
         queue = self._deltas if delta and self._drops else self._others
-        queue.append((self._tickets, size, now, item))
+        queue.append(
+            Batch(self._tickets, now, (number,), (item,), (size,), 0, 0)
+            if size is None
+            else Batch(self._tickets, now, (number,), (item,), (size,), 1, size)
+        )
         if size is None:
             return None
         events, total = self.events + 1, self.size + size
@@ -109,33 +144,51 @@ class Backlog(Generic[T]):
         self.events, self.size = events, total
         return None
 
-    def take(self) -> tuple[float, T] | None:
-        """Remove the oldest entry: its arrival and itself. None where there is none."""
+    def has_room(self, events: int, size: int) -> bool:
+        """Whether that much more fits, without dropping anything."""
+        return self.events + events <= self._most_allowed and self.size + size <= self._largest_allowed
+
+    def extend(self, items: Sequence[T], numbers: Sequence[int], sizes: Sequence[int], now: float = 0.0) -> None:
+        """Add deltas, for which there is room, at the end: ``put`` for each of them.
+
+        They form batches of ``at_once``; where deltas may be dropped each stands by itself.
+        """
+        queue, at_once = (self._deltas, 1) if self._drops else (self._others, self._at_once)
+        for start in range(0, len(sizes), at_once):
+            part = slice(start, start + at_once)
+            counted = sizes[part]
+            self._tickets += 1
+            queue.append(Batch(self._tickets, now, numbers[part], items[part], counted, len(counted), sum(counted)))
+        events, total = self.events + len(sizes), self.size + sum(sizes)
+        self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, total)
+        self.events, self.size = events, total
+
+    def take(self) -> Batch[T] | None:
+        """Remove the oldest batch. None where there is none."""
         queue = self._older() if self._deltas else self._others
         if not queue:
             return None
-        _, size, arrived, item = queue.popleft()
-        if size is not None:
-            self.events -= 1
-            self.size -= size
-            if self.dropping:
-                self.dropping = not self._half_empty()
-        return arrived, item
+        batch = queue.popleft()
+        self.events -= batch.events
+        self.size -= batch.size
+        if self.dropping:
+            self.dropping = not self._half_empty()
+        return batch
 
-    def oldest(self) -> tuple[float, T] | None:
-        """The entry that ``take`` would give, left where it is."""
+    def oldest(self) -> tuple[float, int] | None:
+        """The arrival and the number of the oldest entry."""
         queue = self._older()
-        return queue[0][2:] if queue else None
+        return (queue[0].arrived, queue[0].numbers[0]) if queue else None
 
     def clear(self) -> None:
         """Forget the entries, not the totals."""
         self._others, self._deltas = deque(), deque()
         self.events = self.size = 0
 
-    def _older(self) -> deque[tuple[int, int | None, float, T]]:
+    def _older(self) -> deque[Batch[T]]:
         """Whichever of the two queues has the oldest entry."""
         deltas, others = self._deltas, self._others
-        return deltas if deltas and (not others or deltas[0][0] < others[0][0]) else others
+        return deltas if deltas and (not others or deltas[0].ticket < others[0].ticket) else others
 
     def _half_empty(self) -> bool:
         return 2 * self.events <= self._most_allowed and 2 * self.size <= self._largest_allowed
@@ -147,7 +200,7 @@ class Backlog(Generic[T]):
         """Count what is in the queue now, and drop deltas until the rest fits."""
         before = self.dropped
         while self._deltas and self._too_much(events, size):
-            size -= self._deltas.popleft()[1] or 0
+            size -= self._deltas.popleft().size
             events -= 1
             self.dropped += 1
         self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, size)

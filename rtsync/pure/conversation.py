@@ -15,7 +15,7 @@ It is built from server events alone, in the order of their arrival, so it shows
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from sys import getsizeof
 from typing import Any
 
@@ -262,13 +262,29 @@ class Conversation:
 
     def apply(self, event: Event) -> None:
         """Take in one event; types that tell nothing of the conversation are passed over."""
-        grown = _GROWN.get(event.type)
-        if grown is not None:
-            self._grow(event, grown)
-            return
         rule = _RULES.get(event.type)
         if rule is not None:
-            rule(self, event)
+            rule(self, raw(event))
+        elif event.type in _GROWN:
+            self.apply_run((event,))
+
+    def apply_run(self, deltas: Iterable[Event]) -> None:
+        """Take in deltas one after the other; those that follow each other in one place in one step."""
+        item_id: str | None = None
+        index, name, pieces = 0, "", list[str]()
+        for event in deltas:
+            data = raw(event)
+            named, delta, of, at = (
+                _GROWN.get(event.type), data.get("delta"), data.get("item_id"), data.get("content_index"),
+            )  # fmt: skip
+            if named is None or type(delta) is not str or type(of) is not str:  # Nothing that grows, or nonsense.
+                continue
+            at = at if type(at) is int else 0
+            if of != item_id or at != index or named != name:
+                self._grow(item_id, index, name, pieces)
+                item_id, index, name, pieces = of, at, named, []
+            pieces.append(delta)
+        self._grow(item_id, index, name, pieces)
 
     def snapshot(self) -> Snapshot:
         """Everything as it is now. Costs time in proportion to the conversation."""
@@ -394,7 +410,7 @@ class Conversation:
 
     # -- rules: one for each kind of event ----------------------------------------------------------------------------
 
-    def _on_item(self, event: Event) -> None:
+    def _on_item(self, event: dict[str, Any]) -> None:
         item = _object(event.get("item"))
         item_id = short_text(item.get("id"))
         if item_id is None:
@@ -406,18 +422,21 @@ class Conversation:
         found.describe(item)
         self._weigh(found)
 
-    def _position(self, event: Event) -> _Growing | None:
+    def _position(self, event: dict[str, Any]) -> _Growing | None:
         """The item that a new one follows; null says that it is the first (protocol 3.1)."""
         if "previous_item_id" in event and event["previous_item_id"] is None:
             return None
-        return self._items.get(str(event.get("previous_item_id"))) or self._last
+        return self._known(event.get("previous_item_id")) or self._last
 
-    def _on_deleted(self, event: Event) -> None:
-        item = self._items.get(str(event.get("item_id")))
+    def _known(self, item_id: object) -> _Growing | None:
+        return self._items.get(item_id) if type(item_id) is str else None
+
+    def _on_deleted(self, event: dict[str, Any]) -> None:
+        item = self._known(event.get("item_id"))
         if item is not None:
             self._remove(item)
 
-    def _on_truncated(self, event: Event) -> None:
+    def _on_truncated(self, event: dict[str, Any]) -> None:
         item, index = self._concerned(event)
         end = event.get("audio_end_ms")
         if item is None or not isinstance(end, int):
@@ -425,7 +444,7 @@ class Conversation:
         item.truncate(index, end)
         self._weigh(item)
 
-    def _on_part(self, event: Event) -> None:
+    def _on_part(self, event: dict[str, Any]) -> None:
         item, index = self._concerned(event)
         if item is None:
             return
@@ -434,63 +453,60 @@ class Conversation:
         item.set_part(index, {**part, "type": named} if named else part)
         self._weigh(item)
 
-    def _grow(self, event: Event, name: str) -> None:
-        """A delta. There are many: their cost is what a long answer costs."""
-        data = raw(event)
-        try:
-            item, delta = self._items[data["item_id"]], data["delta"]
-        except (KeyError, TypeError):  # Nobody's, or nonsense.
+    def _grow(self, item_id: str | None, index: int, name: str, pieces: list[str]) -> None:
+        """Deltas of one item, and of the same of what it says."""
+        item = self._items.get(item_id) if item_id is not None else None
+        if item is None:
             return
-        if type(delta) is not str:
-            return
-        index = -1 if name == "arguments" else data.get("content_index")
-        item.grow(index if type(index) is int else 0, name, delta)
+        item.grow(-1 if name == "arguments" else index, name, pieces[0] if len(pieces) == 1 else "".join(pieces))
         if item.weight - item.counted >= _LIGHT:
             self._weigh(item)
 
-    def _settle(self, event: Event, name: str, field: str) -> None:
+    def _settle(self, event: dict[str, Any], name: str, field: str) -> None:
         item, index = self._concerned(event)
         whole = event.get(field)
         if item is not None and isinstance(whole, str):
             item.settle(index if name != "arguments" else -1, name, whole)
             self._weigh(item)
 
-    def _on_untranscribed(self, event: Event) -> None:
+    def _on_untranscribed(self, event: dict[str, Any]) -> None:
         item, index = self._concerned(event)
         if item is not None and item.awaits_transcript:
             item.settle(index, "transcript", "")
 
-    def _concerned(self, event: Event) -> tuple[_Growing | None, int]:
+    def _concerned(self, event: dict[str, Any]) -> tuple[_Growing | None, int]:
         index = event.get("content_index")
-        return self._items.get(str(event.get("item_id"))), index if isinstance(index, int) else 0
+        return self._known(event.get("item_id")), index if isinstance(index, int) else 0
 
-    def _on_response(self, event: Event) -> None:
+    def _on_response(self, event: dict[str, Any]) -> None:
         response = _object(event.get("response"))
         response_id = short_text(response.get("id"))
         if response_id is None:
             return
         usage = response.get("usage")
-        kept = usage if isinstance(usage, dict) and weight(usage) <= _HEAVIEST_USAGE else None
-        status = short_text(response.get("status")) or ("completed" if event.type == "response.done" else "in_progress")
+        kept = Fields(usage).to_dict() if isinstance(usage, dict) and weight(usage) <= _HEAVIEST_USAGE else None
+        status = short_text(response.get("status")) or (
+            "completed" if event["type"] == "response.done" else "in_progress"
+        )
         self._responses.pop(response_id, None)
         self._responses[response_id] = ResponseSummary(response_id, status, kept)
         if len(self._responses) > _MOST_RESPONSES:
             del self._responses[next(iter(self._responses))]
-        if event.type == "response.done":
+        if event["type"] == "response.done":
             self._usage = _added(self._usage, _object(usage))
 
-    def _on_session(self, event: Event) -> None:
+    def _on_session(self, event: dict[str, Any]) -> None:
         session = event.get("session")
-        if isinstance(session, Fields):
-            self._config = session.to_dict()
+        if isinstance(session, dict):
+            self._config = session
 
-    def _on_rate_limits(self, event: Event) -> None:
-        limits = event.to_dict().get("rate_limits")
+    def _on_rate_limits(self, event: dict[str, Any]) -> None:
+        limits = event.get("rate_limits")
         if isinstance(limits, list):
             self._rate_limits = limits
 
-    def _on_speech(self, event: Event) -> None:
-        self._speaking = event.type == "input_audio_buffer.speech_started"
+    def _on_speech(self, event: dict[str, Any]) -> None:
+        self._speaking = event["type"] == "input_audio_buffer.speech_started"
 
 
 def _is_unfinished(item: _Growing) -> bool:
@@ -498,9 +514,7 @@ def _is_unfinished(item: _Growing) -> bool:
 
 
 def _object(value: object) -> dict[str, Any]:
-    """A received object as a plain dict, which is safe to keep; empty where it is none."""
-    if isinstance(value, Fields):
-        return value.to_dict()
+    """A received object, which nobody changes, so that it may be kept; empty where it is none."""
     return value if isinstance(value, dict) else {}
 
 
@@ -528,11 +542,11 @@ def _added(total: Usage, usage: dict[str, Any]) -> Usage:
     )
 
 
-def _settling(name: str, field: str) -> Callable[[Conversation, Event], None]:
+def _settling(name: str, field: str) -> Callable[[Conversation, dict[str, Any]], None]:
     return lambda conversation, event: conversation._settle(event, name, field)
 
 
-_RULES: dict[str, Callable[[Conversation, Event], None]] = {
+_RULES: dict[str, Callable[[Conversation, dict[str, Any]], None]] = {
     "conversation.item.added": Conversation._on_item,
     "conversation.item.created": Conversation._on_item,
     "conversation.item.done": Conversation._on_item,

@@ -79,13 +79,15 @@ class Correlation:
 
     def sent(self, event: Mapping[str, Any], owner: object) -> Sent:
         """Note a client event, before its bytes go out, so that no answer can overtake the note."""
-        record = Sent(event["event_id"], event["type"], owner, self._subject(event))
-        if record.type in _UNANSWERED or record.type not in _ANSWERABLE:
+        event_id, kind = event["event_id"], event["type"]
+        if kind not in _ANSWERABLE:
+            record = Sent(event_id, kind, owner, None)
             self._unanswered.append(record)
             return record
+        record = Sent(event_id, kind, owner, self._subject(event))
         if len(self._pending) >= _MOST_PENDING:
             del self._pending[next(iter(self._pending))]
-        self._pending[record.event_id] = record
+        self._pending[event_id] = record
         return record
 
     def forget(self, record: Sent) -> None:
@@ -107,15 +109,15 @@ class Correlation:
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
         rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
-        if rule is None or not self._pending:
+        found = [record for record in self._pending.values() if record.type in rule[0]] if rule is not None else None
+        if not found or rule is None:
             return None
-        requests, subject_of = rule
-        subject = subject_of(event, self._mark)
+        subject = rule[1](event, self._mark)
         # The model's own items are announced before they are said, and are the answer to nobody who did not name them.
-        exactly = _inner(event, "item").get("status") == "in_progress"
+        exactly = "item" in event and _inner(event, "item").get("status") == "in_progress"
         renamed = not exactly and _may_be_renamed(event)
-        return self._take(
-            requests, lambda sent: sent.subject == subject or renamed or not (sent.subject or exactly), subject
+        return self._chosen(
+            [sent for sent in found if sent.subject == subject or renamed or not (sent.subject or exactly)], subject
         )
 
     def begun(self, mark: str) -> None:
@@ -142,12 +144,15 @@ class Correlation:
     def _oldest(self) -> Sent | None:
         return self._pending.pop(next(iter(self._pending)), None) if self._pending else None
 
-    def _take(self, types: Iterable[str], accepts: Callable[[Sent], bool], subject: str | None = None) -> Sent | None:
-        """The oldest pending event of ``types``; one that names exactly ``subject`` goes first."""
-        found = [record for record in self._pending.values() if record.type in types and accepts(record)]
+    def _take(self, types: Iterable[str], accepts: Callable[[Sent], bool]) -> Sent | None:
+        """The oldest pending event of ``types`` that ``accepts`` accepts."""
+        return self._chosen([record for record in self._pending.values() if record.type in types and accepts(record)])
+
+    def _chosen(self, found: list[Sent], subject: str | None = None) -> Sent | None:
+        """The first of ``found``, or that which names exactly ``subject``: it is answered."""
         if not found:
             return None
-        exact = [record for record in found if subject is not None and record.subject == subject]
+        exact = [record for record in found if record.subject == subject] if subject is not None else None
         chosen = (exact or found)[0]
         del self._pending[chosen.event_id]
         return chosen
@@ -157,7 +162,7 @@ class Correlation:
             return _text(_inner(event, "item").get("id"))
         if event["type"] == "response.create":
             return _text(_inner(_inner(event, "response"), "metadata").get(self._mark))
-        return _text(event.get("item_id")) or _text(event.get("response_id"))
+        return _text(event.get("item_id") or event.get("response_id"))
 
 
 def _candidates(error: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -7,19 +7,21 @@ stays in a bounded history, and every thread has a window on it:
 2. Every event in the window is returned at most once.
 3. A thread that never sent gets its window at its first wait. The thread that opened the session starts with a window
    from the beginning, so that it finds ``session.created``; a handler with one that begins at the event it handles.
-4. Deltas are many and large, so they have a smaller share of the history than the other events. When something was
-   dropped that a wait might have wanted, the wait says so instead of missing it in silence.
+4. Deltas are many and large, so they have a smaller share of the history than the other events: the newest
+   512, or 1 MiB of them, less a chunk, as they are dropped in chunks. When something was dropped that a wait might have
+   wanted, the wait says so instead of missing it in silence.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import RealtimeError
-from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.events import Event, decode_object
 from rtsync.vocabulary.names import known_server_types
 
 __all__ = ["Entry", "History", "Window"]
@@ -28,6 +30,8 @@ _MOST_EVENTS = 2048
 _MOST_DELTAS = 512
 _MOST_EVENT_BYTES = 8 << 20
 _MOST_DELTA_BYTES = 1 << 20
+_CHUNK = 64  # deltas at most, that are dropped together,
+_LARGEST_CHUNK = 64 << 10  # and bytes from which on it is full.
 _MOST_NAMES = 256
 _LONGEST_NAME = 128  # characters; the service's own have at most 64
 _OTHERS = ""
@@ -39,22 +43,28 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
 
     Attributes:
         sequence: its number, from 1.
-        event: the event; None for a fault that came without one: the line ended.
+        type: the event's type; ``""`` for a fault that came without an event: the line ended.
+        said: the event, or the message that it came in; None without one.
         size: bytes of its message.
         fault: the error in it, where it answers what ``owner`` sent.
         owner: the window of the thread concerned, or None.
     """
 
     sequence: int
-    event: Event | None
+    type: str
+    said: Event | bytes | None
     size: int
     fault: RealtimeError | None = None
     owner: object = None
 
     @property
-    def type(self) -> str:
-        """The event's type."""
-        return _OTHERS if self.event is None else self.event.type
+    def event(self) -> Event | None:
+        """The event; where it was kept as its message, another one each time, equal to the one that handlers got."""
+        if not isinstance(self.said, bytes):
+            return self.said
+        from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
+
+        return typed(decode_object(self.said))
 
 
 class Window(msgspec.Struct, eq=False):
@@ -101,40 +111,91 @@ class Window(msgspec.Struct, eq=False):
             self.seen[place] = max(newest, self.seen.get(place, 0))
 
 
+class _Chunk:
+    """Deltas, as what their messages said: a fifth of the memory that the events take, which most of the time nobody
+    asks for once they are handled. They are read again for a wait that looks back.
+
+    Attributes:
+        types: the type of each.
+        numbers: the number of each.
+        messages: the message of each; or the event, where it did not come as it is.
+        size: bytes of them.
+    """
+
+    __slots__ = ("messages", "numbers", "size", "types")
+
+    def __init__(self) -> None:
+        self.types: list[str] = []
+        self.numbers: list[int] = []
+        self.messages: list[bytes | Event] = []
+        self.size = 0
+
+    def behind(self, start: int) -> Iterator[Entry]:
+        """The entries behind number ``start``."""
+        for name, number, message in zip(self.types, self.numbers, self.messages, strict=True):
+            if number > start:
+                yield Entry(number, name, message, len(message))
+
+
 class History:
     """The newest events, in the order of their numbers."""
 
     def __init__(self) -> None:
         self.newest = 0
         self._events: deque[Entry] = deque()
-        self._deltas: deque[Entry] = deque()
+        self._chunks: deque[_Chunk] = deque()  # The deltas.
         self._event_bytes = 0
         self._delta_bytes = 0
+        self._delta_count = 0
         self._dropped: dict[str, int] = {}
 
     def add(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> Entry:
         """Keep ``event``, or a fault without one, under the next number."""
-        self.newest = number = self.newest + 1
-        entry = Entry(number, event, size, fault, owner)
-        if event is not None and event.type.endswith(".delta"):
-            deltas = self._deltas
-            deltas.append(entry)
-            self._delta_bytes += size
-            while len(deltas) > _MOST_DELTAS or (self._delta_bytes > _MOST_DELTA_BYTES and len(deltas) > 1):
-                oldest = deltas.popleft()
-                self._delta_bytes -= oldest.size
-                kind = oldest.type
-                if kind in self._dropped:  # Once for every delta of a long answer.
-                    self._dropped[kind] = oldest.sequence
-                else:
-                    self._drop(oldest)
-        else:
-            self._events.append(entry)
-            self._event_bytes += size
-            while self._too_many_events():
-                self._event_bytes -= self._events[0].size
-                self._drop(self._events.popleft())
+        entry = Entry(self.newest + 1, _OTHERS if event is None else event.type, event, size, fault, owner)
+        if event is not None and fault is None and event.type.endswith(".delta"):
+            self.newest = entry.sequence
+            self._keep([event.type], [entry.sequence], [event], size)
+            return entry
+        self.newest += 1
+        self._events.append(entry)
+        self._event_bytes += size
+        while self._too_many_events():
+            self._event_bytes -= self._events[0].size
+            oldest = self._events.popleft()
+            self._drop(oldest.type, oldest.sequence)
         return entry
+
+    def extend(self, run: Run) -> None:
+        """Keep deltas, whose numbers are the next ones."""
+        self.newest = run.numbers[-1]
+        if len(run) <= _CHUNK:
+            self._keep(run.kinds, run.numbers, run.messages, run.size)
+            return
+        for start in range(0, len(run), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            self._keep(run.kinds[part], run.numbers[part], run.messages[part], sum(run.sizes[part]))
+
+    def _keep(self, types: list[str], numbers: Sequence[int], messages: Sequence[bytes | Event], size: int) -> None:
+        """Keep a chunk of deltas, or a part of one."""
+        chunks = self._chunks
+        newest = chunks[-1] if chunks else None
+        if newest is None or len(newest.numbers) + len(numbers) > _CHUNK or newest.size >= _LARGEST_CHUNK:
+            newest = _Chunk()
+            chunks.append(newest)
+        newest.types += types
+        newest.numbers += numbers
+        newest.messages += messages
+        newest.size += size
+        self._delta_bytes += size
+        self._delta_count += len(numbers)
+        while (self._delta_count > _MOST_DELTAS or self._delta_bytes > _MOST_DELTA_BYTES) and len(chunks) > 1:
+            self._drop_chunk(chunks.popleft())
+
+    def _drop_chunk(self, oldest: _Chunk) -> None:
+        self._delta_bytes -= oldest.size
+        self._delta_count -= len(oldest.numbers)
+        for name, number in dict(zip(oldest.types, oldest.numbers, strict=True)).items():  # The last one of each.
+            self._drop(name, number)
 
     def _too_many_events(self) -> bool:
         if len(self._events) == 1:  # However large, the newest is kept: somebody may be about to wait for it.
@@ -143,11 +204,17 @@ class History:
 
     def since(self, start: int) -> list[Entry]:
         """The kept entries behind number ``start``, oldest first."""
-        return sorted(_tail(self._events, start) + _tail(self._deltas, start), key=_number)
+        return sorted([*_tail(self._events, start), *self._deltas_behind(start)], key=_number)
+
+    def _deltas_behind(self, start: int) -> Iterator[Entry]:
+        for chunk in reversed(self._chunks):
+            if chunk.numbers[-1] <= start:
+                return
+            yield from chunk.behind(start)
 
     def numbers(self) -> set[int]:
         """The numbers of the kept entries."""
-        return {entry.sequence for kept in (self._events, self._deltas) for entry in kept}
+        return {entry.sequence for entry in self._events}.union(*(chunk.numbers for chunk in self._chunks))
 
     def dropped(self, types: frozenset[str] | None, start: int, seen: Mapping[str, int]) -> bool:
         """Whether an event of ``types`` (None: of any type) was dropped that a window did not get to see.
@@ -167,8 +234,8 @@ class History:
         shared = 0 if name in known_server_types() else self._dropped.get(_OTHERS, 0)
         return max(shared, self._dropped.get(name, 0))
 
-    def _drop(self, entry: Entry) -> None:
-        self._dropped[_place(entry.type, self._dropped)] = entry.sequence
+    def _drop(self, name: str, number: int) -> None:
+        self._dropped[_place(name, self._dropped)] = number
 
 
 def _place(name: str, places: Mapping[str, int]) -> str:

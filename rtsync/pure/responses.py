@@ -21,7 +21,7 @@ from sys import getsizeof
 from typing import Any
 
 from rtsync.pure.weight import short_text, weight
-from rtsync.vocabulary.events import Event, Fields, raw
+from rtsync.vocabulary.events import Event, raw
 
 __all__ = ["Ledger", "Record"]
 
@@ -56,7 +56,7 @@ class Record:
         pieces: deltas in order of arrival, each as kind (``"text"``, ``"transcript"``, ``"audio"``, ``"arguments"``)
             and content; audio is base64 as it came.
         gaps: by kind, the number of pieces behind which no more of the kind are kept; see the module.
-        response: the ``response`` object of ``response.done``, or as last known.
+        response: the ``response`` object of ``response.done``, or as last known; not to be changed.
         owner: who asked for it by an event of their own; whatever the caller gave.
         restarts: how often it was asked for once more, on a new line; ``pieces`` is another list then.
 
@@ -162,10 +162,9 @@ class Record:
         self.pieces.append((kind, piece))
 
     def _note_item(self, event: Event) -> None:
-        index, item = event.get("output_index"), event.get("item")
-        if self.mark is None or not isinstance(index, int) or not isinstance(item, Fields):
+        index, plain = raw(event).get("output_index"), raw(event).get("item")
+        if self.mark is None or not isinstance(index, int) or not isinstance(plain, dict):
             return
-        plain = item.to_dict()
         weighs = weight(plain) + _PIECE
         more = weighs - self._weights.get(index, 0)
         if self._items_weight + more > _MOST_ITEMS:
@@ -175,10 +174,9 @@ class Record:
         self._items[index] = plain
 
     def _note_response(self, event: Event) -> None:
-        said = event.get("response")
-        response = said if isinstance(said, Fields) else Fields({})
+        response = _response(event)
         if self.mark is not None:
-            self.response = response.to_dict()
+            self.response = response
         self.id = short_text(response.get("id")) or self.id
         status = short_text(response.get("status"))
         if event.type == "response.done":  # Sent once per response, whatever it says (protocol 3.4).
@@ -263,15 +261,16 @@ class Ledger:
         if event.type == "response.created":
             return self._begun(event)
         if event.type == "response.done":
-            response = event.get("response")
-            response_id = response.get("id") if isinstance(response, Mapping) else None
+            response_id = _response(event).get("id")
             # A server that skips response.created, or leaves our mark out of it, still ends what was asked for.
-            return self._marked(event) or self._running.get(str(response_id)) or self._matched(event)
-        return self._running.get(str(event.get("response_id")))
+            return self._marked(event) or self._running_as(response_id) or self._matched(event)
+        return self._running_as(raw(event).get("response_id"))
+
+    def _running_as(self, response_id: object) -> Record | None:
+        return self._running.get(response_id) if type(response_id) is str else None
 
     def _begun(self, event: Event) -> Record | None:
-        response = event.get("response")
-        response_id = short_text(response.get("id")) if isinstance(response, Mapping) else None
+        response_id = short_text(_response(event).get("id"))
         if response_id is None:
             return None
         known = self._running.get(response_id)  # A server that says it twice has not begun another one.
@@ -304,13 +303,18 @@ class Ledger:
         return self._requested.pop(mark, None)
 
 
+def _response(event: Event) -> dict[str, Any]:
+    """The response in ``event``, which nobody changes, so that it may be kept; empty where there is none."""
+    response = raw(event).get("response")
+    return response if isinstance(response, dict) else {}
+
+
 def _metadata(event: Event) -> Mapping[str, Any]:
-    response = event.get("response")
-    metadata = response.get("metadata") if isinstance(response, Mapping) else None
-    return metadata if isinstance(metadata, Mapping) else {}
+    metadata = _response(event).get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _is_out_of_band(event: Event) -> bool:
     """GA says ``conversation_id: null`` for a response outside the conversation (protocol 5.1); others say nothing."""
-    response = event.get("response")
-    return isinstance(response, Mapping) and "conversation_id" in response and response["conversation_id"] is None
+    response = _response(event)
+    return "conversation_id" in response and response["conversation_id"] is None

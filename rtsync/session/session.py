@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, TypeVar
 
+from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
 from rtsync.edges.transport import Line, LineOptions
 from rtsync.pure.conversation import Item, Snapshot
@@ -290,15 +291,26 @@ class RealtimeSession:
         """
         core = self._core
         core.check_process()
-        limit = seconds(timeout, "timeout", none="send_timeout")
+        limit = None if timeout is None else seconds(timeout, "timeout", none="send_timeout")
         message = _with_id(event)
         core.send(message, core.hub.note_send(), limit)
-        return str(message["event_id"])
+        event_id: str = message["event_id"]
+        return event_id
 
-    def append_audio(self, audio: bytes, *, timeout: float | None = None) -> None:
-        """Append raw samples in the session's input format to the input buffer (protocol 4.5); never acknowledged."""
-        encoded = base64.b64encode(audio).decode("ascii")
-        self.send({"type": "input_audio_buffer.append", "audio": encoded}, timeout=timeout)
+    def append_audio(self, audio: bytes | bytearray | memoryview, *, timeout: float | None = None) -> None:
+        """Append raw samples in the session's input format to the input buffer (protocol 4.5); never acknowledged.
+
+        Args:
+            audio: ``bytes``, or anything else that has a buffer: a ``bytearray``, an ``array``, an array of numpy.
+            timeout: as of ``send``.
+
+        Raises and Threads: as of ``send``.
+        """
+        samples = audio if type(audio) is bytes else _samples(audio)
+        event: dict[str, Any] = {"type": "input_audio_buffer.append", "audio": samples}
+        if signals.event_sent.receivers:  # They get it as it goes out; else base64 and JSON are written in one step.
+            event["audio"] = base64.b64encode(samples).decode("ascii")
+        self.send(event, timeout=timeout)
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -613,7 +625,7 @@ def _lost_the_race(follower: Follower) -> bool:
 
 
 def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
+    if not (type(event) is dict or isinstance(event, Mapping)) or not isinstance(event.get("type"), str):
         raise UsageError("send() takes a mapping with a 'type', e.g. {'type': 'response.create'}")
     event_id = event.get("event_id")
     if event_id is None:
@@ -621,6 +633,13 @@ def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(event_id, str) or len(event_id) > _LONGEST_EVENT_ID:
         raise UsageError(f"event_id must be a str of at most {_LONGEST_EVENT_ID} characters (protocol 6.1)")
     return dict(event)
+
+
+def _samples(audio: object) -> bytes:
+    try:
+        return bytes(memoryview(audio))  # type: ignore[arg-type]
+    except TypeError:
+        raise UsageError(f"append_audio() takes raw samples as bytes, not {type(audio).__name__}") from None
 
 
 def _echoes_metadata(target: Target) -> bool:

@@ -11,7 +11,7 @@ Everything here belongs to the thread that runs the line, except what the core c
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,11 +31,12 @@ from rtsync.vocabulary.errors import (
     RealtimeError,
     SessionClosed,
 )
-from rtsync.vocabulary.events import Event, decode_object
+from rtsync.vocabulary.events import Event, decode_object, raw
 
-__all__ = ["Connection", "Expiry", "Route", "nowhere"]
+__all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
 Route = Callable[["Connection", Event, int], None]
+RunRoute = Callable[["Connection", list[Event], list[bytes]], None]
 
 
 def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
@@ -57,6 +58,12 @@ def _plain_classes() -> dict[str, type[Event]]:
     return {name: cls for name, cls in SERVER_EVENTS.items() if name not in PREVIEW_NAMES}
 
 
+@functools.cache
+def _delta_classes() -> dict[str, type[Event]]:
+    """Those of them that are deltas."""
+    return {name: cls for name, cls in _plain_classes().items() if name.endswith(".delta")}
+
+
 class Connection:
     """A line and its books.
 
@@ -66,6 +73,8 @@ class Connection:
         kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
         mark: key of our marks in the metadata of responses.
         route: takes each event, with the size of its message in bytes.
+        take_run: takes deltas that arrived together, with their messages; where they are not to be taken together, it
+            gives them to ``route``.
         refuse: told of a message that is no event, and of its size in bytes.
 
     Attributes:
@@ -92,6 +101,7 @@ class Connection:
         kind: str,
         mark: str,
         route: Route,
+        take_run: RunRoute,
         refuse: Callable[[ProtocolError, int], None],
     ) -> None:
         with forks.whole():
@@ -118,36 +128,67 @@ class Connection:
         self.thread_id: int | None = None
         self._typed: Callable[..., Event] = typed
         self._plain = _plain_classes()
+        self._take_run = take_run
+        self._run: tuple[list[Event], list[bytes]] = [], []  # Deltas read and not yet taken, and their messages.
         self._refuse = refuse
         self._kind = kind
         self._speaks_preview = dialect == "preview"
         self._translator = Preview(kind) if self._speaks_preview else None
+        self._deltas = _delta_classes() if self._translator is None else {}  # Of those that may go on as a run.
 
     def __repr__(self) -> str:
         return f"Connection({self.number})"
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
-    def on_message(self, _line: Line, message: bytes) -> None:
-        """A message arrived: the line's callback.
+    def on_messages(self, _line: Line, messages: Sequence[bytes | memoryview]) -> None:
+        """Messages arrived together: the line's callback.
+
+        Deltas that stand side by side go on as one run, everything else by itself.
 
         Raises:
-            UnicodeDecodeError: it is not UTF-8; the line answers that with close code 1007.
+            UnicodeDecodeError: one is not UTF-8; the line answers that with close code 1007.
         """
+        deltas, (events, said) = self._deltas, self._run
         try:
-            data = decode_object(message)
-        except ProtocolError as error:
-            self._refuse(error, len(message))
-            return
-        if "error" in data or "item" in data or "response" in data:  # Not in a delta, as most events are.
+            for message in messages:
+                try:
+                    data = decode_object(message)
+                except ProtocolError as error:
+                    events, said = self._end_run()
+                    self._refuse(error, len(message))
+                    continue
+                kind = data.get("type")
+                cls = deltas.get(kind) if type(kind) is str else None
+                if cls is None or "error" in data or "item" in data or "response" in data:
+                    if events:
+                        events, said = self._end_run()
+                    self._take_in(data, len(message))
+                    deltas = self._deltas
+                else:
+                    events.append(cls(data))
+                    said.append(bytes(message))  # Which is to stay; bytes stay as they are.
+        finally:  # Also those before one that ends the line.
+            self._end_run()
+
+    def _end_run(self) -> tuple[list[Event], list[bytes]]:
+        """Hand over the deltas read so far. Returns where the next ones go."""
+        (events, said), self._run = self._run, ([], [])
+        if events:
+            self._take_run(self, events, said)
+        return self._run
+
+    def _take_in(self, data: dict[str, Any], size: int) -> None:
+        """An event that goes by itself."""
+        if "error" in data or "item" in data or "response" in data:  # It may tell of a failure.
             data = self.line.cleaned(data)
         kind = data.get("type")
         if self._translator is None and type(kind) is str and kind in self._plain:
-            self.route(self, self._plain[kind](data), len(message))
+            self.route(self, self._plain[kind](data), size)
         elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
-            self._take_translated(data, len(message))
+            self._take_translated(data, size)
         else:
-            self.route(self, Event(data), len(message))
+            self.route(self, Event(data), size)
 
     def _take_translated(self, data: dict[str, Any], size: int) -> None:
         for arrival in self._translated(data):
@@ -159,6 +200,7 @@ class Connection:
         if self._translator is None:
             self._translator = Preview(self._kind)
             self._speaks_preview = False
+            self._deltas = {}
         return self._translator.incoming(data)
 
     def note(self, event: Event) -> Sent | None:
@@ -169,7 +211,7 @@ class Connection:
             return self.correlation.blamed(self.last_error)
         self.last_error = None
         self.conversation.apply(event)
-        return self.correlation.answered(event)
+        return self.correlation.answered(raw(event))
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

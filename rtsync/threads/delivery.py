@@ -24,31 +24,47 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
-from rtsync.pure.backlog import Backlog, Limits, Trouble
+from rtsync.pure.backlog import Backlog, Batch, Limits, Trouble
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
+from rtsync.vocabulary.events import Event
 
 __all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
 
 logger = logging.getLogger("rtsync.handlers")
 
 Job = Callable[[], None]
+Handle = Callable[[int, Event], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
+_MOST_AT_ONCE = 64  # jobs
+_NEVER = float("inf")
+
+
+def _nobody(_number: int, _event: Event) -> None:
+    """Handlers that nobody has named."""
 
 
 class Delivery:
-    """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event."""
+    """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    Attributes:
+        handle: calls the handlers of a delta of a run, given its number and itself.
+    """
+
+    def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
         self.limits = limits or Limits()
-        self.queue: Backlog[tuple[int, Job]] = Backlog(self.limits)
+        self.queue: Backlog[Job | Event] = Backlog(self.limits, at_once)
+        self.handle: Handle = _nobody
         self.overflow: str | None = None
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
         self._awaiting: list[tuple[int, Callable[[], None]]] = []
+        self._soonest = _NEVER  # The least number of these.
         # Number and arrival of each. Several where a handler runs a GUI's loop, which drains again.
         self._running: list[tuple[int, float]] = []
         self._thread_id: int | None = None
@@ -57,6 +73,7 @@ class Delivery:
         self.reader: int | None = None
         self.drained = Latch()
         self._ending = False
+        self._dropped = False
         self._gave_up = False
 
     # -- the reader's side -----------------------------------------------------------------------------------------
@@ -74,6 +91,14 @@ class Delivery:
         """
         raise NotImplementedError
 
+    def has_room(self, events: int, size: int) -> bool:
+        """Whether the jobs of that many events, of ``size`` bytes, may be put in one step: nothing comes of any."""
+        return self.overflow is None and self.queue.has_room(events, size)
+
+    def put_run(self, run: Run) -> None:
+        """Have ``handle`` called for each of the deltas, for which there is room, after all earlier jobs."""
+        raise NotImplementedError
+
     def end(self) -> None:
         """No more jobs will come; ``drained`` is set once those that have come are done.
 
@@ -83,7 +108,7 @@ class Delivery:
             self._ending = True
             self._gave_up = self.overflow is not None
             forsaken = self._awaiting if self._gave_up else []
-            self._awaiting = [] if self._gave_up else self._awaiting
+            self._await([] if self._gave_up else self._awaiting)
         for _, wake in forsaken:
             wake()
         self._conclude()
@@ -96,7 +121,11 @@ class Delivery:
         """Queue it, or, behind an overflow, leave it out. Under the lock."""
         if self.overflow is not None and size is not None:
             return None
-        return self.queue.put((sequence, job), size, delta, time.monotonic())
+        return self.queue.put(job, size, delta, time.monotonic(), sequence)
+
+    def _enqueue_run(self, run: Run) -> None:
+        """Queue its deltas. Under the lock."""
+        self.queue.extend(run.events, run.numbers, run.sizes, time.monotonic())
 
     def _heed(self, trouble: Trouble) -> None:
         """Say what a put has brought about, and wake who waited only for what was dropped."""
@@ -111,9 +140,14 @@ class Delivery:
             )
         self._wake_settled()
 
+    def queued(self) -> tuple[int, int]:
+        """Events that wait for their handlers, and their bytes. Threads: any."""
+        return self.queue.events, self.queue.size
+
     def _waiting(self) -> str:
         """How much waits for what, for a message."""
-        said = f"{self.queue.events} events ({self.queue.size} bytes) are waiting"
+        events, size = self.queued()
+        said = f"{events} events ({size} bytes) are waiting"
         return f"{said}, the oldest for {self.lag():.1f} s; {self.stuck() or 'no handler is running'}"
 
     def join(self, timeout: float | None) -> bool:
@@ -126,12 +160,12 @@ class Delivery:
     def drop(self) -> None:
         """The program is ending: run no more jobs after the one that is running. Takes no lock."""
         self.queue.clear()
-        self._ending = True
+        self._ending = self._dropped = True
 
     def disown(self) -> None:
         """In a forked child: the handlers run in the parent. The thread that runs one may be the one that forked."""
         self._lock = threading.RLock()
-        self._awaiting = []
+        self._await([])
         self.drop()
 
     # -- the waits' side -------------------------------------------------------------------------------------------
@@ -156,16 +190,24 @@ class Delivery:
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the jobs of all events up to ``sequence`` are done, at once where they are."""
         with self._lock:
-            if self._oldest() <= sequence and not self._gave_up:
-                self._awaiting.append((sequence, wake))
-                return
+            if not self._is_settled(sequence):
+                waiting = self._awaiting
+                self._await([*waiting, (sequence, wake)])
+                # Once more behind that: the worker looks at who waits behind each job, without the lock.
+                if not self._is_settled(sequence):
+                    return
+                self._await(waiting)
         wake()
+
+    def _is_settled(self, sequence: int) -> bool:
+        """Whether the jobs up to that are done, or will not be waited for. Under the lock."""
+        return not (self._running or self.queue) or self._gave_up or self._oldest() > sequence
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Nobody waits for this call of ``when_settled`` any longer."""
         if self._awaiting:
             with self._lock:
-                self._awaiting = [pair for pair in self._awaiting if pair[1] != wake]
+                self._await([pair for pair in self._awaiting if pair[1] != wake])
 
     def gave_up(self, sequence: int) -> bool:
         """Whether the jobs up to ``sequence`` are not done and will not be waited for."""
@@ -181,7 +223,7 @@ class Delivery:
         """Seconds since the arrival of the oldest event that is not done; 0 where there is none. Threads: any."""
         with self._lock:
             queued = self.queue.oldest()
-            arrivals = [arrived for _, arrived in self._running] + ([] if queued is None else [queued[0]])
+            arrivals = [arrived for _, arrived in self._running[:1]] + ([] if queued is None else [queued[0]])
         return max(0.0, time.monotonic() - arrivals[0]) if arrivals else 0.0
 
     def stuck(self) -> str | None:
@@ -198,16 +240,16 @@ class Delivery:
         if self._running:
             return self._running[0][0]
         oldest = self.queue.oldest()
-        return float("inf") if oldest is None else oldest[1][0]
+        return _NEVER if oldest is None else oldest[1]
 
     def _next(self) -> Job | None:
         """Take the next job, which from here on is running; None where there is none. Under the lock."""
         taken = self.queue.take()
         if taken is None:
             return None
-        arrived, (sequence, job) = taken
-        self._running.append((sequence, arrived))
-        return job
+        sequence, item = taken.numbers[0], taken.items[0]  # One at a time, but for the worker.
+        self._running.append((sequence, taken.arrived))
+        return item if callable(item) else partial(self.handle, sequence, item)
 
     def _run(self, job: Job) -> None:
         """Run the job taken last."""
@@ -240,8 +282,13 @@ class Delivery:
         """Who waited for what is done by now, to be woken outside the lock. Under the lock."""
         oldest = self._oldest()
         due = [wake for sequence, wake in self._awaiting if sequence < oldest]
-        self._awaiting = [pair for pair in self._awaiting if pair[0] >= oldest]
+        self._await([pair for pair in self._awaiting if pair[0] >= oldest])
         return due
+
+    def _await(self, awaiting: list[tuple[int, Callable[[], None]]]) -> None:
+        """These wait from now on. Under the lock."""
+        self._awaiting = awaiting
+        self._soonest = min([sequence for sequence, _ in awaiting], default=_NEVER)
 
 
 class Inline(Delivery):
@@ -253,6 +300,11 @@ class Inline(Delivery):
             self._running.append((sequence, time.monotonic()))
         self._run_here(job)
 
+    def put_run(self, run: Run) -> None:
+        """Run them now."""
+        for number, event, _ in run:
+            self.put(number, partial(self.handle, number, event))
+
     def _conclude(self) -> None:
         self.drained.set()  # Nothing is ever left.
 
@@ -261,27 +313,49 @@ class Worker(Delivery):
     """Handlers run in a thread of their own, in order."""
 
     def __init__(self, name: str, limits: Limits | None = None) -> None:
-        super().__init__(limits)
+        limits = limits or Limits()
+        # Those in hand are beyond the limits, so they are few against what may wait.
+        super().__init__(limits, max(1, min(_MOST_AT_ONCE, limits.events // 256, limits.size >> 20)))
         self._name = name
         self._gate = threading.Lock()  # Released when there is work for the sleeping worker.
         self._gate.acquire()
         self._asleep = False
         self._started = False
         self._thread: threading.Thread | None = None
+        self._in_hand: Batch[Job | Event] | None = None
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
             asleep, self._asleep = self._asleep, False
-            start = not self._started
-            self._started = True
-        if start:
-            self._start()
-        elif asleep:
-            self._gate.release()
+        self._rouse(asleep)
         if trouble is not None:
             self._heed(trouble)
+
+    def put_run(self, run: Run) -> None:
+        """Queue them, and wake the worker where it sleeps."""
+        with self._lock:
+            self._enqueue_run(run)
+            asleep, self._asleep = self._asleep, False
+        self._rouse(asleep)
+
+    def _rouse(self, asleep: bool) -> None:
+        """Something has been queued: start the worker, or wake it where it was asleep."""
+        if asleep:
+            self._gate.release()
+        elif not self._started:
+            self._started = True
+            self._start()
+
+    def queued(self) -> tuple[int, int]:
+        """Events that wait for their handlers, and their bytes; those in hand behind the one that is running too."""
+        with self._lock:
+            running = self._oldest()
+            hand = self._in_hand
+            pairs = () if hand is None else zip(hand.numbers, hand.sizes, strict=True)
+            sizes = [size for number, size in pairs if size is not None and number > running]
+            return self.queue.events + len(sizes), self.queue.size + sum(sizes)
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._work, name=self._name, daemon=True)
@@ -318,14 +392,16 @@ class Worker(Delivery):
     def _work(self) -> None:
         self._thread_id = threading.get_ident()
         while True:
-            with self._lock:  # Once for the end of one job and the beginning of the next.
+            with self._lock:  # Once for the end of some jobs and the beginning of the next.
                 self._running.clear()
                 due = self._due() if self._awaiting else ()
-                job = None if due else self._next()
-                over = job is None and not due and self._ending
-                self._asleep = job is None and not due and not over
-            if job is not None:
-                self._work_on(job)
+                batch = self._in_hand = None if due else self.queue.take()
+                if batch is not None:
+                    self._running.append((batch.numbers[0], batch.arrived))
+                over = batch is None and not due and self._ending
+                self._asleep = batch is None and not due and not over
+            if batch is not None:
+                self._work_off(batch)
             elif over:
                 break
             elif not due:
@@ -334,14 +410,25 @@ class Worker(Delivery):
                 wake()
         self.drained.set()
 
-    def _work_on(self, job: Job) -> None:
-        """Run ``job``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
-        self._since = time.monotonic()
-        try:
-            job()
-        except BaseException as error:
-            logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-        self.current = None  # It may close over the session, which must stay collectable.
+    def _work_off(self, batch: Batch[Job | Event]) -> None:
+        """Run the jobs of ``batch``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
+        running, arrived, handle, monotonic = self._running, batch.arrived, self.handle, time.monotonic
+        for number, job in zip(batch.numbers, batch.items, strict=True):
+            running[0] = number, arrived
+            # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
+            if number > self._soonest:
+                self._wake_settled()
+            if self._dropped:
+                return
+            self._since = monotonic()
+            try:
+                if callable(job):
+                    job()
+                else:
+                    handle(number, job)
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+            self.current = None  # It may close over the session, which must stay collectable.
 
 
 class Posted(Delivery):
@@ -359,12 +446,19 @@ class Posted(Delivery):
         """Queue it, and post a drain where none is posted."""
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
-            post = not self._posted
-            self._posted = True
-        if post:
+            posted, self._posted = self._posted, True
+        if not posted:
             self._post()
         if trouble is not None:
             self._heed(trouble)
+
+    def put_run(self, run: Run) -> None:
+        """Queue them, and post a drain where none is posted."""
+        with self._lock:
+            self._enqueue_run(run)
+            posted, self._posted = self._posted, True
+        if not posted:
+            self._post()
 
     def _conclude(self) -> None:
         with self._lock:

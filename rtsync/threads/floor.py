@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from rtsync.edges.latch import Bell
 from rtsync.pure.responses import Ledger, Record
@@ -63,6 +63,11 @@ class Floor:
     def note(self, event: Event) -> Record | None:
         """Enter ``event``; returns the record that it belongs to. Under the books."""
         return self._ledger.apply(event)
+
+    def note_run(self, events: Iterable[Event]) -> Sequence[Record]:
+        """Enter events one after the other; returns the records that they belong to. Under the books."""
+        records = dict.fromkeys(map(self._ledger.apply, events))
+        return [record for record in records if record is not None]
 
     def advance(self, sequence: int, event: Event, record: Record | None) -> None:
         """Tell those concerned of what ``note`` has entered."""

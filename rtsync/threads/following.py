@@ -14,6 +14,7 @@ from typing import Any
 from rtsync.edges.latch import Bell, Latch
 from rtsync.pure.backlog import Backlog, Limits, Trouble
 from rtsync.pure.responses import Record
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
 from rtsync.vocabulary.events import Event
 
@@ -126,7 +127,7 @@ class Subscription:
         with self._lock:
             taken = self._events.take()
         if taken is not None:
-            return taken[1]
+            return taken.items[0]
         if self._error is not None:
             raise copy.copy(self._error)
         raise StopIteration
@@ -164,6 +165,21 @@ class Subscription:
         self._bell.ring()
         if trouble is not None:
             self._heed(trouble)
+
+    def put_run(self, run: Run) -> None:
+        """Deltas arrived together: ``put`` for each of them, in one step where they fit."""
+        wanted = run if self._types is None else run.of(self._types)
+        if wanted is None:
+            return
+        with self._lock:
+            whole = self._events.has_room(len(wanted), wanted.size)
+            if whole and not self._ended:
+                self._events.extend(wanted.events, wanted.numbers, wanted.sizes)
+        if whole:
+            self._bell.ring()
+        else:
+            for _, event, size in wanted:
+                self.put(event, size)
 
     def _heed(self, trouble: Trouble) -> None:
         if trouble is Trouble.DROPPED:

@@ -26,6 +26,7 @@ from rtsync.threads.floor import Floor
 from rtsync.threads.following import Follower, Request
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.errors import RealtimeError, ResponseFailed, SessionClosed
+from rtsync.vocabulary.events import Fields
 
 __all__ = ["Losses", "collect"]
 
@@ -121,7 +122,7 @@ def _but(error: SessionClosed, also: str = "", in_flight: Sequence[str] = ()) ->
 def _failed(broken: _Broken, error: SessionClosed) -> ResponseFailed:
     return ResponseFailed(
         f"the line was lost in the middle of the response: {_but(error)}",
-        response=broken.record.response or None,
+        response=Fields(broken.record.response).to_dict() or None,
         status="lost",
         text=broken.text,
     )

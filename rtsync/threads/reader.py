@@ -14,9 +14,8 @@ Rules:
    calls ``abandon``, which takes no lock.
 4. Every end, however it comes, passes through ``end`` once: it names the cause, wakes everybody, and lets the handlers'
    thread finish. A reader thread calls it, or ``close`` where that thread stands in a token callable.
-5. ``_current`` is the connection that the program speaks through. Whoever sends notes the event under ``_books`` while
-   that connection is still the current one, and ``sending`` holds its id until the kernel has it. So a change of
-   connections knows of every event whether it was handed over, is being handed over, or will go to the next one.
+5. ``_current`` is the connection that the program speaks through. How threads send over it while it may change stands
+   in ``sending``.
 """
 
 from __future__ import annotations
@@ -27,12 +26,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
-from rtsync.edges.latch import Bell, Latch, stay_asleep
+from rtsync.edges.latch import Bell, Latch
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Line
 from rtsync.pure import verdict
@@ -40,6 +40,7 @@ from rtsync.pure.conversation import Conversation, Item, Snapshot
 from rtsync.pure.correlation import Sent
 from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
+from rtsync.pure.runs import Run
 from rtsync.pure.state import State, Trigger, after
 from rtsync.pure.stats import SessionStats
 from rtsync.threads import process
@@ -49,6 +50,7 @@ from rtsync.threads.floor import MARK, Floor
 from rtsync.threads.following import Follower, Request, Subscription
 from rtsync.threads.losses import Losses, collect
 from rtsync.threads.recovery import Recovery
+from rtsync.threads.sending import Sender
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
@@ -64,7 +66,7 @@ from rtsync.vocabulary.errors import (
     UsageError,
     WaitTimeout,
 )
-from rtsync.vocabulary.events import Event, encode, new_event_id
+from rtsync.vocabulary.events import Event, new_event_id
 
 __all__ = ["Core"]
 
@@ -75,7 +77,7 @@ _BEGINNINGS = ("response.created", "response.done")
 # Events after which nothing waits in the input buffer.
 _HEARD = frozenset({"input_audio_buffer.committed", "input_audio_buffer.cleared"})
 _MOMENT = 0.2  # seconds in which a thread that is done surely ends
-_VERDICT_PATIENCE = 1.0  # seconds that a failed send waits for the reader to say why the line ended
+_VERDICT_PATIENCE = 1.0  # seconds that a thread waits for one that is about to end
 _CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that fits better.
 
 
@@ -87,6 +89,7 @@ class Core:
     ) -> None:
         self.number = number
         self.delivery = delivery
+        delivery.handle = self._handle
         self.hub = Hub(delivery)
         self.ready = Latch()
         self.leaving = Latch()
@@ -97,9 +100,9 @@ class Core:
         self._books = threading.RLock()  # Rule 1.
         self.floor = Floor(self._books, lambda: self.error is not None)
         self._recovery = Recovery(self, reconnect)
-        self._send_timeout = send_timeout
         self._state = State.NEW
         self._moved = Bell()
+        self._sender = Sender(self, self._books, self._moved, send_timeout)
         self._dialect, self._kind = "ga", "realtime"
         self._requests: set[Request] = set()
         self._subscriptions: list[Subscription] = []
@@ -119,7 +122,6 @@ class Core:
         self._again: list[Follower] = []
         self.holds_back = False
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
-        self._events_sent = 0
         self._opened_at: float | None = None
         self._closed_at: float | None = None
 
@@ -155,6 +157,7 @@ class Core:
             rejoins: whether a new connection comes back to the same session: that of a running call.
         """
         self._dialect, self._kind = dialect, kind
+        self._sender.translates = dialect == "preview"
         self._recovery.rejoins = rejoins
         if echoes:
             self.floor.expect_echo()
@@ -170,7 +173,7 @@ class Core:
 
         Args:
             session: whose core this is.
-            connect: makes a line from a callable that gives the headers, and ``on_message``.
+            connect: makes a line from a callable that gives the headers, and ``on_messages``.
             headers: those of the upgrade, the credential among them; asked for at each connect.
             release: called when all is over.
         """
@@ -185,10 +188,11 @@ class Core:
         assert self._connect is not None
         self._tries += 1
         connection = Connection(
-            self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, refuse=self._refuse
-        )
+            self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, take_run=self.take_run,
+            refuse=self._refuse,
+        )  # fmt: skip
         connection.line = self._connect(
-            self._recovery.fresh(connection, self._headers), on_message=connection.on_message
+            self._recovery.fresh(connection, self._headers), on_messages=connection.on_messages
         )
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
@@ -351,10 +355,9 @@ class Core:
         if greeted:  # Before the handlers, which may send at once.
             self._establish(connection)
         kind = event.type
-        is_delta = kind.endswith(".delta")
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(sequence, lambda: self._handle(sequence, event), size, is_delta)
+            self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
@@ -369,6 +372,30 @@ class Core:
             self._greeted(connection)
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
+
+    def take_run(self, connection: Connection, events: list[Event], messages: list[bytes]) -> None:
+        """Deltas that arrived together: the steps of ``take``, each for all of them.
+
+        One after the other where another route has them, or where something is to come between them: the greeting, an
+        overflow.
+        """
+        board = self._board()
+        run = Run.numbered(self.hub.newest + 1, events, messages)
+        wanted = None if board is None else run.of({kind for kind in run.types if board.wants(kind)})
+        room = wanted is None or self.delivery.has_room(len(wanted), wanted.size)
+        if not (room and self._established and connection.route == self.take):
+            for _, event, size in run:
+                connection.route(connection, event, size)
+            return
+        subscriptions = tuple(self._subscriptions)  # One made in a handler of these is for what comes later.
+        grown = self._note_run(connection, events)
+        if wanted is not None:
+            self.delivery.put_run(wanted)
+        self.hub.publish_run(run)
+        for subscription in subscriptions:
+            subscription.put_run(run)
+        for record in grown:
+            self.floor.advance(self.hub.newest, events[-1], record)
 
     def _establish(self, connection: Connection) -> None:
         self._established = connection.greeted = True
@@ -388,11 +415,8 @@ class Core:
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
         kind = event.type
-        if kind.endswith(".delta"):  # That answers nothing.
-            with self._books:
-                connection.last_error = None
-                connection.conversation.apply(event)
-                return None, self.floor.note(event) if self.floor.is_followed else None
+        if kind.endswith(".delta"):
+            return None, next(iter(self._note_run(connection, (event,))), None)
         with self._books:
             sent = connection.note(event)
             if kind == "error":
@@ -406,6 +430,13 @@ class Core:
                 connection.correlation.begun(record.mark)
         return sent, record
 
+    def _note_run(self, connection: Connection, deltas: Sequence[Event]) -> Sequence[Record]:
+        """The same for deltas, which answer nothing: the responses that somebody holds and that they belong to."""
+        with self._books:
+            connection.last_error = None
+            connection.conversation.apply_run(deltas)
+            return self.floor.note_run(deltas) if self.floor.is_followed else ()
+
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:
             self.settings.confirmed(sent.event_id)
@@ -415,10 +446,12 @@ class Core:
     def _handle(self, sequence: int, event: Event) -> None:
         """Call the handlers of ``event``. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is not None and board is not None:
-            try:
-                board.emit(session, event, self._failed, self.delivery)
-            finally:
+        if session is None or board is None:
+            return
+        try:
+            board.emit(session, event, self._failed, self.delivery)
+        finally:
+            if self.hub.visited:
                 self.hub.leave_handlers(sequence)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
@@ -662,7 +695,7 @@ class Core:
         Returns False where the line broke, and will end soon, or is given up.
         """
         try:
-            self._hand_over(connection, event, owner, None)
+            self._sender.hand_over(connection, event, owner, None)
         except (LineBroken, SendTimeout, WaitTimeout, ConnectionLost):
             logger.debug("the line broke while something was sent from its reader")
             return False
@@ -721,7 +754,7 @@ class Core:
 
     def check_process(self) -> None:
         """Raise ``UsageError`` in a process that inherited the session by a fork. Takes no lock."""
-        if self.inherited:
+        if self.process != os.getpid() and self.inherited:
             raise UsageError(
                 f"this session was opened in process {self.process}, of which this one is a fork; the connection stays"
                 " there. Open sessions after the fork: in gunicorn's post_fork, in Celery's worker_process_init, or in"
@@ -734,121 +767,21 @@ class Core:
         self.delivery.check_may_wait(settled)
 
     def send(self, event: dict[str, Any], owner: object, timeout: float | None) -> None:
-        """Hand ``event``, which has its id, to the kernel. Answers and errors go to ``owner``.
-
-        While the session reconnects it waits. An event that the line broke under goes out on the next one: it was
-        never whole.
-        """
-        deadline = Deadline(self._send_timeout if timeout is None else timeout)
-        broken: Connection | None = None
-        while True:
-            connection = self._await_line(event, deadline, broken)
-            try:
-                self._hand_over(connection, event, owner, deadline.remaining())
-                break
-            except LineBroken as error:
-                if not self._recovery.wanted or threading.get_ident() == connection.thread_id:
-                    raise self._verdict(error, connection) from error
-                broken = connection
+        """Hand ``event``, which has its id, to the kernel (``Sender.send``), and tell who listens to what is sent."""
+        self._sender.send(event, owner, timeout)
         if signals.event_sent.receivers and (session := self._session()) is not None:
             signals.event_sent.emit(
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
             )
 
-    def _await_line(self, event: Mapping[str, Any], deadline: Deadline, broken: Connection | None) -> Connection:
-        """The connection to send over, once there is one that is not ``broken``."""
-        if self._state is not State.OPEN or self._current is broken or self._is_held_back(event):
-            self._check_opened()
-            self.delivery.check_may_wait(settled=False)
-            if not self._moved.wait_until(lambda: self._settled_on(broken, event), deadline.remaining()):
-                raise WaitTimeout(
-                    f"the session is being reconnected, and that took longer than {deadline.timeout:g} s;"
-                    f" {event['type']!r} was not sent. Give send() more time, or try again later"
-                )
-        if self._state is State.OPEN and self._current is not None:
-            return self._current
-        stay_asleep()
-        if self.error is not None:
-            raise copy.copy(self.error)
-        raise SessionClosed("close() was called", cause=CloseCause.USER)
+    def note_append(self) -> None:
+        """Audio goes out that is in no item yet. Under the books."""
+        self._unheard += 1
 
-    def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
-        """Whether it is known where to send, or that there will be nowhere."""
-        if self._state is State.OPEN:
-            return self._current is not broken and not self._is_held_back(event)
-        return self._state is not State.RECONNECTING
-
-    def _is_held_back(self, event: Mapping[str, Any]) -> bool:
-        """Whether ``event`` has to wait: not one that brings the calm nearer, nor one that the reader itself sends."""
-        if not self.holds_back or event["type"] == "response.cancel":
-            return False
-        return threading.get_ident() != self.delivery.reader
-
-    def _check_opened(self) -> None:
-        if self._state is State.NEW:
-            raise UsageError("the session is not open; use it in a with block, or call open() first")
-        if self._state is State.CONNECTING:
-            raise UsageError("the session is still being opened; send after open() has returned")
-
-    def _hand_over(self, connection: Connection, event: dict[str, Any], owner: object, timeout: float | None) -> None:
-        """Send ``event`` over ``connection``.
-
-        Raises:
-            LineBroken: it did not go out whole: the line broke, or is not the session's any more.
-        """
-        try:
-            data = encode(self._for_the_wire(connection, event))
-        except (TypeError, ValueError, RecursionError) as error:
-            raise UsageError(f"the event {event['type']!r} cannot be written as JSON: {error}") from error
-        event_id = event["event_id"]
-        try:  # Around the note too: one that stays behind Ctrl+C would be given the answers of all that follow.
-            self._note_sending(connection, event, owner)
-            connection.line.note_credentials(event)
-            connection.line.send(data, timeout=timeout)
-        except BaseException:
-            with self._books:
-                connection.sending.discard(event_id)
-                connection.correlation.withdraw(event_id)
-            raise
-        with self._books:
-            self._events_sent += 1
-            connection.sending.discard(event_id)
-            late = connection.over and connection.correlation.withdraw(event_id)
-        if late:
-            raise ConnectionLost(
-                f"the line ended while {event['type']!r} was being sent, so it will not be answered; it is not sent"
-                " again. The session goes on over a new connection",
-                code=1006,
-                cause=CloseCause.NETWORK,
-                in_flight=(event["type"],),
-            )
-
-    def _note_sending(self, connection: Connection, event: Mapping[str, Any], owner: object) -> None:
-        with self._books:
-            if connection.over:
-                raise LineBroken("the session has moved to another line")
-            connection.correlation.sent(event, owner)
-            connection.sending.add(event["event_id"])
-            if event["type"] in UPDATES:
-                self.settings.sent(event)
-            elif event["type"] == "input_audio_buffer.append":
-                self._unheard += 1
-
-    def _for_the_wire(self, connection: Connection, event: dict[str, Any]) -> dict[str, Any]:
-        """``event`` in the dialect of the endpoint; what that does not know is said once."""
-        with self._books:  # The dialect remembers what it has said.
-            translated, notes = connection.for_the_wire(event)
-        for note in notes:
-            logger.warning("%s", note)
-        return translated
-
-    def _verdict(self, broken: LineBroken, connection: Connection) -> RealtimeError:
-        """Why the line ended, as the reader knows it, or will in a moment."""
-        if threading.get_ident() != connection.thread_id:
-            self.finished.wait(_VERDICT_PATIENCE)
-        if self.error is not None:
-            return copy.copy(self.error)
-        return ConnectionLost(f"the event was not sent: {broken}", code=1006, cause=CloseCause.NETWORK)
+    @property
+    def recovers(self) -> bool:
+        """Whether a line that ends may be followed by another one."""
+        return self._recovery.wanted
 
     def ask(self, event: dict[str, Any], deadline: Deadline) -> Event:
         """Send ``event`` and block until the service has answered it.
@@ -922,17 +855,18 @@ class Core:
     def stats(self) -> SessionStats:
         """The session in numbers."""
         queue, now = self.delivery.queue, time.monotonic()
+        queued_events, queued_bytes = self.delivery.queued()
         received, sent = self._bytes_over_all_lines()
         last = None if self._current is None else self._current.line.last_received
         until = now if self._closed_at is None else self._closed_at
         return SessionStats(
             events_received=self.hub.newest,
-            events_sent=self._events_sent,
+            events_sent=self._sender.events_sent,
             bytes_received=received,
             bytes_sent=sent,
             events_dropped=queue.dropped,
-            queued_events=queue.events,
-            queued_bytes=queue.size,
+            queued_events=queued_events,
+            queued_bytes=queued_bytes,
             most_queued_events=queue.most_events,
             most_queued_bytes=queue.most_size,
             handler_lag=self.delivery.lag(),

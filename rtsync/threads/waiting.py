@@ -23,6 +23,7 @@ from typing import Protocol
 
 from rtsync.edges.latch import stay_asleep
 from rtsync.pure.history import Entry, History, Window
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
 from rtsync.vocabulary.events import Event
@@ -77,13 +78,11 @@ class Waiter:
         self._gate = threading.Lock()
         self._gate.acquire()
 
-    def wants(self, event: Event | None) -> bool:
-        """Whether ``event`` is what it waits for. Runs the user's predicate."""
-        if event is None:
+    def wants(self, entry: Entry) -> bool:
+        """Whether the event in ``entry`` is what it waits for. Runs the user's predicate."""
+        if entry.said is None or (self.types is not None and entry.type not in self.types):
             return False
-        if self.types is not None and event.type not in self.types:
-            return False
-        return self.where is None or bool(self.where(event))
+        return self.where is None or bool(self.where(entry.event))  # type: ignore[arg-type]
 
     def faulted_by(self, entry: Entry) -> bool:
         """Whether the error in ``entry`` answers something that the waiting thread sent."""
@@ -157,8 +156,12 @@ class Hub:
 
     def leave_handlers(self, sequence: int) -> None:
         """The handlers of event ``sequence`` have returned."""
-        if self._visits:
-            self._visits.pop(sequence, None)
+        self._visits.pop(sequence, None)
+
+    @property
+    def visited(self) -> bool:
+        """Whether a handler that is running has sent or waited."""
+        return bool(self._visits)
 
     def open_window(self) -> None:
         """Give the calling thread a window from the beginning: it opens the session."""
@@ -205,6 +208,18 @@ class Hub:
                 self._offer(waiter, entry)
         return entry.sequence
 
+    def publish_run(self, run: Run) -> None:
+        """The same for deltas that arrived together and are numbered from the next number on."""
+        with self._lock:
+            self._history.extend(run)
+            waiters = tuple(self._waiters) if self._waiters else ()
+        for waiter in waiters:
+            if waiter.types is None or not waiter.types.isdisjoint(run.types):
+                for number, event, size in run:
+                    if waiter.done:
+                        break
+                    self._offer(waiter, Entry(number, event.type, event, size))
+
     def lose(self, faults: Iterable[tuple[object, RealtimeError]], response: RealtimeError | None) -> None:
         """The line has ended, and the session goes on over another one.
 
@@ -237,7 +252,7 @@ class Hub:
         if entry.sequence <= waiter.start:
             return
         try:
-            if waiter.wants(entry.event):
+            if waiter.wants(entry):
                 self._finish(waiter, entry, None)
             elif waiter.faulted_by(entry):
                 self._finish(waiter, entry, entry.fault)
@@ -336,7 +351,7 @@ class Hub:
         for entry in past:
             if entry.sequence in waiter.window.returned:
                 continue
-            if waiter.wants(entry.event):
+            if waiter.wants(entry):
                 self._prefer(waiter, entry, None)
                 return
             if waiter.faulted_by(entry):
@@ -376,12 +391,13 @@ class Hub:
         assert waiter.entry is not None
         if waiter.settled and self._closed is not None and self._settling.gave_up(waiter.entry.sequence):
             raise _own_copy(self._closed)
-        assert waiter.entry.event is not None
-        return waiter.entry.event
+        event = waiter.entry.event
+        assert event is not None
+        return event
 
     def _too_late(self, waiter: Waiter, deadline: Deadline, start: int) -> WaitTimeout:
         stuck = self._settling.stuck()
-        arrived = _folded(entry.type for entry in self._history.since(start) if entry.event is not None)
+        arrived = _folded(entry.type for entry in self._history.since(start) if entry.said is not None)
         if waiter.entry is not None:
             return WaitTimeout(
                 f"{waiter.entry.type!r} arrived, but the handlers before it have not finished within"

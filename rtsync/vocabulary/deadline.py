@@ -15,14 +15,14 @@ _LONGEST = 2_000_000.0  # seconds, 23 days: poll() counts milliseconds in 31 bit
 class Deadline:
     """A moment on the monotonic clock by which several steps together must be done.
 
-    ``Deadline(None)`` never passes.
+    ``Deadline(None)`` never passes. ``since`` is when the time began, on the monotonic clock; now, where None.
     """
 
     __slots__ = ("at", "timeout")
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, timeout: float | None, since: float | None = None) -> None:
         self.timeout = timeout
-        self.at = None if timeout is None else time.monotonic() + timeout
+        self.at = None if timeout is None else (time.monotonic() if since is None else since) + timeout
 
     def remaining(self, at_most: float | None = None) -> float | None:
         """Seconds left, never below 0 nor above ``at_most``; None when there is no limit at all."""

@@ -245,12 +245,12 @@ def _listed(names: Mapping[str, Any]) -> str:
     return f"{listed}, ..." if len(names) > _MOST_NAMES else listed
 
 
-def decode(message: bytes) -> Event:
+def decode(message: bytes | memoryview) -> Event:
     """The event in one text message. Raises as ``decode_object``."""
     return Event(decode_object(message))
 
 
-def decode_object(message: bytes) -> dict[str, Any]:
+def decode_object(message: bytes | memoryview) -> dict[str, Any]:
     """The JSON object in one text message.
 
     Raises:
@@ -270,11 +270,11 @@ def decode_object(message: bytes) -> dict[str, Any]:
     return data
 
 
-def _decode_leniently(message: bytes) -> Any:
+def _decode_leniently(message: bytes | memoryview) -> Any:
     """What the fast parser refuses and the world sends: half a surrogate pair, NaN, numbers beyond a double."""
     import json  # What follows is rare.
 
-    text = message.decode("utf-8")
+    text = str(message, "utf-8")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -81,3 +81,4 @@ def test_a_format_is_a_value(form: AudioFormat) -> None:
     assert again == form
     assert hash(again) == hash(form)
     assert repr(form) == f"<{form.name}, {form.sample_rate} Hz>"
+    assert list(form.__rich_repr__()) == [form.name, ("sample_rate", form.sample_rate)]

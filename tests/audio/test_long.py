@@ -38,7 +38,7 @@ def test_an_hour_goes_through_in_the_memory_of_a_moment() -> None:
     tracemalloc.start()
     try:
         with WavWriter(sink) as writer:
-            for piece in read_audio(_an_hour(), chunk_ms=100):
+            for piece in read_audio(_an_hour(), chunk_ms=1_000):
                 writer.write(piece)
         _, peak = tracemalloc.get_traced_memory()
     finally:

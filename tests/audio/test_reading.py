@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+import os
 import random
 from array import array
 from collections.abc import Callable, Iterable
@@ -125,6 +126,16 @@ def test_nothing_is_read_ahead() -> None:
     assert taken == [0, 1]
 
 
+def test_a_pipe_of_the_system_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, wav(SOUND))
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        reader = read_audio(pipe)
+        assert reader.duration_ms == 300  # the header says it
+        assert b"".join(reader) == SOUND
+
+
 def test_a_reader_that_is_closed_has_no_more(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(wav(SOUND))
@@ -157,6 +168,11 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         wav(SOUND, sample_rate=16_000),
         {"sample_rate": 24_000},
         "a WAV at 16000 Hz, not at sample_rate=24000",
+    ),
+    "a format for a wav": (
+        wav(SOUND),
+        {"source_format": "pcm16"},
+        "says itself what it holds: leave source_format out",
     ),
     "a slow wav": (wav(SOUND, sample_rate=1_000), {}, "from_rate=1000"),
     "rate 0": (SOUND, {"sample_rate": 0}, "sample_rate=0: a sample rate is a whole number of Hz"),
@@ -204,6 +220,18 @@ def test_a_file_that_reads_text_is_refused() -> None:
 def test_raw_samples_may_begin_like_a_frame_of_mp3() -> None:
     pcm = b"\xff\xfb" + SOUND
     assert b"".join(read_audio(pcm, sample_rate=24_000)) == pcm
+
+
+def test_raw_samples_begin_where_the_file_stands() -> None:
+    file = io.BytesIO(b"header" * 80 + SOUND)
+    file.seek(480)
+    reader = read_audio(file, sample_rate=24_000)
+    assert reader.duration_ms == 300
+    assert b"".join(reader) == SOUND
+
+
+def test_a_constant_is_no_base64() -> None:
+    assert b"".join(read_audio(b"Ab" * 480, sample_rate=24_000)) == b"Ab" * 480
 
 
 def test_a_telephones_silence_is_no_base64() -> None:

@@ -113,6 +113,21 @@ def test_what_comes_out_is_close_behind_what_went_in(from_rate: int, to_rate: in
     assert behind_ms <= 1000 * 34 / min(from_rate, to_rate) + 11
 
 
+@pytest.mark.parametrize(("from_rate", "to_rate"), ROUTES)
+def test_rounding_leans_to_neither_side(from_rate: int, to_rate: int) -> None:
+    """Cutting off the fractions would move everything by half a step."""
+    hz = 0.03 * min(from_rate, to_rate)
+    made = array("h", resample(tone(from_rate, hz, 0.5, 300.0), from_rate, to_rate))
+    period = to_rate / hz
+    whole = round(int(len(made) // period) * period)
+    assert abs(sum(made[:whole]) / whole) < 0.25
+
+
+def test_rates_with_nothing_in_common_are_nearly_as_good() -> None:
+    hz = 0.85 * 16_001 / 2
+    assert error_db(resample(tone(16_001, hz), 16_001, 24_000), 24_000, hz) < -73
+
+
 def test_the_same_rate_is_the_same_sound() -> None:
     pcm = _noise(777)
     assert resample(pcm, 24_000, 24_000) == pcm
@@ -124,6 +139,11 @@ def test_a_resampler_begins_anew_after_its_end() -> None:
     first = resampler.feed(pcm) + resampler.flush()
     assert resampler.feed(pcm) + resampler.flush() == first
     assert resampler.flush() == b""
+
+
+def test_what_is_no_sound_is_no_silence() -> None:
+    with pytest.raises(TypeError):
+        Resampler(24_000, 8_000).feed(960)  # type: ignore[arg-type]
 
 
 def test_a_sound_that_ends_within_a_sample_is_refused() -> None:

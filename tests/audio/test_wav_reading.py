@@ -118,6 +118,17 @@ def test_a_size_that_nobody_knew_goes_to_the_end(riff_size: int, data_size: int)
         assert b"".join(piped) == SOUND
 
 
+def test_a_size_of_gigabytes_is_believed_where_they_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "large.wav"
+    size = 0x8000_0000
+    with path.open("wb") as file:
+        file.write(riff(chunk(b"fmt ", layout(PCM, 1, 24_000, 16)), chunk(b"data", b"", size), size=size + 48))
+        file.seek(size, io.SEEK_CUR)  # a hole, which takes no room
+        file.write(chunk(b"LIST", b"INFO"))
+    with WavReader(path) as reader:
+        assert reader.frame_count == size // 2
+
+
 def test_a_sound_of_no_samples_is_no_unknown_size() -> None:
     with WavReader(written_by_wave(b"")) as reader:
         assert (reader.frame_count, reader.read(1)) == (0, b"")

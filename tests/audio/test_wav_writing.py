@@ -7,6 +7,7 @@ import os
 import random
 import threading
 import wave
+from array import array
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_every_format_comes_back(form: AudioFormat, size: int) -> None:
     data = SOUND[: size - size % form.sample_bytes]
     file = io.BytesIO()
     assert write_wav(file, data, form) == form.duration_ms(len(data))
+    assert len(file.getvalue()) == 8 + int.from_bytes(file.getvalue()[4:8], "little")
     assert len(file.getvalue()) % 2 == 0
     with WavReader(file.getvalue()) as reader:
         assert (reader.sample_rate, reader.duration_ms) == (form.sample_rate, form.duration_ms(len(data)))
@@ -127,6 +129,15 @@ def test_a_body_that_raises_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.wav"]
 
 
+def test_a_place_that_is_taken_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    writer = WavWriter(path)
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_a_killed_program_leaves_can_be_read(tmp_path: Path) -> None:
     writer = WavWriter(tmp_path / "a.wav")
     writer.write(SOUND + b"\1" * (1 << 16))
@@ -169,6 +180,13 @@ def test_more_than_a_wav_can_hold_is_refused() -> None:
 def test_what_takes_no_bytes_is_refused(target: object, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         WavWriter(target)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sound", ["text", array("h", [1, 2]), [17], [None]])
+def test_what_is_no_sound_is_refused(sound: object, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="pieces of bytes, not of"):
+        write_wav(tmp_path / "a.wav", sound)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

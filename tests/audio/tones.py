@@ -10,7 +10,7 @@ AMPLITUDE = 16_000
 _EDGE_MS = 20  # where a filter has not the whole sound under it
 
 
-def tone(sample_rate: int, hz: float, seconds: float = 0.25, amplitude: float = AMPLITUDE) -> bytes:
+def tone(sample_rate: int, hz: float, seconds: float = 0.15, amplitude: float = AMPLITUDE) -> bytes:
     """A sine of ``hz`` as PCM16."""
     step = 2 * math.pi * hz / sample_rate
     values = array("h", (round(amplitude * math.sin(step * n)) for n in range(round(sample_rate * seconds))))

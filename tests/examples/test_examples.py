@@ -160,19 +160,21 @@ def test_transcription_prints_each_word_once_as_it_comes() -> None:
     assert output_of("transcription") == f"{words}\n[14 words]\n"
 
 
-def test_transcription_takes_a_recording_and_no_other_file(tmp_path: Path) -> None:
-    for rate in (24000, 8000):
+def test_transcription_takes_a_recording_at_any_rate_and_no_other_file(tmp_path: Path) -> None:
+    for rate, seconds in ((24000, "1.0"), (8000, "3.0")):
         with wave.open(str(tmp_path / f"{rate}.wav"), "wb") as sound:
             sound.setparams((1, 2, rate, 0, "NONE", ""))
             sound.writeframes(bytes(2 * 24000))
-    assert run(PROJECT / "examples" / "transcription.py", tmp_path / "24000.wav").startswith("These are 1.0 seconds")
+        said = run(PROJECT / "examples" / "transcription.py", tmp_path / f"{rate}.wav")
+        assert said.startswith(f"These are {seconds} seconds")
+    (tmp_path / "speech.mp3").write_bytes(b"ID3" + bytes(1000))
     refused = subprocess.run(
-        [sys.executable, PROJECT / "examples" / "transcription.py", tmp_path / "8000.wav"],
+        [sys.executable, PROJECT / "examples" / "transcription.py", tmp_path / "speech.mp3"],
         capture_output=True,
         timeout=LIMIT,
     )
     assert refused.returncode == 1
-    assert refused.stderr.endswith(b"8000.wav is not 16 bits, mono, 24000 Hz\n")
+    assert b"speech.mp3 is MP3" in refused.stderr
 
 
 def test_sideband_prints_the_model_and_ends_the_call() -> None:

@@ -6,7 +6,7 @@ import pickle
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,6 +36,7 @@ class RecordedLine:
         *,
         on_open: Callable[[Line], object] | None = None,
         on_message: Callable[[Line, bytes], object] | None = None,
+        together: bool = False,
         **options: Any,
     ) -> None:
         self._on_open = on_open
@@ -43,6 +44,7 @@ class RecordedLine:
         self._changed = threading.Condition()  # guards the lists
         self.opened = False
         self.messages: list[bytes] = []
+        self.batches: list[list[bytes]] = []
         self.errors: list[Exception] = []
         self.closes: list[tuple[int | None, str]] = []
         self.pings: list[bytes] = []
@@ -53,6 +55,7 @@ class RecordedLine:
             options=LineOptions(**{"connect_timeout": 20.0, "close_timeout": 10.0, **options}),
             on_open=self._record_open,
             on_message=self._record_message,
+            on_messages=self._record_messages if together else None,
             on_error=lambda _line, error: self._record(self.errors, error),
             on_close=lambda _line, code, reason: self._record(self.closes, (code, reason)),
             on_ping=lambda _line, data: self._record(self.pings, data),
@@ -81,6 +84,11 @@ class RecordedLine:
         self._record(self.messages, message)
         if self._on_message:
             self._on_message(line, message)
+
+    def _record_messages(self, line: Line, messages: Sequence[bytes | memoryview]) -> None:
+        self.batches.append([bytes(message) for message in messages])  # Views do not outlive the callback.
+        for message in self.batches[-1]:
+            self._record_message(line, message)
 
     def _record(self, told: list[Any], what: object) -> None:
         with self._changed:

@@ -14,11 +14,11 @@ DROPPING = Limits(events=4, size=1000, drop_deltas=True)
 
 
 def taken(backlog: Backlog[str]) -> list[str]:
-    found = []
+    found: list[str] = []
     while backlog:
         entry = backlog.take()
         assert entry is not None
-        found.append(entry[1])
+        found += entry.items
     return found
 
 
@@ -42,11 +42,13 @@ def test_an_empty_queue_gives_nothing() -> None:
 
 def test_the_oldest_entry_is_seen_with_its_arrival_and_stays() -> None:
     backlog: Backlog[str] = Backlog(Limits(drop_deltas=True))
-    backlog.put("a", 10, delta=True, now=5.0)
-    backlog.put("b", 10, now=6.0)
-    assert backlog.oldest() == backlog.oldest() == (5.0, "a")
-    assert backlog.take() == (5.0, "a")
-    assert backlog.oldest() == (6.0, "b")
+    backlog.put("a", 10, delta=True, now=5.0, number=3)
+    backlog.put("b", 10, now=6.0, number=4)
+    assert backlog.oldest() == backlog.oldest() == (5.0, 3)
+    batch = backlog.take()
+    assert batch is not None
+    assert (batch.arrived, batch.numbers, batch.items, batch.sizes) == (5.0, (3,), ("a",), (10,))
+    assert backlog.oldest() == (6.0, 4)
 
 
 def test_events_and_bytes_are_counted_now_and_at_most() -> None:
@@ -142,7 +144,7 @@ def test_whatever_comes_order_and_sums_hold_and_only_deltas_are_lost(steps: list
     for number, step in enumerate(steps):
         if step == "take":
             entry = backlog.take()
-            gone += [] if entry is None else [entry[1]]
+            gone += [] if entry is None else list(entry.items)
         elif step == "signal":
             came.append((number, "signal", 0))
             backlog.put(came[-1])
@@ -153,9 +155,57 @@ def test_whatever_comes_order_and_sums_hold_and_only_deltas_are_lost(steps: list
                 break
         assert backlog.events <= 1 or (backlog.events <= 4 and backlog.size <= 1000)
     while (entry := backlog.take()) is not None:
-        gone.append(entry[1])
+        gone += entry.items
     assert gone == [entry for entry in came if entry in gone]
     lost = [entry for entry in came if entry not in gone]
     assert len(lost) == backlog.dropped
     assert {kind for _, kind, _ in lost} <= ({"d"} if drop else set())
     assert (backlog.events, backlog.size) == (0, 0)
+
+
+@given(
+    runs=st.lists(st.lists(st.integers(0, 30), max_size=6), max_size=8),
+    drops=st.booleans(),
+    takes=st.integers(0, 5),
+)
+def test_a_run_for_which_there_is_room_is_queued_as_if_its_entries_had_come_one_by_one(
+    runs: list[list[int]], drops: bool, takes: int
+) -> None:
+    limits = Limits(events=8, size=100, drop_deltas=drops)
+    singly, together = Backlog[str](limits), Backlog[str](limits)
+    for number, sizes in enumerate(runs):
+        items = [f"{number}.{place}" for place in range(len(sizes))]
+        if together.has_room(len(sizes), sum(sizes)):
+            troubles = [singly.put(item, size, True) for item, size in zip(items, sizes, strict=True)]
+            together.extend(items, range(len(sizes)), sizes)
+            assert not any(troubles)
+        for backlog in (singly, together):
+            backlog.put("other", 1)
+            for _ in range(takes):
+                backlog.take()
+        for name in ("events", "size", "most_events", "most_size", "dropped"):
+            assert getattr(together, name) == getattr(singly, name)
+    assert taken(together) == taken(singly)
+
+
+def test_a_run_is_taken_in_batches_that_keep_its_order_and_its_numbers() -> None:
+    backlog = Backlog[str](Limits(), at_once=4)
+    backlog.put("before", 5, number=1)
+    backlog.extend([f"d{n}" for n in range(10)], range(2, 12), [n + 1 for n in range(10)], now=3.0)
+    backlog.put("behind", number=11)
+    assert (backlog.events, backlog.size, backlog.most_events) == (11, 60, 11)
+    batches = []
+    while (batch := backlog.take()) is not None:
+        batches.append(batch)
+        assert len(batch.items) == len(batch.numbers) == len(batch.sizes)
+    assert [len(batch.items) for batch in batches] == [1, 4, 4, 2, 1]
+    assert [number for batch in batches for number in batch.numbers] == [*range(1, 12), 11]
+    assert [batch.size for batch in batches] == [5, 10, 26, 19, 0]
+    assert (backlog.events, backlog.size, batches[1].arrived) == (0, 0, 3.0)
+
+
+def test_deltas_of_a_run_that_may_be_dropped_stand_each_by_themselves() -> None:
+    backlog = Backlog[str](Limits(events=4, size=1000, drop_deltas=True), at_once=4)
+    backlog.extend(["d1", "d2", "d3", "d4"], range(1, 5), [10] * 4)
+    assert backlog.put("e", 10, number=5) is Trouble.DROPPING
+    assert taken(backlog) == ["d2", "d3", "d4", "e"]

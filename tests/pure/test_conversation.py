@@ -326,3 +326,27 @@ def test_what_was_said_is_being_transcribed_until_its_words_or_a_failure_came() 
     assert not told(*beginning[1:]).transcribing
     assert not told(*beginning, {"type": f"{kind}.completed", "transcript": "", **about}).transcribing
     assert not told(*beginning, {"type": f"{kind}.failed", "error": {}, **about}).transcribing
+
+
+def test_what_a_snapshot_gives_away_may_be_changed_and_the_events_stay_as_they_came() -> None:
+    item = message("a", "Hi", role="assistant")
+    usage = {"total_tokens": 3, "input_token_details": {"text_tokens": 1}}
+    events = [
+        Event({"type": "session.created", "session": {"type": "realtime", "tools": [{"name": "f"}]}}),
+        Event(added(item)),
+        Event({"type": "rate_limits.updated", "rate_limits": [{"name": "tokens", "limit": 1}]}),
+        Event({"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}}),
+    ]
+    before = [event.to_dict() for event in events]
+    conversation = Conversation()
+    for event in events:
+        conversation.apply(event)
+    snapshot = conversation.snapshot()
+    snapshot.config["tools"][0]["name"] = "g"
+    snapshot.items[0].data["content"][0]["text"] = "Bye"
+    snapshot.rate_limits[0]["limit"] = 2
+    assert snapshot.responses[0].usage is not None
+    snapshot.responses[0].usage["input_token_details"]["text_tokens"] = 2
+    conversation.config["tools"].clear()
+    assert [event.to_dict() for event in events] == before
+    assert conversation.snapshot().config == before[0]["session"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from dataclasses import dataclass, field
 
@@ -10,13 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtsync.pure.history import Entry, History, Window
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.events import Event
+from rtsync.vocabulary.server_events import typed
 
 # On a busy machine an example may take long; that says nothing about the code.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 DELTA = "response.output_text.delta"
 AUDIO = "response.output_audio.delta"
+SPOKEN = "response.output_audio_transcript.delta"
 DONE = "response.done"
 MANY = 20_000  # more than any bound
 
@@ -177,23 +181,31 @@ def test_a_loop_over_deltas_that_were_all_returned_never_reports_a_loss() -> Non
         assert returned(history, window, DELTA) == number
 
 
+def overfull(kind: str = DELTA) -> tuple[int, int]:
+    """How many deltas it takes until some are dropped, and how many those are."""
+    history, count = History(), 0
+    while not count or oldest(history) == 1:
+        history.add(Event({"type": kind}), 100)
+        count += 1
+    return count, oldest(history) - 1
+
+
 def test_a_loop_that_falls_behind_reports_the_first_delta_that_was_really_lost() -> None:
-    history, window = History(), Window(start=0)
-    history.add(Event({"type": DELTA}), 100)
-    assert returned(history, window, DELTA) == 1
-    while oldest(history) <= 1:
-        history.add(Event({"type": DELTA}), 100)
-    assert returned(history, window, DELTA) == 2  # Only the first is gone, and that one was returned.
-    while oldest(history) <= 3:
-        history.add(Event({"type": DELTA}), 100)
-    assert returned(history, window, DELTA) == -1  # Number 3 is gone.
+    count, dropped = overfull()
+    for read in (dropped, dropped - 1):
+        history, window = History(), Window(start=0)
+        for number in range(1, count + 1):
+            history.add(Event({"type": DELTA}), 100)
+            if number <= read:
+                assert returned(history, window, DELTA) == number
+        assert returned(history, window, DELTA) == (dropped + 1 if read == dropped else -1)
 
 
 def test_of_two_types_each_has_its_own_account() -> None:
     history, window = filled(AUDIO, DELTA), Window(start=0)
     assert returned(history, window, DELTA) == 2
-    while oldest(history) <= 1:
-        history.add(Event({"type": DELTA}), 100)
+    while oldest(history) <= 2:
+        history.add(Event({"type": SPOKEN}), 100)
     assert history.dropped(frozenset({AUDIO, DELTA}), 0, window.seen)
     assert history.dropped(frozenset({AUDIO}), 0, window.seen)
     assert not history.dropped(frozenset({DELTA}), 0, window.seen)
@@ -380,3 +392,59 @@ def test_the_whole_of_a_window_is_reported_lost_when_one_event_of_it_is(kind: st
     assert kept == list(range(oldest(history), MANY + 1))
     assert history.dropped(frozenset({kind}), 0, {})
     assert not history.dropped(frozenset({kind}), 0, {kind: kept[0] - 1})
+
+
+_runs = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from([DELTA, AUDIO]), st.sampled_from([0, 10, 60_000, 600_000])), min_size=1, max_size=20
+    )
+    | st.integers(1, 1200).map(lambda count: [(DELTA, 10)] * count),
+    min_size=1,
+    max_size=8,
+)
+
+
+def run_of(history: History, kinds_and_sizes: list[tuple[str, int]]) -> Run:
+    messages = [json.dumps({"type": kind, "delta": "x" * size}).encode() for kind, size in kinds_and_sizes]
+    events = [typed(json.loads(message)) for message in messages]
+    return Run.numbered(history.newest + 1, events, messages)
+
+
+@UNHURRIED
+@given(runs=_runs, start=st.integers(0, 2000))
+def test_the_newest_deltas_of_runs_are_kept_within_the_bounds_and_all_others_are_told_of(
+    runs: list[list[tuple[str, int]]], start: int
+) -> None:
+    history, came = History(), dict[int, Event]()
+    for kinds_and_sizes in runs:
+        run = run_of(history, kinds_and_sizes)
+        came |= {number: event for number, event, _ in run}
+        history.extend(run)
+    kept = history.since(0)
+    assert history.newest == len(came)
+    assert numbers(kept) == sorted(history.numbers()) == list(range(len(came) - len(kept) + 1, len(came) + 1))
+    assert [entry.event for entry in kept] == [came[entry.sequence] for entry in kept]
+    assert [entry.sequence for entry in history.since(start)] == [number for number in numbers(kept) if number > start]
+    newest = kept[-64:]  # However large.
+    assert len(kept) <= 512
+    assert sum(entry.size for entry in kept) <= max(1 << 20, sum(entry.size for entry in newest))
+    if all(size <= 10 for run in runs for _, size in run):
+        assert len(kept) >= min(len(came), 512 - 64)
+    for kind in (DELTA, AUDIO):
+        lost = [number for number, event in came.items() if event.type == kind and number not in history.numbers()]
+        assert history.dropped(frozenset({kind}), start, {}) is (max(lost, default=0) > start)
+        assert not history.dropped(frozenset({kind}), 0, {kind: max(lost, default=0)})
+
+
+def test_deltas_that_nobody_looks_back_for_take_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        history = History()
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(20):
+            history.extend(run_of(history, [(DELTA, 200)] * 25))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(history.numbers()) > 400
+    assert (after - before) / len(history.numbers()) < 450  # bytes, of which the message is 290

@@ -161,13 +161,6 @@ def test_a_new_record_is_requested_and_empty() -> None:
     assert (record.text, record.transcript, record.items, record.pieces, record.response) == ("", "", [], [], {})
 
 
-def test_the_response_object_is_a_copy_that_readers_may_change() -> None:
-    event = created("r")
-    record = told(event)
-    record.response["metadata"] = "changed"
-    assert event.response["metadata"] is None
-
-
 def test_deltas_of_a_response_that_nobody_holds_are_not_kept() -> None:
     record = Record()
     record.apply(created("r"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import base64
 import json
 import threading
 from typing import Any
@@ -15,6 +17,7 @@ from rtsync import (
     RealtimeSession,
     SessionClosed,
     UsageError,
+    event_sent,
 )
 from tests.loopback import LIMIT, Peer, ScriptedServer, realtime_greeting
 from tests.session.service import Json, conversing, done, echo, session_to, spawn
@@ -91,6 +94,46 @@ def test_bytes_go_out_as_base64() -> None:
         assert service.hear()["audio"] == "AAH/"
         session.append_audio(memoryview(b"\x00\x01\xff").tobytes())
         assert service.hear()["audio"] == "AAH/"
+
+
+SAMPLES: dict[str, Any] = {
+    "bytes": bytes(range(256)),
+    "none": b"",
+    "a bytearray": bytearray(range(255)),
+    "a view": memoryview(bytes(range(254))),
+    "every other byte": memoryview(bytes(range(256)))[::2],
+    "an array": array.array("h", range(-500, 500)),
+    "a second": bytes(range(240)) * 200,
+}
+
+
+@pytest.mark.parametrize("samples", SAMPLES.values(), ids=SAMPLES)
+def test_samples_of_any_kind_arrive_as_they_were(samples: Any) -> None:
+    with conversing() as (session, service):
+        session.append_audio(samples)
+        heard = service.hear()
+    assert list(heard) == ["type", "audio", "event_id"]
+    assert base64.b64decode(heard["audio"], validate=True) == bytes(memoryview(samples))
+
+
+@pytest.mark.parametrize("wrong", ["AAH/", None, 4800, [0, 1]])
+def test_what_is_no_samples_is_refused(wrong: Any) -> None:
+    with conversing() as (session, service):
+        with pytest.raises(UsageError, match=f"not {type(wrong).__name__}"):
+            session.append_audio(wrong)
+        session.append_audio(b"good")
+        assert service.hear()["audio"] == "Z29vZA=="
+
+
+def test_who_listens_to_what_is_sent_gets_audio_as_it_goes_out() -> None:
+    told: list[Json] = []
+
+    def hear(session: RealtimeSession, event: Json) -> None:
+        told.append(event)
+
+    with conversing() as (session, service), event_sent.connected_to(hear, sender=session):
+        session.append_audio(b"\x00\x01\xff")
+        assert told == [service.hear()]
 
 
 def test_views_of_received_events_go_out_as_they_came() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from rtsync import CloseCause, Event, FellBehind, ServerError, SessionClosed, UsageError, WaitTimeout
+from rtsync.pure.runs import Run
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
 from tests.loopback import LIMIT
@@ -402,3 +403,20 @@ def test_a_handler_does_not_find_its_own_event_which_may_be_on_its_way_still(hub
     publish(hub, number=3)
     assert task.result().number == 3
     assert [hub.collect(waiter, Deadline(LIMIT), start).number for waiter, start in waiters] == [3, 3]
+
+
+def test_a_run_is_offered_event_by_event_to_those_who_want_its_types(hub: Hub) -> None:
+    asked: list[int] = []
+
+    def third(event: Event) -> bool:
+        asked.append(event.number)
+        return len(asked) == 3
+
+    wanted, _ = hub.expect(["a.delta"], third, settled=False)
+    other, _ = hub.expect([DONE], None, settled=False)
+    events = [Event({"type": kind, "number": number}) for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
+    hub.publish_run(Run.numbered(1, events, [b""] * 10))
+    assert asked == [0, 2, 4]
+    assert wanted.entry is not None
+    assert (wanted.entry.sequence, hub.newest, other.done) == (5, 10, False)
+    hub.cancel(other)

@@ -1,0 +1,65 @@
+"""Frames as a client writes them (RFC 6455 5.2), in one piece, masked without a loop over bytes.
+
+websocket-client's writer turns payload and mask into integers and back, at any size. That is the fastest for short
+frames, of those ways that need no compiler. For longer ones a translation table per byte of the mask is: every fourth
+byte of the payload goes through the same one.
+"""
+
+from __future__ import annotations
+
+import os
+from struct import Struct
+
+__all__ = ["client_frame"]
+
+_FIN = 0x80
+_MASKED = 0x80
+_OPCODES = frozenset({0x0, 0x1, 0x2, 0x8, 0x9, 0xA})  # RFC 6455 5.2; the others are reserved.
+_BY_TABLES = 700  # bytes of payload from which on tables are faster than integers
+
+_pack_short = Struct("!BB").pack
+_pack_medium = Struct("!BBH").pack
+_pack_long = Struct("!BBQ").pack
+
+
+def _exclusive_or(key: int) -> bytes:
+    """The table that translates every byte to its exclusive or with ``key``."""
+    return (int.from_bytes(bytes(range(256)), "little") ^ int.from_bytes(bytes((key,)) * 256, "little")).to_bytes(
+        256, "little"
+    )
+
+
+_TABLES = tuple(map(_exclusive_or, range(256)))
+
+
+def client_frame(payload: bytes | bytearray, opcode: int) -> bytes | bytearray:
+    """One unfragmented frame with ``payload``, masked with a fresh key (RFC 6455 5.3).
+
+    Raises:
+        ValueError: there is no such opcode.
+    """
+    if opcode not in _OPCODES:
+        raise ValueError(f"no opcode of RFC 6455: {opcode!r}")
+    size, key = len(payload), os.urandom(4)
+    if size < 126:
+        head = _pack_short(_FIN | opcode, _MASKED | size)
+    elif size < 1 << 16:
+        head = _pack_medium(_FIN | opcode, _MASKED | 126, size)
+    else:
+        head = _pack_long(_FIN | opcode, _MASKED | 127, size)
+    return head + key + _by_integers(payload, key) if size < _BY_TABLES else _by_tables(head + key, payload, key)
+
+
+def _by_integers(payload: bytes | bytearray, key: bytes) -> bytes:
+    size = len(payload)
+    mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
+    return (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
+
+
+def _by_tables(head: bytes, payload: bytes | bytearray, key: bytes) -> bytearray:
+    frame = bytearray(head)
+    frame += payload
+    for lane in range(4):
+        places = slice(len(head) + lane, None, 4)
+        frame[places] = frame[places].translate(_TABLES[key[lane]])
+    return frame
