@@ -51,7 +51,9 @@ HOMES = {
     "cryptography": "simulator/",
     "dotenv": "edges/environment.py",
     "msgspec": ANYWHERE,
+    "pocketsphinx": "simulator/sphinx.py",
     "simple_websocket": "simulator/",
+    "webrtcvad": "simulator/webrtc.py",
     "websocket": "edges/transport.py",
 }
 
