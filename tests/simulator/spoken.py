@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import subprocess
 import tempfile
 import wave
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from rtsync.audio import PCM16, resample
+from tests.simulator.voices import have
 
 _PAUSE = "pau"
 
@@ -34,8 +32,7 @@ class Spoken:
 @functools.cache
 def spoken(text: str, voice: str = "rms") -> Spoken:
     """`text` in one of flite's voices. Where each sound begins and ends flite itself says, not a detector of ours."""
-    if shutil.which("flite") is None:
-        pytest.fail("these tests speak with flite: apt install flite espeak-ng", pytrace=False)
+    have()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "spoken.wav")
         # The blank: a text without one would be taken for the name of a file.

@@ -19,6 +19,7 @@ from rtsync.simulator.engines import Engine
 from rtsync.simulator.senses import voice_named
 from rtsync.vocabulary.errors import ConfigurationError
 from tests.simulator.talk import LIMIT
+from tests.simulator.voices import have
 
 WORDS = "Good morning to everybody in this room."
 NAMES = ["alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"]
@@ -29,9 +30,7 @@ engines = pytest.mark.parametrize("engine", [Flite, EspeakNg])
 
 @pytest.fixture(autouse=True)
 def programs() -> None:
-    for name in ("flite", "espeak-ng"):
-        if shutil.which(name) is None:
-            pytest.fail("these tests speak with flite and espeak-ng: apt install flite espeak-ng", pytrace=False)
+    have()
 
 
 @pytest.fixture
