@@ -284,13 +284,14 @@ class Conversation:
             if named is None:
                 continue
             data = raw(event)
-            delta, of, at = data.get("delta"), data.get("item_id"), data.get("content_index")
-            if type(delta) is not str or type(of) is not str:
+            delta = data.get("delta")
+            if type(delta) is not str:
                 continue
-            at = at if type(at) is int else 0
+            of, at = data.get("item_id"), data.get("content_index")
             if of != item_id or at != index or named != name:
                 self._grow(item_id, index, name, pieces)
-                item_id, index, name, pieces = of, at, named, []
+                item_id, index = of if type(of) is str else None, at if type(at) is int else 0
+                name, pieces = named, []
             pieces.append(delta)
         self._grow(item_id, index, name, pieces)
 

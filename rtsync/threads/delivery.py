@@ -23,7 +23,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -275,6 +275,26 @@ class Delivery:
         except BaseException as error:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
 
+    def _run_several(self, numbers: Sequence[int], jobs: Sequence[Job | Event], arrived: float) -> None:
+        """The same for jobs of which the first is running: the way of most events, so with as little as possible."""
+        running, handle, monotonic = self._running, self.handle, time.monotonic
+        for number, job in zip(numbers, jobs, strict=True):
+            running[-1] = number, arrived
+            # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
+            if number > self._soonest:
+                self._wake_settled()
+            if self._dropped:
+                return
+            self._since = monotonic()
+            try:
+                if callable(job):
+                    job()
+                else:
+                    handle(number, job)
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+            self.current = None  # It may close over the session, which must stay collectable.
+
     def _wake_settled(self) -> None:
         if self._awaiting:
             with self._lock:
@@ -306,8 +326,13 @@ class Inline(Delivery):
 
     def put_run(self, run: Run) -> None:
         """Run them now."""
-        for number, event, _ in run:
-            self.put(number, partial(self.handle, number, event))
+        arrived, self._thread_id = time.monotonic(), threading.get_ident()
+        with self._lock:
+            self._running.append((run.numbers[0], arrived))
+        self._run_several(run.numbers, run.events, arrived)
+        with self._lock:
+            self._running.pop()
+        self._wake_settled()
 
     def _conclude(self) -> None:
         self.drained.set()  # Nothing is ever left.
@@ -405,7 +430,7 @@ class Worker(Delivery):
                 if over and not self._ending:
                     self._started = False  # Whoever comes next starts it again.
             if batch is not None:
-                self._work_off(batch)
+                self._run_several(batch.numbers, batch.items, batch.arrived)
             elif over:
                 break
             elif not due:
@@ -414,26 +439,6 @@ class Worker(Delivery):
                 wake()
         if self._ending:
             self.drained.set()
-
-    def _work_off(self, batch: Batch[Job | Event]) -> None:
-        """Run the jobs of ``batch``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
-        running, arrived, handle, monotonic = self._running, batch.arrived, self.handle, time.monotonic
-        for number, job in zip(batch.numbers, batch.items, strict=True):
-            running[0] = number, arrived
-            # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
-            if number > self._soonest:
-                self._wake_settled()
-            if self._dropped:
-                return
-            self._since = monotonic()
-            try:
-                if callable(job):
-                    job()
-                else:
-                    handle(number, job)
-            except BaseException as error:
-                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-            self.current = None  # It may close over the session, which must stay collectable.
 
 
 class Posted(Delivery):

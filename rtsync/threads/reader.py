@@ -449,7 +449,7 @@ class Core:
         try:
             board.emit(session, event, self._failed, self.delivery)
         finally:
-            if self.hub.visited:
+            if self.hub.visits:
                 self.hub.leave_handlers(sequence)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
