@@ -23,6 +23,7 @@ from rtsync.pure import verdict
 from rtsync.pure.conversation import Conversation
 from rtsync.pure.correlation import Correlation, Sent
 from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
+from rtsync.pure.failures import tells_of_failure
 from rtsync.pure.recovery import Restoration
 from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import (
@@ -187,11 +188,12 @@ class Connection:
 
     def _take_in(self, data: dict[str, Any], size: int) -> None:
         """An event that goes by itself."""
-        if "error" in data or "item" in data or "response" in data:  # It may tell of a failure.
+        if tells_of_failure(data):
             data = self.line.cleaned(data)
         kind = data.get("type")
-        if self._translator is None and type(kind) is str and kind in self._plain:
-            self.route(self, self._plain[kind](data), size)
+        cls = self._plain.get(kind) if self._translator is None and type(kind) is str else None
+        if cls is not None:
+            self.route(self, cls(data), size)
         elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
             self._take_translated(data, size)
         else:
