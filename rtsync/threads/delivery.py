@@ -9,7 +9,9 @@
 Rules:
 
 1. ``_lock`` guards the queue and the list of those who wait for it; handlers run outside it.
-2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then.
+2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then. Of deltas that
+   came together the worker takes several at once, and says without the lock which one is running: first that, then it
+   looks at who waits. Who begins to wait does it the other way round, so that one of the two sees the other.
 3. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
    forgotten session alive.
 4. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
