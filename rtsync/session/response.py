@@ -17,6 +17,7 @@ from rtsync.vocabulary.foreign import one_line
 
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat
+    from rtsync.audio.wav_writing import WritableFile
     from rtsync.threads.reader import Core
 
 __all__ = ["Response"]
@@ -27,7 +28,7 @@ _NO_AUDIO = "no_audio"
 
 
 class Response:
-    """What the model answers. Made by ``session.respond()`` and ``session.ask()``, and found in ``session.responses()``.
+    """What the model answers. Made by ``session.respond()``, ``session.ask()`` and ``session.responses()``.
 
     Its properties show what has arrived so far and are complete once ``done``.
 
@@ -148,20 +149,14 @@ class Response:
         """
         return self._stream(("audio",), _decoded, timeout)
 
-    def save(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        transcript: str | os.PathLike[str] | None = None,
-        timeout: float | None = 30.0,
-    ) -> int:
+    def save(self, target: str | os.PathLike[str] | WritableFile, *, timeout: float | None = 30.0) -> int:
         """Write its audio as a WAV file, while it is still being said, and return when all of it is there.
 
-        The file appears at its path when it is complete. It has the format in which the audio came, G.711 as G.711.
+        At a path the file appears when it is complete. It has the format in which the audio came, G.711 as G.711.
+        ``transcript`` is complete then, too.
 
         Args:
-            path: of the WAV.
-            transcript: path of a text file for what is said, UTF-8; None for none.
+            target: a path, or a binary file, which is written from where it stands, and stays open.
             timeout: longest wait for each next piece, in seconds; None waits for ever.
 
         Returns:
@@ -169,26 +164,25 @@ class Response:
 
         Raises:
             ResponseFailed: it ended other than completed, there is more of it than is kept, or there is no audio in it
-                (reason ``"no_audio"``). There is no new file then; what came is in ``audio``. After ``cancel()`` of this
-                object it is complete as it is.
-            ConfigurationError: the path cannot be written.
-            WaitTimeout: no next piece in time; no file either, and a second ``save()`` begins anew.
+                (reason ``"no_audio"``). At a path everything is as it was before, and what came is in ``audio``. One
+                that this object's ``cancel()`` has ended is complete as it is.
+            ConfigurationError: the path cannot be written, or what came is no audio in the format that it was said to
+                be.
+            WaitTimeout: no next piece in time; nothing is written either, and a second ``save()`` begins anew.
             SessionClosed: the session ended before it had begun.
 
         Threads: any that may block; not a handler of ``handlers="inline"``.
         """
-        from rtsync.audio import WavWriter, write_text  # loaded when there is sound
+        from rtsync.audio import WavWriter  # loaded when there is sound
 
         chunks = self.audio_chunks(timeout=timeout)
         first = next(chunks, None)
         if first is None:
             raise self._failed(self.status, _NO_AUDIO, "there is no audio in this response, so nothing can be saved")
-        with WavWriter(path, self.audio_format) as writer:
+        with WavWriter(target, self.audio_format) as writer:
             writer.write(first)
             for chunk in chunks:
                 writer.write(chunk)
-        if transcript is not None:
-            write_text(transcript, self.transcript)
         return writer.duration_ms
 
     def _stream(self, kinds: tuple[str, ...], convert: Callable[[str], Any], timeout: float | None) -> Iterator[Any]:

@@ -107,7 +107,7 @@ class _Sending:
             if not self._await_turn(self._sent / form.bytes_per_ms):
                 break
             self._check_unbroken(form)
-            self._append(chunk)
+            self._say(chunk)
             self._sent += len(chunk)
             self._check_unbroken(form)
             if self._progress is not None:
@@ -126,6 +126,13 @@ class _Sending:
             self._pacer = Pacer(now, self._speed)
         delay = self._pacer.delay(position_ms, now)
         return not (self.stopped.wait(delay) if delay else self.stopped)
+
+    def _say(self, chunk: bytes) -> None:
+        try:
+            self._append(chunk)
+        except ConnectionLost:  # The kernel took it while the line ended: it went with what was sent before it.
+            if self._core.error is not None or not self._core.recovers:
+                raise
 
     def _check_unbroken(self, form: AudioFormat) -> None:
         if self._core.audio_losses != self._losses:
