@@ -82,7 +82,7 @@ SOURCES: dict[str, Callable[[bytes, Path], Any]] = {
 @pytest.mark.parametrize("kind", SOURCES)
 def test_any_source_arrives_whole_and_in_chunks_for_voice_detection(kind: str, tmp_path: Path) -> None:
     sound = counting(1_010)
-    raw = {"sample_rate": 24_000} if kind == "iterator" else {}
+    raw: Any = {"sample_rate": 24_000} if kind == "iterator" else {}
     with talking() as talk:
         assert talk.session.send_audio(SOURCES[kind](sound, tmp_path), pace=False, **raw) == 1_010
         assert talk.heard() == sound
