@@ -21,7 +21,7 @@ from rtsync import (
     UsageError,
     WaitTimeout,
 )
-from rtsync.audio import ALAW, PCM16, ULAW, AudioFormat, WavReader, write_wav
+from rtsync.audio import ALAW, PCM16, ULAW, AudioFormat, WavReader, resample, write_wav
 from rtsync.simulator import SimulatorServer
 from tests.loopback import LIMIT
 from tests.session.service import Json, Service, conversing, delta, done, response, spawn
