@@ -31,7 +31,7 @@ from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
 from rtsync.pure.stats import SessionStats
-from rtsync.session import Expectation, RealtimeSession, Response
+from rtsync.session import Expectation, RealtimeSession, Response, Responses
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
 from rtsync.vocabulary.errors import (
@@ -104,6 +104,7 @@ __all__ = [
     "Response",
     "ResponseFailed",
     "ResponseSummary",
+    "Responses",
     "SendTimeout",
     "ServerError",
     "SessionClosed",

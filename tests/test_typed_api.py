@@ -14,6 +14,7 @@ from rtsync import (
     QueueDispatcher,
     RealtimeSession,
     Response,
+    Responses,
     Simulator,
     State,
     Subscription,
@@ -38,6 +39,11 @@ def test_a_session_is_typed_from_its_opening_to_its_end() -> None:
         assert_type(expected.event, SessionUpdated)
         with session.events("response.done", "error") as events:
             assert isinstance(events, Subscription)
+        with session.responses(timeout=1) as responses:
+            assert_type(responses, Responses)
+            assert_type(session.send_audio(PCM16.silence(100), sample_rate=24_000, pace=False), int)
+            session.send({"type": "response.create"})
+            assert_type(next(responses), Response)
 
 
 def test_handlers_keep_their_own_type() -> None:
@@ -58,6 +64,8 @@ def test_a_response_is_typed() -> None:
         assert_type(response, Response)
         assert_type(response.text, str)
         assert_type(response.text_deltas(), Iterator[str])
+        assert_type(response.save(io.BytesIO()), int)
+        assert_type(response.audio_format, AudioFormat)
         assert_type(response.audio_chunks(), Iterator[bytes])
         assert_type(response.usage, dict[str, Any] | None)
         assert_type(response.wait(1), Response)

@@ -89,18 +89,29 @@ class AudioReader:
             self._sound = _opened(self._input, sample_rate, raw, said=source_format is not None)
             self.sample_rate = self._sound.sample_rate
             self.duration_ms = self._sound.duration_ms
+            self._piece_samples = max(1, self.sample_rate * self.chunk_ms // 1000)
             resampler = Resampler(self.sample_rate, self.form.sample_rate)
-            self._converted = self._convert(resampler)
+            self._converted = self._as_it_is() if self._fits() else self._convert(resampler)
             self._chunks = chunks(self._converted, self.form, self.chunk_ms)
         except BaseException:
             self._input.close()
             raise
 
+    def _fits(self) -> bool:
+        """Whether the source is raw sound in the format that is wanted."""
+        raw = self._sound
+        return isinstance(raw, _Raw) and raw.form == self.form and raw.sample_rate == self.form.sample_rate
+
+    def _as_it_is(self) -> Generator[bytes]:
+        assert isinstance(self._sound, _Raw)
+        with self._input:
+            while data := self._sound.read_coded(self._piece_samples):
+                yield data
+
     def _convert(self, resampler: Resampler) -> Generator[bytes]:
         """The sound in its new format, in pieces about as long as a chunk."""
-        piece_samples = max(1, self.sample_rate * self.chunk_ms // 1000)
         with self._input:
-            while pcm := self._sound.read(piece_samples):
+            while pcm := self._sound.read(self._piece_samples):
                 yield self.form.from_pcm(resampler.feed(pcm))
             yield self.form.from_pcm(resampler.flush())
 
@@ -129,17 +140,21 @@ class _Raw:
 
     def __init__(self, source: Input, form: AudioFormat, sample_rate: int) -> None:
         self._input = source
-        self._form = form
+        self.form = form
         self.sample_rate = sample_rate
         if form == PCM16 and source.left is not None and source.left % 2:
             raise _odd(source)
         self.duration_ms = None if source.left is None else source.left // form.sample_bytes * 1000 // sample_rate
 
     def read(self, sample_count: int) -> bytes:
-        data = self._input.read(sample_count * self._form.sample_bytes)
-        if len(data) % self._form.sample_bytes:
+        return self.form.to_pcm(self.read_coded(sample_count))
+
+    def read_coded(self, sample_count: int) -> bytes:
+        """Without a conversion, which costs time and would make one of the two zeros of mu-law the other."""
+        data = self._input.read(sample_count * self.form.sample_bytes)
+        if len(data) % self.form.sample_bytes:
             raise _odd(self._input)
-        return self._form.to_pcm(data)
+        return data
 
 
 def _raw_format(sample_rate: int | None, source_format: Format | None) -> tuple[AudioFormat, int] | None:

@@ -62,12 +62,13 @@ class Record:
         response: the ``response`` object of ``response.done``, or as last known; not to be changed.
         owner: who asked for it by an event of their own; whatever the caller gave.
         restarts: how often it was asked for once more, on a new line; ``pieces`` is another list then.
-
-    Of a response that this session did not ask for, nobody reads more than its id and status, and no more is kept.
+        kept: whether anybody may read more of it than its id and status, so that what it says is kept: of one that this
+            session asked for, and of others where somebody listens for them.
     """
 
-    def __init__(self, mark: str | None = None, *, out_of_band: bool = False) -> None:
+    def __init__(self, mark: str | None = None, *, out_of_band: bool = False, kept: bool = False) -> None:
         self.mark = mark
+        self.kept = kept or mark is not None
         self.out_of_band = out_of_band
         self.id: str | None = None
         self.status = "requested"
@@ -90,7 +91,7 @@ class Record:
         kind = _DELTAS.get(event.type)
         if kind is not None:
             delta = raw(event).get("delta")
-            if type(delta) is str and self.mark is not None:
+            if type(delta) is str and self.kept:
                 self._note_piece(kind, delta)
         elif event.type in ("response.output_item.added", "response.output_item.done"):
             self._note_item(event)
@@ -166,7 +167,7 @@ class Record:
 
     def _note_item(self, event: Event) -> None:
         index, plain = raw(event).get("output_index"), raw(event).get("item")
-        if self.mark is None or not isinstance(index, int) or not isinstance(plain, dict):
+        if not self.kept or not isinstance(index, int) or not isinstance(plain, dict):
             return
         weighs = weight(plain) + _PIECE
         more = weighs - self._weights.get(index, 0)
@@ -178,7 +179,7 @@ class Record:
 
     def _note_response(self, event: Event) -> None:
         response = _response(event)
-        if self.mark is not None:
+        if self.kept:
             self.response = response
         self.id = short_text(response.get("id")) or self.id
         status = short_text(response.get("status"))
@@ -189,9 +190,14 @@ class Record:
 
 
 class Ledger:
-    """The responses of one connection."""
+    """The responses of one connection.
+
+    Attributes:
+        keeps_all: whether responses that begin from now on are kept although this session did not ask for them.
+    """
 
     def __init__(self, mark: str, *, echoes: bool = False) -> None:
+        self.keeps_all = False
         self._mark = mark
         self._requested: dict[str, Record] = {}
         self._running: dict[str, Record] = {}
@@ -224,7 +230,7 @@ class Ledger:
         if event.type in _DELTAS:
             response_id = raw(event).get("response_id")
             record = self._running.get(response_id) if type(response_id) is str else None
-            if record is not None and record.mark is not None:
+            if record is not None and record.kept:
                 record.apply(event)
             return record
         if not event.type.startswith("response."):
@@ -277,7 +283,7 @@ class Ledger:
         if response_id is None:
             return None
         known = self._running.get(response_id)  # A server that says it twice has not begun another one.
-        record = known or self._matched(event) or Record(out_of_band=_is_out_of_band(event))
+        record = known or self._matched(event) or Record(out_of_band=_is_out_of_band(event), kept=self.keeps_all)
         self._running[response_id] = record
         self._drop_orphan()
         return record

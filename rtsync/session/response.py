@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,19 @@ from rtsync.vocabulary.events import Fields, Items, new_event_id
 from rtsync.vocabulary.foreign import one_line
 
 if TYPE_CHECKING:
+    from rtsync.audio import AudioFormat
+    from rtsync.audio.wav_writing import WritableFile
     from rtsync.threads.reader import Core
 
 __all__ = ["Response"]
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _TOO_LARGE = "too_large"
+_NO_AUDIO = "no_audio"
 
 
 class Response:
-    """What the model answers to one ``response.create``. Made by ``session.respond()`` and ``session.ask()``.
+    """What the model answers. Made by ``session.respond()``, ``session.ask()`` and ``session.responses()``.
 
     Its properties show what has arrived so far and are complete once ``done``.
 
@@ -84,6 +88,17 @@ class Response:
         return b"".join(_decoded(piece) for kind, piece in list(self._follower.record.pieces) if kind == "audio")
 
     @property
+    def audio_format(self) -> AudioFormat:
+        """The format of its audio: what the service says of it, else what was asked for, else that of the session
+        (protocol 4.5).
+        """
+        from rtsync.audio import PCM16, audio_format  # loaded when there is sound
+
+        told = (self._follower.record.response, self._follower.options, self._core.config)
+        found = next(filter(None, map(_output_format, told)), None)
+        return PCM16 if found is None else audio_format(found)
+
+    @property
     def items(self) -> list[dict[str, Any]]:
         """The output items (protocol 5.3), plain copies."""
         return Items(self._follower.record.items).to_list()
@@ -133,6 +148,42 @@ class Response:
         Arguments, errors and threads as of ``text_deltas``.
         """
         return self._stream(("audio",), _decoded, timeout)
+
+    def save(self, target: str | os.PathLike[str] | WritableFile, *, timeout: float | None = 30.0) -> int:
+        """Write its audio as a WAV file, while it is still being said, and return when all of it is there.
+
+        At a path the file appears when it is complete. It has the format in which the audio came, G.711 as G.711.
+        ``transcript`` is complete then, too.
+
+        Args:
+            target: a path, or a binary file, which is written from where it stands, and stays open.
+            timeout: longest wait for each next piece, in seconds; None waits for ever.
+
+        Returns:
+            The length of the audio in milliseconds.
+
+        Raises:
+            ResponseFailed: it ended other than completed, there is more of it than is kept, or there is no audio in it
+                (reason ``"no_audio"``). At a path everything is as it was before, and what came is in ``audio``. One
+                that this object's ``cancel()`` has ended is complete as it is.
+            ConfigurationError: the path cannot be written, or what came is no audio in the format that it was said to
+                be.
+            WaitTimeout: no next piece in time; nothing is written either, and a second ``save()`` begins anew.
+            SessionClosed: the session ended before it had begun.
+
+        Threads: any that may block; not a handler of ``handlers="inline"``.
+        """
+        from rtsync.audio import WavWriter  # loaded when there is sound
+
+        chunks = self.audio_chunks(timeout=timeout)
+        first = next(chunks, None)
+        if first is None:
+            raise self._failed(self.status, _NO_AUDIO, "there is no audio in this response, so nothing can be saved")
+        with WavWriter(target, self.audio_format) as writer:
+            writer.write(first)
+            for chunk in chunks:
+                writer.write(chunk)
+        return writer.duration_ms
 
     def _stream(self, kinds: tuple[str, ...], convert: Callable[[str], Any], timeout: float | None) -> Iterator[Any]:
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
@@ -247,6 +298,14 @@ class Response:
     def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
         text = self.text or self.transcript
         return ResponseFailed(message, response=self.to_dict() or None, status=status, reason=reason, text=text)
+
+
+def _output_format(config: dict[str, Any]) -> dict[str, Any] | None:
+    """The format in which a response, its options or a session say that audio comes out."""
+    found: Any = config
+    for name in ("audio", "output", "format"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _why(details: object) -> tuple[str | None, str | None]:

@@ -14,7 +14,7 @@ import os
 import ssl
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
@@ -35,6 +35,17 @@ from rtsync.session.options import (
     tls_context,
 )
 from rtsync.session.response import Response
+from rtsync.session.responses import Responses
+from rtsync.session.speech import (
+    CHUNK_MS,
+    Progress,
+    Speech,
+    checked_silence_ms,
+    form_of,
+    input_settings,
+    silence_to_end_a_turn,
+    speed_of,
+)
 from rtsync.session.typed_face import typed_as
 from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
 from rtsync.threads.delivery import Delivery, delivery_for
@@ -53,6 +64,9 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, new_event_id
 from rtsync.vocabulary.targets import Simulator, Target
+
+if TYPE_CHECKING:
+    from rtsync.audio import AudioFormat, AudioSource
 
 __all__ = ["RealtimeSession"]
 
@@ -152,6 +166,9 @@ class RealtimeSession:
             reconnect=reconnect_policy(reconnect),
             send_timeout=self._options.send_timeout,
         )
+        translates = target.purpose == "translation"  # protocol 2.2
+        self._append_type = "session.input_audio_buffer.append" if translates else "input_audio_buffer.append"
+        self._speech = Speech(self._core)
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -307,10 +324,90 @@ class RealtimeSession:
         Raises and Threads: as of ``send``.
         """
         samples = audio if type(audio) is bytes else _samples(audio)
-        event: dict[str, Any] = {"type": "input_audio_buffer.append", "audio": samples}
+        event: dict[str, Any] = {"type": self._append_type, "audio": samples}
         if signals.event_sent.receivers:  # They get it as it goes out; else base64 and JSON are written in one step.
             event["audio"] = base64.b64encode(samples).decode("ascii")
         self.send(event, timeout=timeout)
+
+    def send_audio(
+        self,
+        source: AudioSource,
+        *,
+        pace: bool | float = True,
+        silence_ms: int | None = None,
+        progress: Progress | None = None,
+        sample_rate: int | None = None,
+        source_format: AudioFormat | str | Mapping[str, Any] | None = None,
+        form: AudioFormat | str | Mapping[str, Any] | None = None,
+        chunk_ms: int = CHUNK_MS,
+        timeout: float | None = None,
+    ) -> int:
+        """Say ``source`` in the session's input format, and return when all of it has been sent.
+
+        ``session.send_audio("question.wav")``
+
+        Chunk after chunk goes out when it would have been said: the n-th is due at ``start + n * chunk_ms``, so nothing
+        drifts. What is up to a second late is caught up with at once; a longer stall moves the rest.
+
+        Args:
+            source: a path, bytes, a binary file, or an iterable of bytes, WAV or raw: see ``rtsync.audio.read_audio``.
+                What has a ``form``, an ``AudioFormat``, is raw in that format.
+            pace: True, at the speed of speech; False, as fast as the line takes it, also for what comes in real time
+                already, as from a microphone or a call; or a factor, 2.0 for twice as fast.
+            silence_ms: milliseconds of silence behind it. None: as much as the session's voice detection needs to hear
+                that the turn is over, which it never does where a recording ends right behind the last word; none
+                without voice detection.
+            progress: called with the milliseconds sent so far and those in all, silence included, or None where the end
+                of the source is not known; after every chunk, in the calling thread.
+            sample_rate: Hz, of raw samples.
+            source_format: of raw samples, where they are not PCM16: ``"g711_ulaw"``, ``"g711_alaw"``.
+            form: to be sent; None for what the service has confirmed as the session's ``audio.input.format``.
+            chunk_ms: milliseconds in one event, 20 to 100 for voice detection that hears at once.
+            timeout: seconds for each event, as of ``send``.
+
+        Returns:
+            The milliseconds that were sent, silence included; fewer where ``stop_audio()`` was called.
+
+        Raises:
+            ConfigurationError: the source is no sound that can be read, or an option is not what it must be.
+            UsageError: another ``send_audio`` is at work, or it was called in the reader thread.
+            ConnectionLost: the line was lost in the middle of a turn, and what had been said of it is gone, although
+                the session goes on. Where nobody was speaking, the sending goes on, too. Nothing is sent twice.
+            SessionClosed, SendTimeout, WaitTimeout: as of ``send``.
+
+        Threads: blocks as long as the sound lasts, and as its source does; any thread but a handler of
+            ``handlers="inline"``. Ctrl+C and what ``progress`` raises end it.
+        """
+        from rtsync.audio import read_audio  # loaded when there is sound
+
+        self._core.check_may_wait(settled=False)
+        self._check_opened()
+        settings = input_settings(self._core.config)
+        if source_format is None and sample_rate is None:
+            source_format = form_of(source)
+        open_source = functools.partial(
+            read_audio,
+            source,
+            form or settings.get("format") or "pcm16",
+            sample_rate=sample_rate,
+            source_format=source_format,
+            chunk_ms=chunk_ms,
+        )
+        return self._speech.send(
+            open_source,
+            functools.partial(self.append_audio, timeout=timeout),
+            speed=speed_of(pace),
+            silence_ms=silence_to_end_a_turn(settings) if silence_ms is None else checked_silence_ms(silence_ms),
+            progress=progress,
+        )
+
+    def stop_audio(self) -> None:
+        """Have ``send_audio()``, at work in another thread, return before its next chunk, without silence behind.
+
+        What was sent is in the input buffer: ``commit_audio()`` or ``clear_audio()`` decides about it. Nothing happens
+        when none is at work. Threads: any, a handler and ``progress`` too.
+        """
+        self._speech.stop()
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -391,6 +488,28 @@ class RealtimeSession:
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         self._check_opened()
         return self._core.subscribe(frozenset(map(checked_type, types)) or None, limit)
+
+    def responses(self, *, timeout: float | None = None) -> Responses:
+        """A live iterator over the responses that begin from now on without being asked for: those of voice detection.
+
+        ::
+
+            with session.responses(timeout=30) as responses:
+                session.send_audio("question.wav")
+                next(responses).save("answer.wav")
+
+        Args:
+            timeout: longest wait for each next one to begin, in seconds; None waits for ever.
+
+        Raises:
+            SessionClosed: the session has ended already.
+
+        Threads: any; see ``Responses``.
+        """
+        self._core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        self._check_opened()
+        return Responses(self._core, limit)
 
     def _check_opened(self) -> None:
         if self.state is State.NEW:

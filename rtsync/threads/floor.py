@@ -24,10 +24,42 @@ from rtsync.threads.following import Follower
 from rtsync.vocabulary.errors import RealtimeError
 from rtsync.vocabulary.events import Event
 
-__all__ = ["MARK", "Floor"]
+__all__ = ["MARK", "Floor", "Unasked"]
 
 MARK = "rtsync"
 """Key in a response's metadata that carries our mark."""
+
+
+_MOST_UNCLAIMED = 16
+
+
+class Unasked:
+    """Responses that began without our asking, until somebody claims them: at most 16, of which the oldest goes first.
+
+    Filled by the reader, emptied by one user thread at a time.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, Follower] = {}
+        self._dropped = 0
+
+    def put(self, response_id: str, follower: Follower) -> None:
+        """A response has begun."""
+        self._waiting[response_id] = follower
+        if len(self._waiting) > _MOST_UNCLAIMED:
+            self._waiting.pop(next(iter(self._waiting)), None)
+            self._dropped += 1
+
+    def claim(self, response_id: object) -> Follower | None:
+        """The response of that id, once; None for one that was asked for. Ids have to come in the order of ``put``.
+
+        Raises:
+            LookupError: it, and perhaps more, began too long ago; said once.
+        """
+        if self._dropped:
+            self._dropped = 0
+            raise LookupError
+        return self._waiting.pop(response_id, None) if isinstance(response_id, str) else None
 
 
 class Floor:
@@ -46,6 +78,7 @@ class Floor:
         self._ledger = Ledger(MARK)
         self._followers: dict[Record, Follower] = {}
         self._queue: deque[Follower] = deque()
+        self._unasked: list[Unasked] = []
         self._mark = os.urandom(8).hex()
         self._marks = 0
 
@@ -62,7 +95,10 @@ class Floor:
 
     def note(self, event: Event) -> Record | None:
         """Enter ``event``; returns the record that it belongs to. Under the books."""
-        return self._ledger.apply(event)
+        record = self._ledger.apply(event)
+        if self._unasked and event.type == "response.created" and record is not None:
+            self._offer(record)
+        return record
 
     def note_run(self, events: Iterable[Event]) -> Sequence[Record]:
         """Enter events one after the other; returns the records that they belong to. Under the books."""
@@ -120,6 +156,14 @@ class Floor:
         """Whether no response is running or asked for. Under the books."""
         return self._ledger.idle
 
+    def _offer(self, record: Record) -> None:
+        """A response has begun: have those know who listen for such as nobody asked for. Under the books."""
+        if not record.kept or record.mark is not None or record.id is None or record in self._followers:
+            return
+        follower = self._followers[record] = Follower(record, {})
+        for unasked in self._unasked:
+            unasked.put(record.id, follower)
+
     # -- user threads -------------------------------------------------------------------------------------------------
 
     @property
@@ -132,6 +176,21 @@ class Floor:
         """The response that writes to the default conversation now."""
         with self._books:
             return self._ledger.active
+
+    def listen(self) -> Unasked:
+        """Collect the responses that begin from now on without our asking, until ``ignore``."""
+        unasked = Unasked()
+        with self._books:
+            self._unasked.append(unasked)
+            self._ledger.keeps_all = True
+        return unasked
+
+    def ignore(self, unasked: Unasked) -> None:
+        """Collect no more. What was claimed goes on to its end."""
+        with self._books:
+            if unasked in self._unasked:
+                self._unasked.remove(unasked)
+            self._ledger.keeps_all = bool(self._unasked)
 
     def new_mark(self) -> str:
         """A mark for a response's metadata that no other response of any session has."""

@@ -90,7 +90,8 @@ def collect(connection: Connection, floor: Floor, *, again: bool) -> Losses:
     asked = {sent.subject for sent in handed if sent.type == "response.create"}
     broken, kept = [], []
     for record, follower in floor.lose(asked):
-        if again and follower is not None and not follower.cancelled:
+        # What the service began by itself, e.g. by voice detection, cannot be asked for: it answered what is gone.
+        if again and follower is not None and not follower.cancelled and record.mark is not None:
             floor.keep_turn(follower)
             kept.append(follower)
         else:

@@ -122,6 +122,7 @@ class Core:
         self._again: list[Follower] = []
         self.holds_back = False
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
+        self.audio_losses = 0  # How often a line took some of that along, see _lost_audio.
         self._opened_at: float | None = None
         self._closed_at: float | None = None
 
@@ -547,7 +548,8 @@ class Core:
     def _lost_audio(self, connection: Connection) -> list[Lost]:
         """What was appended and is in no item. With voice detection on and nobody speaking that was silence."""
         heard = connection.conversation
-        lost, self._unheard = self._unheard and (heard.speaking or not heard.detects_voice), 0
+        lost, self._unheard = bool(self._unheard) and (heard.speaking or not heard.detects_voice), 0
+        self.audio_losses += lost
         return [Lost("input_audio", None, "it was not committed yet")] if lost else []
 
     def continue_on(self, connection: Connection, told: Callable[[], None]) -> bool:
@@ -891,6 +893,12 @@ class Core:
         """The conversation as it is now."""
         with self._books:
             return self._conversation.snapshot()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The session as last confirmed, a copy."""
+        with self._books:
+            return self._conversation.config
 
     def item(self, item_id: str) -> Item | None:
         """One item of the conversation as it is now."""

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ those_with_one_line_to_change = pytest.mark.parametrize(
 # What the simulator says where it does not answer.
 HONEST = {
     "transcription": "the simulator measures it and does not listen",
+    "voice": "the simulator measures it and does not listen",
     "translation": "it hears that you speak, but it does not translate",
 }
 
@@ -43,13 +45,15 @@ def says_who_it_is(path: Path, out: str) -> bool:
 def run(*command: str | Path, **variables: str) -> str:
     """Run a program with warnings as errors; its output, once it has ended well and without complaint."""
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **variables}
-    ended = subprocess.run(
-        [sys.executable, "-W", "error::ResourceWarning", *command],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=LIMIT,
-        env=environment,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # some write files
+        ended = subprocess.run(
+            [sys.executable, "-W", "error::ResourceWarning", *command],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=LIMIT,
+            env=environment,
+            cwd=folder,
+        )
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
 
@@ -70,6 +74,7 @@ def test_the_examples_are_there() -> None:
         "sideband",
         "surviving",
         "translation",
+        "voice",
     }
     assert {path.stem for path in EXAMPLES} >= written
 
@@ -175,6 +180,15 @@ def test_transcription_takes_a_recording_at_any_rate_and_no_other_file(tmp_path:
     )
     assert refused.returncode == 1
     assert b"speech.mp3 is MP3" in refused.stderr
+
+
+def test_voice_says_where_speech_was_and_how_long_its_answer_is() -> None:
+    begin, end, *rest = output_of("voice").splitlines()
+    assert begin == "from 200 ms"  # The hum begins at 500; 300 ms before it belong to the turn.
+    assert end == "to 1700 ms"  # It ends at 1,500, and 200 ms of silence show it.
+    assert "sent 1900 ms" in rest
+    assert any(line.startswith("you: These are 1.5 seconds") for line in rest)
+    assert int(rest[-1].removeprefix("answer.wav: ").split(" ms: You said: ")[0]) > 5_000
 
 
 def test_sideband_prints_the_model_and_ends_the_call() -> None:

@@ -471,3 +471,24 @@ def test_responses_that_never_end_do_not_fill_the_memory_and_ours_outlives_them(
     assert ledger.apply(done("r0")) is None
     assert ledger.apply(done("r999")) is not None
     assert 1 < len(ledger.lose()) < 1000
+
+
+# -- those that were not asked for ---------------------------------------------------------------------------------
+
+
+def test_what_nobody_asked_for_is_kept_only_where_somebody_listens() -> None:
+    ledger = Ledger(MARK)
+    ledger.apply(created("before"))
+    ledger.keeps_all = True
+    ledger.apply(created("r"))
+    ledger.keeps_all = False
+    ledger.apply(created("behind"))
+    said = {name: ledger.apply(delta("output_text", "Hi", name)) for name in ("before", "r", "behind")}
+    assert {name: record is not None and (record.kept, record.text) for name, record in said.items()} == {
+        "before": (False, ""),
+        "r": (True, "Hi"),
+        "behind": (False, ""),
+    }
+    assert said["r"] is ledger.apply(done("r", output=[]))
+    assert said["r"] is not None
+    assert said["r"].response["id"] == "r"

@@ -45,6 +45,10 @@ def next_event(session):
     with session.events("response.mcp_call.failed") as events:
         next(events)
 
+def next_response(session):
+    with session.responses() as responses:
+        next(responses)
+
 session = RealtimeSession(Simulator(pace=False), config={{"output_modalities": ["text"]}}).open()
 heard = []
 session.on("*", lambda session, event: heard.append(event.type))
@@ -55,6 +59,8 @@ calls = {{
     "update": lambda: session.update(instructions="Hi", timeout=None),
     "ask": lambda: session.ask("Hi", timeout=None),
     "respond": lambda: session.respond(timeout=None).wait(None),
+    "responses": lambda: next_response(session),
+    "send_audio": lambda: session.send_audio(bytes(9600), sample_rate=24000, silence_ms=0),
 }}
 call = calls[{call!r}]
 hits = 0
@@ -70,6 +76,7 @@ if session.state == "open":
     assert session.wait_for("session.updated", timeout=20)
     with session.expect("session.updated", timeout=20):
         session.send({{"type": "session.update", "session": {{"type": "realtime"}}}})
+    assert session.send_audio(bytes(9600), sample_rate=24000, silence_ms=0, pace=False) == 200
     # An interrupt behind the last line of __enter__ leaves a waiter that nobody collects; its event will sweep it away.
     assert len(session._core.hub._waiters) < 20, "waiters stayed behind"
     assert not session._core._requests, "requests stayed behind"
@@ -91,6 +98,8 @@ _PROJECT = __file__.rsplit("/tests/", 1)[0]
         ("update", 1000, 0.001),
         ("respond", 400, 0.004),
         ("ask", 400, 0.004),
+        ("responses", 1000, 0.0003),
+        ("send_audio", 400, 0.004),
     ],
 )
 def test_ten_thousand_interrupted_waits_leave_a_usable_session(call: str, times: int, longest: float) -> None:
