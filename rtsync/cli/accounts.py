@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import click
+import msgspec
 
 from rtsync import Azure, ConfigurationError, OpenAI, Target, target_from_env
+from rtsync.cli.option_sets import Option, gathered
 
-__all__ = ["Wish", "chosen_target"]
+__all__ = ["Wish", "chosen_target", "target_options"]
 
 _KINDS = ("RTSYNC_TARGET", "AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY")
 _NOTHING_NAMED = (
@@ -26,15 +27,33 @@ _NEEDED: dict[str, list[tuple[tuple[str, ...], str | None]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What the options say; None where they say nothing."""
 
-    kind: str | None
+    target: str | None
     model: str | None
     base_url: str | None
     endpoint: str | None
     api_version: str | None
+
+
+_OPTIONS = (
+    click.option(
+        "--target",
+        type=click.Choice(["openai", "azure", "simulator"]),
+        help="Where to connect; else the environment says.",
+    ),
+    click.option(
+        "-m", "--model", "--deployment", "model", metavar="NAME", help="Model on OpenAI, deployment on Azure."
+    ),
+    click.option("--base-url", metavar="URL", help="OpenAI, or a server that speaks as it does; also OPENAI_BASE_URL."),
+    click.option("--endpoint", metavar="URL", help="The Azure resource; also AZURE_OPENAI_ENDPOINT."),
+    click.option(
+        "--api-version", metavar="DATE", help="Azure's preview endpoint of that date; also OPENAI_API_VERSION."
+    ),
+)
+target_options: Option = gathered(Wish, "wish", _OPTIONS)
+"""Give a command these options; it gets them as one ``wish``."""
 
 
 def chosen_target(wish: Wish) -> Target:
@@ -47,7 +66,7 @@ def chosen_target(wish: Wish) -> Target:
         click.UsageError: options that do not go together.
         ConfigurationError: nothing names a target, or something is missing or malformed.
     """
-    kind = wish.kind or _implied(wish)
+    kind = wish.target or _implied(wish)
     if kind:
         os.environ["RTSYNC_TARGET"] = kind
     _check_belongs(kind, wish)

@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
-from rtsync import RealtimeSession, Simulator, Target
-from rtsync.cli.accounts import Wish, chosen_target
+from rtsync import Simulator, Target
+from rtsync.cli.accounts import Wish, chosen_target, target_options
 from rtsync.cli.conversation import Conversation, answer_lines, talk
-from rtsync.cli.logs import show_events
+from rtsync.cli.lines import LineOptions, line_options
 from rtsync.cli.outcome import EXIT_STATUSES
 from rtsync.cli.output import JsonLines, Output, PlainText
 
 __all__ = ["chat"]
 
-_SECONDS = click.FloatRange(min=0, min_open=True)
-
 
 @click.command(epilog=EXIT_STATUSES)
-@click.option(
-    "--target", type=click.Choice(["openai", "azure", "simulator"]), help="Where to connect; else the environment says."
-)
-@click.option("-m", "--model", "--deployment", "model", metavar="NAME", help="Model on OpenAI, deployment on Azure.")
-@click.option("--base-url", metavar="URL", help="OpenAI, or a server that speaks as it does; also OPENAI_BASE_URL.")
-@click.option("--endpoint", metavar="URL", help="The Azure resource; also AZURE_OPENAI_ENDPOINT.")
-@click.option("--api-version", metavar="DATE", help="Azure's preview endpoint of that date; also OPENAI_API_VERSION.")
+@target_options
 @click.option("-s", "--instructions", metavar="TEXT", help="What the model is told to be and do.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print every server event as a line of JSON, instead of the text."
 )
-@click.option(
-    "--log-events",
-    type=click.Choice(["outline", "content"]),
-    is_flag=False,
-    flag_value="outline",
-    help="Log every event in both directions on stderr: its type, ids and size, or with `content` also what it says.",
-)
-@click.option("--connect-timeout", type=_SECONDS, default=10.0, show_default=True, help="Seconds for connecting.")
-@click.option(
-    "--timeout", type=_SECONDS, default=60.0, show_default=True, help="Seconds of silence before an answer is given up."
-)
-@click.option(
-    "--ca-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Certificate authority to trust, e.g. that of `rtsync serve --tls`.",
-)
+@line_options
 def chat(
-    target: str | None,
-    model: str | None,
-    base_url: str | None,
-    endpoint: str | None,
-    api_version: str | None,
+    wish: Wish,
     instructions: str | None,
     as_json: bool,
-    log_events: str | None,
-    connect_timeout: float,
-    timeout: float,
-    ca_file: Path | None,
+    line: LineOptions,
 ) -> None:
     """Talk with a model in text.
 
@@ -77,19 +46,12 @@ def chat(
     AZURE_OPENAI_DEPLOYMENT) means Azure, else OPENAI_API_KEY means OpenAI. Keys come from OPENAI_API_KEY,
     AZURE_OPENAI_API_KEY or AZURE_OPENAI_AD_TOKEN; Azure without one signs in with DefaultAzureCredential.
     """
-    chosen = chosen_target(Wish(target, model, base_url, endpoint, api_version))
-    session = RealtimeSession(
-        chosen,
-        config=_text_only(instructions),
-        connect_timeout=connect_timeout,
-        tls=None if ca_file is None else str(ca_file),
-    )
-    if log_events is not None:
-        show_events(content=log_events == "content")
+    target = chosen_target(wish)
+    session = line.session(target, _text_only(instructions))
     output: Output = JsonLines() if as_json else PlainText()
     output.attach(session)
     with session:
-        _converse(chosen, Conversation(session, output, timeout))
+        _converse(target, Conversation(session, output, line.timeout))
 
 
 def _text_only(instructions: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rtsync import Event, RealtimeSession
 from rtsync.vocabulary.events import encode
 from rtsync.vocabulary.foreign import harmless
 
-__all__ = ["JsonLines", "Output", "PlainText"]
+__all__ = ["JsonLines", "Output", "PlainText", "escaped"]
 
 
 class Output(Protocol):
@@ -82,13 +82,13 @@ class JsonLines:
         if self._failure is not None:
             return
         try:
-            sys.stdout.write(_escaped(encode(event.to_dict()).decode()) + "\n")
+            sys.stdout.write(escaped(encode(event.to_dict()).decode()) + "\n")
             sys.stdout.flush()
         except OSError as error:
             self._failure = error
 
 
-def _escaped(line: str) -> str:
+def escaped(line: str) -> str:
     """A line of JSON in which what a terminal obeys is written as ``\\u....``: JSON itself escapes only the oldest."""
     if line.isprintable():
         return line

@@ -16,7 +16,9 @@ from rtsync.cli.demo import demo
 from rtsync.cli.events import events
 from rtsync.cli.logs import log_to_stderr
 from rtsync.cli.outcome import EXIT_STATUSES, Exit, complain, exit_of
+from rtsync.cli.say import say
 from rtsync.cli.serve import serve
+from rtsync.cli.transcribe import transcribe
 
 __all__ = ["main"]
 
@@ -35,6 +37,8 @@ def program(verbose: bool) -> None:
 
 program.add_command(demo)
 program.add_command(chat)
+program.add_command(say)
+program.add_command(transcribe)
 program.add_command(serve)
 program.add_command(events)
 

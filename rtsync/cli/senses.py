@@ -1,24 +1,25 @@
-"""The simulator's ears, voice and voice detection, as options of ``rtsync serve``."""
+"""The simulator's ears, voice and voice detection, as options: of ``rtsync serve``, and of commands that embed it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 import msgspec
 
-from rtsync import ConfigurationError
+from rtsync import ConfigurationError, Simulator, Target
+from rtsync.cli.option_sets import Option, gathered
 
 if TYPE_CHECKING:
-    from rtsync.simulator import Ears, Voice
+    from rtsync.simulator import Brain, Ears, Voice
 
-__all__ = ["Senses", "key_in", "sense_options"]
+__all__ = ["Embedded", "Senses", "embedded_options", "key_in", "sense_options"]
 
 _EARS_KEY = "RTSYNC_EARS_KEY"
 _VOICE_KEY = "RTSYNC_VOICE_KEY"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 _OPTIONS = (
     click.option(
@@ -31,7 +32,7 @@ _OPTIONS = (
     ),
     click.option(
         "--ears-grammar",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=_FILE,
         metavar="FILE",
         help="What pocketsphinx understands: a grammar in JSGF, or phrases, one a line.",
     ),
@@ -54,20 +55,6 @@ _OPTIONS = (
         help="What tells speech from noise.",
     ),
 )
-
-
-def sense_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command`` these options; it gets them as one ``senses``."""
-
-    def gathered(**given: Any) -> None:
-        own = {name: given.pop(name) for name in Senses.__struct_fields__}
-        command(senses=Senses(**own), **given)
-
-    gathered.__doc__ = command.__doc__
-    gathered.__name__ = command.__name__
-    for option in reversed(_OPTIONS):
-        option(gathered)
-    return gathered
 
 
 class Senses(msgspec.Struct, frozen=True):
@@ -132,6 +119,89 @@ class Senses(msgspec.Struct, frozen=True):
         return SpeechEndpoint(
             self.voice, model=self.voice_model or "tts-1", voice=self.voice_name, api_key=key_in(_VOICE_KEY)
         )
+
+
+sense_options: Option = gathered(Senses, "senses", _OPTIONS)
+"""Give a command that runs a simulator these options; it gets them as one ``senses``."""
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """The same for the simulator that ``--target simulator`` embeds; None where nothing is said. It has no repr."""
+
+    ears: str | None = None
+    ears_grammar: Path | None = None
+    ears_model: str | None = None
+    voice_engine: str | None = None
+    voice_model: str | None = None
+    vad: Literal["energy", "webrtc", "auto"] | None = None
+
+    def __repr__(self) -> str:
+        return "<Embedded>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether its ears measure and do not listen."""
+        return self.ears in (None, "builtin")
+
+    @property
+    def is_wordless(self) -> bool:
+        """Whether its voice has no words."""
+        return self.voice_engine in (None, "builtin")
+
+    def into(self, target: Target, *, brain: Brain | None = None, pace: bool = True) -> Target:
+        """``target``; where it is the embedded simulator, with what these options say.
+
+        Raises:
+            click.UsageError: they say something, and it is another target; or they do not go together.
+            ConfigurationError: what they name is not known, or not installed.
+        """
+        if not isinstance(target, Simulator):
+            for field in self.__struct_fields__:
+                if getattr(self, field) is not None:
+                    raise click.UsageError(f"--{field.replace('_', '-')} goes with --target simulator")
+            return target
+        if self.voice_model and not _is_url(self.voice_engine or ""):
+            raise click.UsageError("--voice-model goes with --voice-engine URL")
+        senses = Senses(
+            self.ears or "builtin",
+            self.ears_grammar,
+            self.ears_model,
+            self.voice_engine or "builtin",
+            self.voice_model,
+            None,
+            self.vad or "energy",
+        )
+        senses.check()
+        return Simulator(
+            brain=brain,
+            pace=pace,
+            ears=senses.listening(),
+            voice=senses.speaking() or "builtin",
+            vad=self.vad or "energy",
+        )
+
+
+_LISTENING = (
+    click.option("--ears", metavar="NAME|URL", help="What listens in the embedded simulator: as of `rtsync serve`."),
+    click.option("--ears-grammar", type=_FILE, metavar="FILE", help="What its pocketsphinx understands, likewise."),
+    click.option("--ears-model", metavar="NAME", help="Its transcription endpoint's model, likewise."),
+)
+_SPEAKING = (
+    click.option(
+        "--voice-engine", metavar="NAME|URL", help="What speaks in the embedded simulator: `rtsync serve`'s --voice."
+    ),
+    click.option("--voice-model", metavar="NAME", help="Its speech endpoint's model, likewise."),
+)
+_DETECTING = click.option("--vad", type=click.Choice(["energy", "webrtc", "auto"]), help="Its voice detection.")
+
+
+def embedded_options(*, listens: bool = False, speaks: bool = False) -> Option:
+    """Give a command that may embed the simulator the options that matter to it, as one ``embedded``."""
+    options = [*(_LISTENING if listens else ()), *(_SPEAKING if speaks else ()), *([_DETECTING] if listens else ())]
+    return gathered(Embedded, "embedded", options)
 
 
 def key_in(variable: str) -> str | None:

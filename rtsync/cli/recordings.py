@@ -1,0 +1,83 @@
+"""The WAV files that a command was given."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+import click
+
+if TYPE_CHECKING:
+    from rtsync.audio import WavReader
+
+__all__ = ["STDIN", "Recording"]
+
+STDIN = Path("-")
+
+
+class Recording:
+    """A WAV, at any rate; ``-`` is stdin. An iterable of raw PCM16 at ``sample_rate``, for ``send_audio``.
+
+    Raises:
+        ConfigurationError: from ``with``: it cannot be read, or is no WAV.
+        click.ClickException: while it is read: a disk that fails, a WAV in a pipe that is damaged further on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._wav: WavReader | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return "stdin" if self._path == STDIN else str(self._path)
+
+    def check(self) -> None:
+        """See whether it can be read; not of stdin, which comes once."""
+        if self._path != STDIN:
+            with self:
+                pass
+
+    def __enter__(self) -> Self:
+        from rtsync.audio import WavReader
+
+        if self._path == STDIN:
+            stdin: BinaryIO = sys.stdin.buffer
+            self._wav = WavReader(stdin)
+        else:
+            self._wav = WavReader(self._path)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened.close()
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self._opened.sample_rate
+
+    @property
+    def duration_ms(self) -> int | None:
+        """Its length; None where a pipe does not tell."""
+        return self._opened.duration_ms
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is known to hold no sound."""
+        return self._opened.frame_count == 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._opened
+        except OSError as error:  # Not to be taken for one of stdout.
+            raise click.ClickException(f"{self.name} cannot be read: {error.strerror or error}") from error
+
+    @property
+    def _opened(self) -> WavReader:
+        assert self._wav is not None
+        return self._wav
