@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import click
 
+from rtsync import ConfigurationError
+
 if TYPE_CHECKING:
     from rtsync.audio import WavReader
 
@@ -42,13 +44,14 @@ class Recording:
                 pass
 
     def __enter__(self) -> Self:
-        from rtsync.audio import WavReader
+        from rtsync.audio import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE, WavReader
 
-        if self._path == STDIN:
-            stdin: BinaryIO = sys.stdin.buffer
-            self._wav = WavReader(stdin)
-        else:
-            self._wav = WavReader(self._path)
+        source: BinaryIO | Path = sys.stdin.buffer if self._path == STDIN else self._path
+        wav = self._wav = WavReader(source)
+        if not LOWEST_SAMPLE_RATE <= wav.sample_rate <= HIGHEST_SAMPLE_RATE:
+            wav.close()
+            rates = f"{LOWEST_SAMPLE_RATE} to {HIGHEST_SAMPLE_RATE} Hz"
+            raise ConfigurationError(f"{self.name} is a WAV at {wav.sample_rate} Hz; those at {rates} can be read")
         return self
 
     def __exit__(
