@@ -14,7 +14,7 @@ import os
 import ssl
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
@@ -53,6 +53,9 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, new_event_id
 from rtsync.vocabulary.targets import Simulator, Target
+
+if TYPE_CHECKING:
+    from rtsync.session.interruption import Interruption, Playback, Player
 
 __all__ = ["RealtimeSession"]
 
@@ -152,6 +155,7 @@ class RealtimeSession:
             reconnect=reconnect_policy(reconnect),
             send_timeout=self._options.send_timeout,
         )
+        self._playbacks: list[Playback] = []
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -574,6 +578,60 @@ class RealtimeSession:
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
         return self.respond(timeout=deadline.remaining(), **params).wait(deadline.remaining())
+
+    # -- on a speaker --------------------------------------------------------------------------------------------------
+
+    def attach(self, speaker: Player, *, interrupt: bool = True) -> Playback:
+        """Play on ``speaker`` what the model says from now on, until the session ends or the ``Playback`` is closed.
+
+        When voice detection hears somebody (``input_audio_buffer.speech_started``) the speaker stops at once, what
+        still comes of that response is not played, and the service is told how much was heard
+        (``conversation.item.truncate``). The response is cancelled, where the service does not do so by itself.
+
+        Args:
+            speaker: a ``rtsync.devices.Speaker``, open, or anything with its ``play``, ``finish`` and ``stop``.
+            interrupt: whether to stop when somebody speaks; ``interrupt()`` does so in any case.
+
+        Raises:
+            SessionClosed: the session has ended already.
+            UsageError: the session is not open.
+
+        Threads: any. A thread of its own feeds the speaker, so that slow handlers do not hold it up.
+        """
+        from rtsync.session.interruption import Playback  # Needs rtsync.audio, which a session of text does not.
+
+        self._core.check_process()
+        self._check_opened()
+        playback = Playback(self._core, speaker, interrupts=interrupt)
+        self._playbacks = [*(each for each in self._playbacks if each.on), playback]
+        return playback
+
+    def interrupt(self, speaker: Player | None = None, *, timeout: float | None = 10.0) -> Interruption:
+        """Stop talking: what is played stops at once, the response is cancelled, the service told what was heard.
+
+        Nothing happens where nothing is played and nothing running, or when the session ends meanwhile.
+
+        Args:
+            speaker: what plays; None for all that are attached. One that is not attached was given what to play with
+                its ``item_id``.
+            timeout: seconds for the service to answer; None waits for ever. The speaker has stopped before.
+
+        Returns:
+            What was cancelled and what was cut off.
+
+        Raises:
+            WaitTimeout: the service did not answer.
+            ServerError: it refused.
+
+        Threads: any that may block.
+        """
+        from rtsync.session.interruption import interrupt
+
+        self._core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        self._check_opened()
+        attached = [each for each in self._playbacks if speaker is None or each.player is speaker]
+        return interrupt(self._core, attached or ([] if speaker is None else [speaker]), limit)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
