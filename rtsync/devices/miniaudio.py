@@ -18,6 +18,7 @@ from rtsync.vocabulary.errors import ConfigurationError
 __all__ = ["Miniaudio"]
 
 _PERIOD_MS = 20
+_ALSA_NULL = "Discard all samples"  # ALSA's own null device, there on every machine; it keeps no time at all.
 
 
 class Miniaudio:
@@ -51,6 +52,7 @@ class Miniaudio:
                 found += [("input", info) for info in known.get_captures()]
         except self._library.MiniaudioError:
             return []
+        found = [(kind, info) for kind, info in found if not info["name"].startswith(_ALSA_NULL)]
         return [self._device(number, kind, info) for number, (kind, info) in enumerate(found)]
 
     def _device(self, number: int, kind: str, info: dict[str, Any]) -> Device:
@@ -87,7 +89,7 @@ class Miniaudio:
                 )
         except self._library.MiniaudioError as error:
             named = f"the default {direction} device" if device is None else f"the sound device {device.name!r}"
-            raise ConfigurationError(f"{named} cannot be opened: {_said(error)}") from error
+            raise ConfigurationError(f"{named} cannot be opened: {_said(error)}; rtsync.devices.devices() lists what is there") from error
 
 
 class _MiniStream:

@@ -17,6 +17,7 @@ from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = ["PortAudio"]
 
+_WAY_OUT = "rtsync.devices.devices() lists what is there"
 _LONGEST_LATENCY = 2.0  # seconds; beyond it a device's clock is not to be believed
 
 
@@ -105,7 +106,7 @@ class _PortStream:
                     problem = problem or error
                 else:
                     return rate, channels
-        raise ConfigurationError(f"{self._named} cannot be opened: {problem}") from problem
+        raise ConfigurationError(f"{self._named} cannot be opened: {problem}; {_WAY_OUT}") from problem
 
     @property
     def _handle(self) -> int | None:
@@ -134,7 +135,7 @@ class _PortStream:
                 self._stream.start()
         except self._library.PortAudioError as error:
             self._closing = True
-            raise ConfigurationError(f"{self._named} cannot be opened: {error}") from error
+            raise ConfigurationError(f"{self._named} cannot be opened: {error}; {_WAY_OUT}") from error
 
 
 class _Output(_PortStream):
