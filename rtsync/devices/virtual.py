@@ -171,6 +171,8 @@ class _VirtualStream:
         self.sample_rate = device.sample_rate
         self.paced = not device.stepped
         self.due = 0.0
+        self._began = 0.0
+        self._ticks = 0
         self._device = device
         self._call: Any = None
         self._failed: Failed = lambda _: None
@@ -181,12 +183,17 @@ class _VirtualStream:
         return self._device.now()
 
     def start(self, call: Any, failed: Failed) -> None:
-        self._call, self._failed, self.due = call, failed, self.now()
+        self._call, self._failed = call, failed
+        self._begin(self.now())
         self._device.enter(self)
         if self.paced:
             name = f"rtsync-virtual-{next(_numbers)}"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread.start()
+
+    def _begin(self, at: float) -> None:
+        self.due = self._began = at
+        self._ticks = 0
 
     def close(self) -> None:
         self._over.set()
@@ -201,7 +208,9 @@ class _VirtualStream:
 
     def tick(self) -> None:
         """One period, which begins at ``due``."""
-        at, self.due = self.due, self.due + self._device.period
+        at = self.due
+        self._ticks += 1
+        self.due = self._began + self._ticks * self._device.period  # A sum of periods would not come out even.
         self.call_back(at)
 
     def call_back(self, at: float) -> None:
@@ -210,7 +219,7 @@ class _VirtualStream:
     def _run(self) -> None:
         while not self._over.wait(max(0.0, self.due - self.now())):
             if self.now() - self.due > _LONGEST_DELAY:
-                self.due = self.now()
+                self._begin(self.now())
             self.tick()
 
 

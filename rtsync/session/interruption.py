@@ -42,7 +42,8 @@ __all__ = ["Cut", "Interruption", "Playback", "Player", "cuts", "interrupt"]
 logger = logging.getLogger("rtsync.playback")
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
-_MOST_SILENCED = 512
+_MOST_KNOWN = 512
+_SPOKEN = frozenset({"audio", "output_audio"})
 _JOIN_SECONDS = 2.0
 _numbers = itertools.count(1)
 
@@ -53,7 +54,6 @@ _TYPES = frozenset(
         "response.created",
         "response.done",
         "response.output_audio.done",
-        "session.created",
         _DELTA,
     }
 )
@@ -129,12 +129,12 @@ def _cancelled(core: Core, deadline: Deadline) -> str | None:
     if active is None or active.id is None or core.state is not State.OPEN:
         return None
     try:
-        _ask(core, _cancel(active.id), deadline)
+        ended = _ask(core, _cancel(active.id), deadline)
     except ServerError as error:
         if error.code != _NOTHING_TO_CANCEL:  # It was done a moment earlier, which is what was wanted.
             raise
         return None
-    return active.id
+    return active.id if _object(raw(ended).get("response")).get("status") == "cancelled" else None
 
 
 def _truncated(core: Core, cut: Cut, deadline: Deadline) -> bool:
@@ -149,14 +149,18 @@ def _truncated(core: Core, cut: Cut, deadline: Deadline) -> bool:
     return True
 
 
-def _ask(core: Core, event: dict[str, Any], deadline: Deadline) -> None:
+def _ask(core: Core, event: dict[str, Any], deadline: Deadline) -> Event:
     core.hub.note_request()
-    core.ask(event, deadline)
+    return core.ask(event, deadline)
 
 
 def _may_be_cut(core: Core, item_id: str) -> bool:
-    """Whether it is in the conversation at this moment."""
-    return core.state is State.OPEN and core.item(item_id) is not None
+    """Whether it is spoken, and in the conversation at this moment. On a new line what was said before is text."""
+    item = core.item(item_id) if core.state is State.OPEN else None
+    if item is None:
+        return False
+    content = item.data.get("content") or [{"type": "audio"}]  # Of an item that has only just begun.
+    return any(_object(part).get("type") in _SPOKEN for part in content)
 
 
 def _cancel(response_id: str) -> dict[str, Any]:
@@ -193,7 +197,7 @@ class Playback:
         self._turn = threading.RLock()
         self._open: dict[str, AudioFormat | None] = {}  # Responses that have begun and not ended: how they sound.
         self._silenced: dict[str, None] = {}
-        self._items: dict[tuple[str, int], str] = {}  # Parts on the line of this moment, and their responses.
+        self._items: dict[tuple[str, int], str] = {}  # Parts that were played, and their responses.
         self._halves: dict[tuple[str, int], bytes] = {}
         self._subscription = core.subscribe(_TYPES, None)
         self._thread = threading.Thread(target=self._run, name=f"rtsync-playback-{next(_numbers)}", daemon=True)
@@ -255,18 +259,15 @@ class Playback:
             self._begin(_object(fields.get("response")))
         elif event.type == "response.output_audio.done":
             self._finish((str(fields.get("item_id")), _index(fields)))
-        elif event.type == "response.done":
+        else:
             self._end(_object(fields.get("response")).get("id"))
-        else:  # session.created: another line, on which no item is known by the sound that was played of it.
-            self._open.clear()
-            self._items.clear()
-            self._halves.clear()
 
     def _begin(self, response: dict[str, Any]) -> None:
         response_id = response.get("id")
         if not isinstance(response_id, str):
             return
         self._open[response_id] = self._form(response)
+        self._trim(self._open)  # Those of a line that was lost never end.
         if "conversation_id" in response and response["conversation_id"] is None:
             self._keep_silent([response_id])  # Beside the conversation (protocol 5.1): whoever asked for it has it.
 
@@ -363,7 +364,7 @@ class Playback:
         self._trim(self._silenced)
 
     def _trim(self, known: dict[Any, Any]) -> None:
-        while len(known) > _MOST_SILENCED:
+        while len(known) > _MOST_KNOWN:
             del known[next(iter(known))]
 
 
