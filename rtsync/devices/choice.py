@@ -95,6 +95,8 @@ def _pick(found: list[Device], choice: str | int | Device | None, direction: Dir
         return None  # The library knows what the default is at this moment.
     if isinstance(choice, Device):
         choice = choice.number
+    if isinstance(choice, str) and choice.isdigit():  # From a command line.
+        choice = int(choice)
     if isinstance(choice, int):
         fitting = [device for device in found if device.number == choice]
     else:

@@ -89,7 +89,9 @@ class Miniaudio:
                 )
         except self._library.MiniaudioError as error:
             named = f"the default {direction} device" if device is None else f"the sound device {device.name!r}"
-            raise ConfigurationError(f"{named} cannot be opened: {_said(error)}; rtsync.devices.devices() lists what is there") from error
+            raise ConfigurationError(
+                f"{named} cannot be opened: {_said(error)}; rtsync.devices.devices() lists what is there"
+            ) from error
 
 
 class _MiniStream:

@@ -101,7 +101,7 @@ class VirtualDevice:
         """
         if not self.stepped:
             raise UsageError("advance() is for VirtualDevice(stepped=True); this one follows the clock")
-        until = self._time + duration_ms / 1_000
+        until = _moment(self._time + duration_ms / 1_000)
         while (due := min((stream.due for stream in list(self._streams)), default=until)) < until:
             self._time = max(self._time, due)
             for stream in list(self._streams):
@@ -192,7 +192,7 @@ class _VirtualStream:
             self._thread.start()
 
     def _begin(self, at: float) -> None:
-        self.due = self._began = at
+        self.due = self._began = _moment(at)
         self._ticks = 0
 
     def close(self) -> None:
@@ -210,7 +210,7 @@ class _VirtualStream:
         """One period, which begins at ``due``."""
         at = self.due
         self._ticks += 1
-        self.due = self._began + self._ticks * self._device.period  # A sum of periods would not come out even.
+        self.due = _moment(self._began + self._ticks * self._device.period)  # A sum of periods would not come out even.
         self.call_back(at)
 
     def call_back(self, at: float) -> None:
@@ -237,3 +237,8 @@ class VirtualInput(_VirtualStream):
     def call_back(self, at: float) -> None:
         """Record one period."""
         self._call(self._device.get())
+
+
+def _moment(at: float) -> float:
+    """To the nanosecond, so that moments that are the same compare as the same."""
+    return round(at, 9)
