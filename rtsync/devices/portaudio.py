@@ -15,7 +15,7 @@ from rtsync.devices.system import Device, Failed, Fill, Take
 from rtsync.edges import forks
 from rtsync.vocabulary.errors import ConfigurationError
 
-__all__ = ["PortAudio"]
+__all__ = ["PortAudio", "doubled", "mixed"]
 
 _WAY_OUT = "rtsync.devices.devices() lists what is there"
 _LONGEST_LATENCY = 2.0  # seconds; beyond it a device's clock is not to be believed
@@ -142,12 +142,12 @@ class _Output(_PortStream):
     kind = "output"
 
     def start(self, fill: Fill, failed: Failed) -> None:
-        doubled = self._channels == 2
+        stereo = self._channels == 2
 
         def callback(out: Any, frame_count: int, moments: Any, _status: Any) -> None:
             delay = moments.outputBufferDacTime - moments.currentTime
             pcm = fill(frame_count, self.now() + (delay if 0 <= delay <= _LONGEST_LATENCY else 0.0))
-            out[:] = _doubled(pcm) if doubled else pcm
+            out[:] = doubled(pcm) if stereo else pcm
 
         self._open(self._library.RawOutputStream, callback, failed)
 
@@ -156,23 +156,23 @@ class _Input(_PortStream):
     kind = "input"
 
     def start(self, take: Take, failed: Failed) -> None:
-        doubled = self._channels == 2
+        stereo = self._channels == 2
 
         def callback(recorded: Any, _frame_count: int, _moments: Any, _status: Any) -> None:
-            take(_mixed(bytes(recorded)) if doubled else bytes(recorded))
+            take(mixed(bytes(recorded)) if stereo else bytes(recorded))
 
         self._open(self._library.RawInputStream, callback, failed)
 
 
-def _doubled(pcm: bytes) -> bytes:
-    """The same on both channels."""
+def doubled(pcm: bytes) -> bytes:
+    """``pcm``, the same on both of two channels."""
     values = samples(pcm)
     both = array("h", bytes(2 * len(pcm)))
     both[0::2] = both[1::2] = values
     return pcm_bytes(both)
 
 
-def _mixed(pcm: bytes) -> bytes:
-    """The mean of two channels."""
+def mixed(pcm: bytes) -> bytes:
+    """The mean of the two channels of ``pcm``."""
     values = samples(pcm)
     return pcm_bytes(array("h", [(left + right) // 2 for left, right in zip(values[0::2], values[1::2], strict=True)]))

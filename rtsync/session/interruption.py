@@ -334,7 +334,7 @@ class Playback:
         if cancelled is None and not told:
             return
         self.last = Interruption(cancelled, told)
-        if cancelled is not None:
+        if cancelled is not None and self._core.state is State.OPEN:
             self._tell(_cancel(cancelled))
         for cut in told:
             if _may_be_cut(self._core, cut.item_id):

@@ -594,7 +594,7 @@ class RealtimeSession:
 
         Raises:
             SessionClosed: the session has ended already.
-            UsageError: the session is not open.
+            UsageError: the session is not open, or the speaker attached already.
 
         Threads: any. A thread of its own feeds the speaker, so that slow handlers do not hold it up.
         """
@@ -602,8 +602,11 @@ class RealtimeSession:
 
         self._core.check_process()
         self._check_opened()
+        playing = [each for each in self._playbacks if each.on]
+        if any(each.player is speaker for each in playing):
+            raise UsageError("this speaker is attached already; close() its Playback first")
         playback = Playback(self._core, speaker, interrupts=interrupt)
-        self._playbacks = [*(each for each in self._playbacks if each.on), playback]
+        self._playbacks = [*playing, playback]
         return playback
 
     def interrupt(self, speaker: Player | None = None, *, timeout: float | None = 10.0) -> Interruption:

@@ -70,6 +70,42 @@ def test_the_voice_of_the_model_is_played(device: VirtualDevice) -> None:
         assert bytes(device.played).strip(b"\0") == tone(50)
 
 
+def test_a_speaker_is_attached_once_at_a_time(device: VirtualDevice) -> None:
+    with conversing() as (session, _), WatchedSpeaker(device) as speaker:
+        with session.attach(speaker) as playback:
+            with pytest.raises(UsageError, match="attached already"):
+                session.attach(speaker)
+            assert "on" in repr(playback)
+        assert not playback.on
+        assert session.attach(speaker).on
+
+
+def test_a_program_may_leave_interrupting_to_itself(device: VirtualDevice) -> None:
+    with conversing(agreeing) as (session, service), WatchedSpeaker(device) as speaker:
+        session.attach(speaker, interrupt=False)
+        service.say(response("response.created"), item(), sound(tone(50)), STARTED, sound(tone(50)))
+        speaker.until(lambda: speaker.given_ms(ITEM) == 100)
+        assert speaker.stops == []
+
+
+def test_a_broken_delta_does_not_cost_the_others(device: VirtualDevice) -> None:
+    with conversing() as (session, service), WatchedSpeaker(device) as speaker:
+        session.attach(speaker)
+        service.say({**sound(b""), "delta": "!"}, {**sound(b""), "delta": None}, {**sound(b""), "delta": "A"})
+        service.say(sound(tone(50)), response("response.created", {"no": "id"}), response("response.done", None))
+        speaker.until(lambda: speaker.given_ms(ITEM) == 50)
+
+
+def test_a_format_that_nobody_knows_is_not_played(device: VirtualDevice, caplog: pytest.LogCaptureFixture) -> None:
+    created = response("response.created", "resp_9", audio={"output": {"format": {"type": "audio/opus"}}})
+    with conversing() as (session, service), WatchedSpeaker(device) as speaker:
+        session.attach(speaker)
+        service.say(created, sound(tone(50), "item_9", "resp_9"), response("response.created"), sound(tone(20)))
+        speaker.until(lambda: speaker.given_ms(ITEM) == 20)
+        assert speaker.given_ms("item_9") == 0
+    assert "format that is not known" in caplog.text
+
+
 def test_who_speaks_into_it_stops_it_and_the_service_cancels_by_itself(device: VirtualDevice) -> None:
     with conversing(agreeing) as (session, service), WatchedSpeaker(device) as speaker:
         playback = session.attach(speaker)

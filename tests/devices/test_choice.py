@@ -13,7 +13,7 @@ from rtsync import ConfigurationError
 from rtsync.audio import PCM16
 from rtsync.devices import Device, Microphone, Speaker, VirtualDevice, choice, devices
 from rtsync.devices.miniaudio import Miniaudio
-from rtsync.devices.portaudio import PortAudio
+from rtsync.devices.portaudio import PortAudio, doubled, mixed
 from tests.devices.watched import LIMIT
 
 
@@ -142,3 +142,10 @@ def test_portaudio_is_there_or_says_what_is_missing() -> None:
         said = str(error)
     assert all(device.system == "PortAudio" for device in found)
     assert said == "" or said.startswith("PortAudio library not found")
+
+
+def test_one_channel_becomes_two_and_two_become_their_mean() -> None:
+    mono = b"\1\0\2\0\xff\xff"
+    assert doubled(mono) == b"\1\0\1\0\2\0\2\0\xff\xff\xff\xff"
+    assert mixed(doubled(mono)) == mono
+    assert mixed(b"\4\0\2\0") == b"\3\0"
