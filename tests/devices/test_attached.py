@@ -92,7 +92,7 @@ def test_a_broken_delta_does_not_cost_the_others(device: VirtualDevice) -> None:
     with conversing() as (session, service), WatchedSpeaker(device) as speaker:
         session.attach(speaker)
         service.say({**sound(b""), "delta": "!"}, {**sound(b""), "delta": None}, {**sound(b""), "delta": "A"})
-        service.say(sound(tone(50)), response("response.created", {"no": "id"}), response("response.done", None))
+        service.say(sound(tone(50)), response("response.created", id=5), response("response.done", id=None))
         speaker.until(lambda: speaker.given_ms(ITEM) == 50)
 
 
