@@ -18,6 +18,7 @@ from rtsync.cli.logs import log_to_stderr
 from rtsync.cli.outcome import EXIT_STATUSES, Exit, complain, exit_of
 from rtsync.cli.say import say
 from rtsync.cli.serve import serve
+from rtsync.cli.talk import talk
 from rtsync.cli.transcribe import transcribe
 
 __all__ = ["main"]
@@ -37,6 +38,7 @@ def program(verbose: bool) -> None:
 
 program.add_command(demo)
 program.add_command(chat)
+program.add_command(talk)
 program.add_command(say)
 program.add_command(transcribe)
 program.add_command(serve)

@@ -1,0 +1,225 @@
+"""``rtsync talk``: a conversation by microphone and speaker."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rtsync import ConfigurationError, RealtimeSession, Simulator, Target
+from rtsync.cli.accounts import Wish, chosen_target, target_options
+from rtsync.cli.dialogue import Dialogue
+from rtsync.cli.keys import Keys
+from rtsync.cli.lines import LineOptions, line_options
+from rtsync.cli.meter import Meter
+from rtsync.cli.outcome import EXIT_STATUSES, complain
+from rtsync.cli.senses import Embedded, embedded_options
+
+if TYPE_CHECKING:
+    from rtsync.devices import Device, DeviceChoice, Microphone, Speaker
+
+__all__ = ["talk"]
+
+_TRANSCRIBER = "gpt-4o-mini-transcribe"
+_CHUNK_MS = 40
+_SHORTEST_TURN_MS = 100  # that a service takes, protocol 4.5
+
+
+@click.command(epilog=EXIT_STATUSES)
+@click.option("--input", "source", metavar="DEVICE|WAV", help="The microphone: number, name or part of it; or a WAV.")
+@click.option("--output", "sink", metavar="DEVICE", help="The speaker: number, name or part of it.")
+@click.option("--list-devices", is_flag=True, help="Show the sound devices of this machine, and end.")
+@click.option("--push-to-talk", is_flag=True, help="Space or Enter begins and ends your turns, not voice detection.")
+@click.option("--voice", metavar="NAME", help="Whose voice: alloy, coral, marin, ...; else the service chooses.")
+@click.option("-s", "--instructions", metavar="TEXT", help="What the model is told to be and do.")
+@click.option(
+    "--transcription-model",
+    metavar="NAME",
+    default=_TRANSCRIBER,
+    show_default=True,
+    help="What writes down your words; on Azure its deployment.",
+)
+@target_options
+@embedded_options(listens=True, speaks=True)
+@line_options
+def talk(
+    source: str | None,
+    sink: str | None,
+    list_devices: bool,
+    push_to_talk: bool,
+    voice: str | None,
+    instructions: str | None,
+    transcription_model: str,
+    wish: Wish,
+    embedded: Embedded,
+    line: LineOptions,
+) -> None:
+    """Talk with a model by microphone and speaker; Ctrl+C ends it.
+
+    What both say is written on stdout. Speak into an answer and it stops, and the model is told how much of it you
+    heard. Wear headphones: a microphone that hears the speaker interrupts it. It needs the extra audio:
+    pip install 'rtsync[audio]'.
+
+    \b
+      rtsync talk --target openai --voice marin
+      rtsync talk --list-devices
+      rtsync talk --target simulator --ears pocketsphinx --voice-engine flite --push-to-talk
+
+    On a machine without sound, --input virtual hears nothing and --output virtual plays for nobody, both in real time;
+    --input question.wav hears what is in that WAV, and then nothing.
+    """
+    if list_devices:
+        _list_devices()
+        return
+    target = embedded.into(chosen_target(wish))
+    config = _config(voice, instructions, transcription_model, push_to_talk)
+    with contextlib.ExitStack() as opened:
+        keys = opened.enter_context(Keys()) if push_to_talk else None
+        speaker, microphone = _devices(opened, source, sink)
+        session = line.session(target, config)
+        conversation = _Conversation(session, speaker, microphone, keys, line.timeout)
+        opened.callback(conversation.end)
+        opened.enter_context(session)
+        _announce(target, embedded, push_to_talk)
+        with contextlib.suppress(KeyboardInterrupt):  # That is how it ends.
+            conversation.go_on()
+
+
+def _config(voice: str | None, instructions: str | None, transcriber: str, push_to_talk: bool) -> dict[str, Any]:
+    """The session's configuration."""
+    heard: dict[str, Any] = {"transcription": {"model": transcriber}}
+    if push_to_talk:
+        heard["turn_detection"] = None
+    audio = {"input": heard} if voice is None else {"input": heard, "output": {"voice": voice}}
+    told = {} if instructions is None else {"instructions": instructions}
+    return {"output_modalities": ["audio"], "audio": audio, **told}
+
+
+def _devices(opened: contextlib.ExitStack, source: str | None, sink: str | None) -> tuple[Speaker, Microphone]:
+    """Both, open: before there is a session that costs."""
+    from rtsync.devices import Microphone, Speaker
+
+    speaker = opened.enter_context(Speaker(sink))
+    return speaker, opened.enter_context(Microphone(_heard(source), chunk_ms=_CHUNK_MS))
+
+
+def _heard(source: str | None) -> DeviceChoice:
+    if source is None or not source.lower().endswith(".wav"):
+        return source
+    from rtsync.audio import read_audio
+    from rtsync.devices import VirtualDevice
+
+    with read_audio(Path(source)) as reader:
+        return VirtualDevice(hears=b"".join(reader))
+
+
+def _list_devices() -> None:
+    from rtsync.devices import devices
+
+    found = devices()
+    if not found:
+        raise ConfigurationError("no sound device was found on this machine; --input and --output can be virtual")
+    for device in found:
+        click.echo(_described(device))
+
+
+def _described(device: Device) -> str:
+    ways = [f"{count} {way}" for count, way in ((device.inputs, "in"), (device.outputs, "out")) if count]
+    chosen = [
+        word for is_it, word in ((device.default_input, "microphone"), (device.default_output, "speaker")) if is_it
+    ]
+    default = f" (default {' and '.join(chosen)})" if chosen else ""
+    rate = f", {device.sample_rate} Hz" if device.sample_rate else ""
+    return f"{device.number:3}  {device.name}: {', '.join(ways)}{rate}, {device.system}{default}"
+
+
+def _announce(target: Target, embedded: Embedded, push_to_talk: bool) -> None:
+    complain(f"connected: {target.describe()}")
+    if isinstance(target, Simulator):
+        complain("the simulator's scripted brain does not think; --target openai or azure reaches a model")
+        if embedded.is_deaf:
+            complain("its built-in ears measure and do not listen; --ears pocketsphinx, or another, does")
+        if embedded.is_wordless:
+            complain("its built-in voice has no words; --voice-engine flite, or another, speaks them")
+    complain("Space or Enter begins and ends your turns, Ctrl+C ends it" if push_to_talk else "speak; Ctrl+C ends it")
+
+
+class _Conversation:
+    """Sends what the microphone hears, and shows what is said.
+
+    Threads: the main thread alone; the microphone's chunks are its clock. What plays has a thread of its own.
+    """
+
+    def __init__(
+        self, session: RealtimeSession, speaker: Speaker, microphone: Microphone, keys: Keys | None, timeout: float
+    ) -> None:
+        self._session = session
+        self._speaker = speaker
+        self._microphone = microphone
+        self._keys = keys
+        self._timeout = timeout
+        self._dialogue = Dialogue(session)
+        self._meter = Meter()
+        self._is_recording = keys is None
+        self._recorded_ms = 0
+
+    def go_on(self) -> None:
+        """Until Ctrl+C, or until something fails.
+
+        Raises:
+            KeyboardInterrupt: Ctrl+C.
+            RealtimeError: the service or a device is gone.
+        """
+        playback = self._session.attach(self._speaker)
+        for chunk in self._microphone:
+            if self._keys is not None and any(key in " \r\n" for key in self._keys.pressed()):
+                self._take_turns()
+            if self._is_recording:
+                self._session.append_audio(chunk)
+                self._recorded_ms += _CHUNK_MS
+            if playback.error is not None:
+                raise playback.error
+            self._show()
+
+    def end(self) -> None:
+        """The last words, and the line free."""
+        self._write()
+        self._meter.clear()
+        if self._dialogue.in_line:
+            click.echo()
+
+    def _take_turns(self) -> None:
+        """The key was pressed: the user's turn begins, and what the model says ends; or it is the model's."""
+        self._is_recording = not self._is_recording
+        if self._is_recording:
+            self._session.interrupt(timeout=self._timeout)
+            self._recorded_ms = 0
+        elif self._recorded_ms <= _SHORTEST_TURN_MS:
+            self._session.clear_audio(timeout=self._timeout)
+        else:
+            self._session.commit_audio(timeout=self._timeout)
+            self._session.respond(timeout=self._timeout)
+
+    def _show(self) -> None:
+        self._write()
+        if not self._dialogue.in_line or not sys.stdout.isatty():
+            self._meter.show(self._microphone.peak_dbfs, self._state())
+
+    def _write(self) -> None:
+        for note in self._dialogue.notes():
+            self._meter.clear()
+            complain(note)
+        if words := self._dialogue.news():
+            self._meter.clear()
+            sys.stdout.write(words)
+            sys.stdout.flush()
+
+    def _state(self) -> str:
+        if self._keys is not None:
+            return "recording; the key sends it" if self._is_recording else "press the key to speak"
+        if self._dialogue.hears_you:
+            return "you speak"
+        return "the model speaks" if self._speaker.queued_ms else "listening"
