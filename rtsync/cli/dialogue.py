@@ -29,13 +29,15 @@ class Words(msgspec.Struct):
         text: so far.
         is_over: whether there will be no more.
         is_passed: whether others went on without it.
-        shown: how many characters of it are on the screen.
+        is_ended: whether its line break is on the screen.
+        shown: how many characters of it are there.
     """
 
     who: str
     text: str = ""
     is_over: bool = False
     is_passed: bool = False
+    is_ended: bool = False
     shown: int = 0
 
 
@@ -82,7 +84,8 @@ class Dialogue:
             is_over = line.is_over  # Asked before its text is looked at: that is complete first.
             written += _rest(line)
             if is_over:
-                written += "\n" if line.shown else ""
+                written += "\n" if line.shown and not line.is_ended else ""
+                line.is_ended = True
             elif not self._pass(line):
                 break
             self._lines.popleft()

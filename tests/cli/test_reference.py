@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,13 +16,14 @@ import pytest
 from rtsync.cli.outcome import EXIT_STATUSES, Exit
 from rtsync.cli.program import program
 from rtsync.simulator import SimulatorServer
-from tests.cli.command import LIMIT, Running
+from tests.cli.command import LIMIT, Running, Terminal
 from tests.cli.test_chat import openai
 from tests.conftest import PROJECT
+from tests.simulator.voices import have
 
 PAGE = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```sh\n(?P<code>.*?)```", re.DOTALL)
-COMMANDS = ["demo", "chat", "serve", "events"]
+COMMANDS = ["demo", "chat", "talk", "say", "transcribe", "serve", "events"]
 
 
 def _lines(how: str) -> list[str]:
@@ -47,21 +49,48 @@ def _section(heading: str) -> str:
 
 
 def test_every_block_says_how_it_is_run() -> None:
-    assert {found["how"] for found in BLOCK.finditer(PAGE)} == {"", ": until it listens"}
+    assert {found["how"] for found in BLOCK.finditer(PAGE)} == {
+        "",
+        ": with notes on stderr",
+        ": until Ctrl+C",
+        ": until it listens",
+    }
 
 
 @pytest.mark.parametrize("line", _lines(""))
-def test_a_line_that_is_shown_runs(line: str, simulator: SimulatorServer) -> None:
+def test_a_line_that_is_shown_runs(line: str, simulator: SimulatorServer, empty_directory: Path) -> None:
+    ended = _run_by_a_shell(line, simulator, empty_directory)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout
+
+
+@pytest.mark.parametrize("line", _lines(": with notes on stderr"))
+def test_a_line_with_sound_that_is_shown_runs(line: str, simulator: SimulatorServer, tmp_path: Path) -> None:
+    have()
+    ended = _run_by_a_shell(line, simulator, tmp_path)
+    assert ended.returncode == 0
+    assert all(note.startswith(b"rtsync: ") for note in ended.stderr.splitlines())
+    assert ended.stdout or list(tmp_path.glob("*.wav"))
+
+
+@pytest.mark.parametrize("line", _lines(": until Ctrl+C"))
+def test_a_conversation_that_is_shown_goes_on_until_ctrl_c(line: str) -> None:
+    with Terminal(*shlex.split(line)[1:]) as screen:
+        screen.read_until("Ctrl+C ends it")
+        screen.ctrl_c()
+        assert screen.wait() == 0
+
+
+def _run_by_a_shell(line: str, simulator: SimulatorServer, folder: Path) -> subprocess.CompletedProcess[bytes]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ended = subprocess.run(
+    return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line],
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=LIMIT,
         env={**os.environ, "PATH": path, **openai(simulator)},
     )
-    assert (ended.returncode, ended.stderr) == (0, b"")
-    assert ended.stdout
 
 
 @pytest.mark.parametrize("line", _lines(": until it listens"))
