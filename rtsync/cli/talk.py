@@ -21,7 +21,7 @@ from rtsync.cli.senses import Embedded, embedded_options
 if TYPE_CHECKING:
     from rtsync.devices import Device, DeviceChoice, Microphone, Speaker
 
-__all__ = ["talk"]
+__all__ = ["described", "talk"]
 
 _TRANSCRIBER = "gpt-4o-mini-transcribe"
 _CHUNK_MS = 40
@@ -123,10 +123,11 @@ def _list_devices() -> None:
     if not found:
         raise ConfigurationError("no sound device was found on this machine; --input and --output can be virtual")
     for device in found:
-        click.echo(_described(device))
+        click.echo(described(device))
 
 
-def _described(device: Device) -> str:
+def described(device: Device) -> str:
+    """One line about ``device``."""
     ways = [f"{count} {way}" for count, way in ((device.inputs, "in"), (device.outputs, "out")) if count]
     chosen = [
         word for is_it, word in ((device.default_input, "microphone"), (device.default_output, "speaker")) if is_it
