@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from rtsync import Event, RealtimeSession, WaitTimeout
+from rtsync import Event, RealtimeSession, WaitTimeout, session_closed
+from rtsync.edges.latch import Bell
 
 __all__ = ["SpokenTurn", "Turns"]
 
@@ -51,6 +52,8 @@ class Turns:
         self._in_order: deque[SpokenTurn] = deque()
         self._by_item: dict[str, SpokenTurn] = {}
         self._last_end_ms = 0
+        self._news = 0
+        self._bell = Bell()
         handlers = {
             f"{_BUFFER}.speech_started": self._begin,
             f"{_BUFFER}.speech_stopped": self._end,
@@ -58,9 +61,10 @@ class Turns:
             f"{_WORDS}.completed": self._complete,
             f"{_WORDS}.failed": self._fail,
         }
-        self._types = tuple(handlers)
         for kind, handler in handlers.items():
             session.on(kind, handler)
+            session.on(kind, self._ring)
+        session_closed.connect(self._ring, sender=session)
 
     def take(self) -> Iterator[SpokenTurn]:
         """Those that are over, and before which all are."""
@@ -81,18 +85,28 @@ class Turns:
         """
         self._session.update(timeout=timeout)  # It changes nothing. Events come in order: what was heard is known now.
         while True:
+            news = self._news
             yield from self.take()
-            missing = bool(self._in_order)
-            try:
-                self._session.wait_for(self._types, timeout=timeout if missing else settle)
-            except WaitTimeout:
-                if missing:
-                    raise WaitTimeout(
-                        f"the words of {len(self._in_order)} turn(s) did not come in {timeout:g} s"
-                    ) from None
+            missing = len(self._in_order)
+            if self._await_news(news, timeout if missing else settle):
+                continue
+            if not missing:
                 return
+            raise WaitTimeout(f"the words of {missing} turn(s) did not come in {timeout:g} s")
+
+    def _await_news(self, news: int, timeout: float) -> bool:
+        """Whether there are more than ``news`` in time."""
+        # Not by wait_for: an hour of turns is more than a session keeps for whoever waits.
+        self._bell.wait_until(lambda: self._news != news or self._session.state != "open", timeout)
+        if self._session.state != "open":
+            self._session.update(timeout=timeout)  # It says how the session ended.
+        return self._news != news
 
     # -- handlers ------------------------------------------------------------------------------------------------------
+
+    def _ring(self, _session: RealtimeSession, event: Event | None = None, **_: object) -> None:
+        self._news += event is not None
+        self._bell.ring()
 
     def _begin(self, _session: RealtimeSession, event: Event) -> None:
         self._turn(event.item_id).start_ms = event.audio_start_ms

@@ -183,6 +183,17 @@ def test_words_that_never_come_are_given_up(tmp_path: Path) -> None:
     assert "the words of 1 turn(s) did not come in 1 s" in ended.complaint
 
 
+def test_a_service_that_dies_while_words_are_awaited_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "in.wav"
+    said(path, "good morning")
+    with ScriptedServer(_hear_and_die) as server:
+        variables = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{server.http_url}/v1"}
+        ended = run("transcribe", str(path), **variables)
+    assert (ended.status, ended.out) == (5, "")
+    assert ended.complaint
+    assert ended.seconds < LIMIT / 2
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [
@@ -248,16 +259,27 @@ def test_what_cannot_be_is_one_line(options: list[str], named: str) -> None:
 
 
 def _hear_and_say_nothing(peer: Peer) -> None:
+    _hear(peer)
+    hear_the_close(peer)
+
+
+def _hear_and_die(peer: Peer) -> None:
+    _hear(peer)
+    peer.reset()
+
+
+def _hear(peer: Peer) -> None:
+    """Take the sound, hear somebody in it, and come to the end of it."""
     realtime_greeting(peer)
-    spoken = False
-    while True:
+    updates = 0
+    while updates < 2:  # The configuration, and the question whether all was heard.
         event = peer.recv_json()
         if event["type"] == "session.update":
-            peer.send_json({"type": "session.updated", "event_id": "e", "session": event["session"]})
-        elif not spoken:
-            spoken = True
-            kind = "input_audio_buffer.speech_started"
-            peer.send_json({"type": kind, "event_id": "e1", "audio_start_ms": 0, "item_id": "item_1"})
+            updates += 1
+            if updates == 2:
+                started = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_1"}
+                peer.send_json({"event_id": "event_2", **started})
+            peer.send_json({"type": "session.updated", "event_id": "event_3", "session": event["session"]})
 
 
 def _refuse_the_update(peer: Peer) -> None:
