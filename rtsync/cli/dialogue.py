@@ -135,7 +135,7 @@ class Dialogue:
         line = self._line(str(response.get("id")), _MODEL)
         status, details = response.get("status"), response.get("status_details") or {}
         if status == "cancelled" and line.text:
-            line.text += " ... (interrupted)"
+            line.text += " ..."
         elif status in ("failed", "incomplete"):
             error = details.get("error") or {}
             self._notes.append(

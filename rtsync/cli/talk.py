@@ -20,6 +20,7 @@ from rtsync.cli.senses import Embedded, embedded_options
 
 if TYPE_CHECKING:
     from rtsync.devices import Device, DeviceChoice, Microphone, Speaker
+    from rtsync.session.interruption import Interruption
 
 __all__ = ["described", "talk"]
 
@@ -164,6 +165,7 @@ class _Conversation:
         self._timeout = timeout
         self._dialogue = Dialogue(session)
         self._meter = Meter()
+        self._last_cut: Interruption | None = None
         self._is_recording = keys is None
         self._recorded_ms = 0
 
@@ -183,6 +185,9 @@ class _Conversation:
                 self._recorded_ms += _CHUNK_MS
             if playback.error is not None:
                 raise playback.error
+            if playback.last is not self._last_cut:
+                self._last_cut = playback.last
+                self._tell(playback.last)
             self._show()
 
     def end(self) -> None:
@@ -196,13 +201,25 @@ class _Conversation:
         """The key was pressed: the user's turn begins, and what the model says ends; or it is the model's."""
         self._is_recording = not self._is_recording
         if self._is_recording:
-            self._session.interrupt(timeout=self._timeout)
+            self._tell(self._session.interrupt(timeout=self._timeout))
             self._recorded_ms = 0
         elif self._recorded_ms <= _SHORTEST_TURN_MS:
             self._session.clear_audio(timeout=self._timeout)
         else:
             self._session.commit_audio(timeout=self._timeout)
             self._session.respond(timeout=self._timeout)
+
+    def _tell(self, interruption: Interruption | None) -> None:
+        """What was cut off of an answer whose words are on the screen."""
+        if interruption is not None and interruption.cuts:
+            heard_ms = sum(cut.audio_end_ms for cut in interruption.cuts)
+            self._note(f"interrupted: {heard_ms / 1000:.1f} s of the answer were heard")
+
+    def _note(self, text: str) -> None:
+        self._meter.clear()
+        if self._dialogue.in_line and sys.stdout.isatty():
+            click.echo()
+        complain(text)
 
     def _show(self) -> None:
         self._write()
@@ -211,8 +228,7 @@ class _Conversation:
 
     def _write(self) -> None:
         for note in self._dialogue.notes():
-            self._meter.clear()
-            complain(note)
+            self._note(note)
         if words := self._dialogue.news():
             self._meter.clear()
             sys.stdout.write(words)

@@ -209,11 +209,12 @@ def test_speaking_into_an_answer_stops_it_and_the_service_is_told_what_was_heard
         told.put(heard)
 
     with ScriptedServer(Service(answer).serve) as server, talking(server) as screen:
-        screen.read_until("model: Once upon a time ... (interrupted)")
-        screen.read_until("you speak")
         truncate = told.get(timeout=LIMIT)
+        screen.read_until("you speak")
         screen.ctrl_c()
         assert screen.wait() == 0
+        assert "model: Once upon a time" in screen.seen
+        assert f"rtsync: interrupted: {truncate['audio_end_ms'] / 1000:.1f} s of the answer were heard" in screen.seen
     assert (truncate["type"], truncate["item_id"]) == ("conversation.item.truncate", "item_2")
     assert 0 < truncate["audio_end_ms"] < 60_000
 
