@@ -407,6 +407,7 @@ class RealtimeSession:
         What was sent is in the input buffer: ``commit_audio()`` or ``clear_audio()`` decides about it. Nothing happens
         when none is at work. Threads: any, a handler and ``progress`` too.
         """
+        self._core.check_process()
         self._speech.stop()
 
     # -- waiting -----------------------------------------------------------------------------------------------------
