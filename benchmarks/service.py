@@ -82,7 +82,7 @@ def serve(life: float | None, seed: int, tls: bool) -> None:
     """Serve until the standard input ends; sessions last `life` seconds, and some lines have a fault of `FAULTS`."""
     faults = [Fault.parse(f"{fault},seed={seed + number}") for number, fault in enumerate(FAULTS)]
     server = SimulatorServer(
-        tls=tls, brain=brain, pace=False, max_session_seconds=life, transcriber=_words_heard, faults=faults
+        tls=tls, brain=brain, pace=False, max_session_seconds=life, ears=_words_heard, faults=faults
     )
     with server:
         print(json.dumps({"port": server.port, "ca": str(server.ca_file)}), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -34,6 +35,13 @@ _UNMEASURED = frozenset({"benchmarks", "examples", "process", "secrecy"})
 _FOREIGN = ("OPENAI_", "AZURE_", "RTSYNC_", "IDENTITY_", "MSI_")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _GRACE = 5.0  # seconds in which the threads of a closed session have to be gone; reached only on failure
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_is_loaded_stays() -> None:
+    """Let no `gc.collect` of a test walk the million objects that modules and their neighbours have brought so far."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

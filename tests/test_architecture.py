@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import sys
 from collections.abc import Iterator
 from importlib.util import resolve_name
@@ -50,7 +51,9 @@ HOMES = {
     "cryptography": "simulator/",
     "dotenv": "edges/environment.py",
     "msgspec": ANYWHERE,
+    "pocketsphinx": "simulator/sphinx.py",
     "simple_websocket": "simulator/",
+    "webrtcvad": "simulator/webrtc.py",
     "websocket": "edges/transport.py",
 }
 
@@ -114,6 +117,7 @@ def _most_specific(origin: str, name: str) -> str:
     return f"{origin}.{name}" if inner.is_dir() or inner.with_suffix(".py").exists() else origin
 
 
+@functools.cache
 def _imports_of(path: Path) -> list[Import]:
     dotted = _dotted(path)
     package = dotted if path.name == "__init__.py" else dotted.rpartition(".")[0]

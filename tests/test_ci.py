@@ -20,7 +20,10 @@ def _shown(name: str) -> str:
     ("name", "steps"),
     [
         ("demo", ["python3 -m venv .venv", ".venv/bin/pip install .", ".venv/bin/rtsync demo"]),
-        ("tests", ["python3 -m venv .venv", ".venv/bin/pip install -e '.[dev]'", ".venv/bin/pytest"]),
+        (
+            "tests",
+            ["python3 -m venv .venv", ".venv/bin/pip install -e '.[dev]'", ".venv/bin/pytest -n 2 --dist loadfile"],
+        ),
     ],
 )
 def test_readme_has_the_command_in_one_line_of_these_steps(name: str, steps: list[str]) -> None:

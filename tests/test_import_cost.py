@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -39,6 +40,7 @@ def _child(code: str, bytecode: Path) -> str:
     return run.stdout
 
 
+@functools.cache
 def _loaded_by(statement: str, bytecode: Path) -> list[str]:
     code = f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
     loaded: list[str] = json.loads(_child(code, bytecode))

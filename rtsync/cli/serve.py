@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import time
 from typing import TYPE_CHECKING, Literal, NoReturn
@@ -12,6 +11,7 @@ import click
 
 from rtsync import ConfigurationError
 from rtsync.cli.outcome import EXIT_STATUSES
+from rtsync.cli.senses import Senses, key_in, sense_options
 
 if TYPE_CHECKING:
     from rtsync.simulator import Brain, SimulatorServer
@@ -54,6 +54,7 @@ _BRAIN_KEY = "RTSYNC_BRAIN_KEY"
     help="Misbehave, e.g. reset@events=20,first=1. Can be given several times. docs/cli.md lists the faults.",
 )
 @click.option("--require-key", is_flag=True, help=f"Accept only the key in {_KEY}; else any key will do.")
+@sense_options
 def serve(
     host: str,
     port: int,
@@ -65,11 +66,15 @@ def serve(
     max_session: float | None,
     faults: tuple[str, ...],
     require_key: bool,
+    senses: Senses,
 ) -> None:
     """Run the simulator as a server: the Realtime API of OpenAI and of Azure on this machine, without an account.
 
     Its scripted brain does not think. With --brain-url the answers come from an OpenAI-compatible chat endpoint,
     such as a local model's; if that wants a key, it is read from RTSYNC_BRAIN_KEY.
+
+    It does not listen either, and its voice has no words, until --ears and --voice give it others: programs of this
+    machine, or OpenAI-compatible endpoints, whose keys are read from RTSYNC_EARS_KEY and RTSYNC_VOICE_KEY.
 
     With --fault it misbehaves, so that you can see what your program does then; -v before the command tells when.
 
@@ -79,11 +84,16 @@ def serve(
 
     if brain_model and not brain_url:
         raise click.UsageError("--brain-model goes with --brain-url")
+    senses.check()
+    ears, voice = senses.listening(), senses.speaking()
     server = SimulatorServer(
         host=host,
         port=port,
         tls=tls,
         brain=_brain(brain_url, brain_model),
+        ears=ears,
+        voice=voice or "builtin",
+        vad=senses.vad,
         pace=pace,
         dialect=dialect,
         max_session_seconds=max_session,
@@ -93,7 +103,8 @@ def serve(
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         _start(server, host, port)
-        _announce(server, thinks=brain_url is not None, key=f"${_KEY}" if require_key else "any", faults=faults)
+        manners = [*_mind(brain_url), *(about for about in (ears.about, getattr(voice, "about", "")) if about)]
+        _announce(server, manners, key=f"${_KEY}" if require_key else "any", faults=faults)
         _wait_for_ever()
     except KeyboardInterrupt:
         click.echo("stopping", err=True)
@@ -108,21 +119,18 @@ def _brain(url: str | None, model: str | None) -> Brain | None:
         return None
     from rtsync.simulator import ChatBrain
 
-    return ChatBrain(url, model=model, api_key=_key(_BRAIN_KEY))
+    return ChatBrain(url, model=model, api_key=key_in(_BRAIN_KEY))
+
+
+def _mind(brain_url: str | None) -> list[str]:
+    return [] if brain_url else ["Its scripted brain does not think; --brain-url lets a model answer."]
 
 
 def _required_key() -> str:
-    key = _key(_KEY)
+    key = key_in(_KEY)
     if key is None:
         raise ConfigurationError(f"--require-key needs the key in the variable {_KEY}, which is not set")
     return key
-
-
-def _key(variable: str) -> str | None:
-    key = os.environ.get(variable, "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise ConfigurationError(f"{variable} holds a character that no key has: copy it again")
-    return key or None
 
 
 def _start(server: SimulatorServer, host: str, port: int) -> None:
@@ -135,12 +143,12 @@ def _start(server: SimulatorServer, host: str, port: int) -> None:
         raise click.ClickException(f"cannot listen at {host}, port {port}: {error.strerror or error}") from error
 
 
-def _announce(server: SimulatorServer, *, thinks: bool, key: str, faults: tuple[str, ...]) -> None:
+def _announce(server: SimulatorServer, manners: list[str], *, key: str, faults: tuple[str, ...]) -> None:
     base_url, endpoint = _reachable(server, server.openai_url), _reachable(server, server.azure_endpoint)
     trust = f" --ca-file {server.ca_file}" if server.ca_file else ""
     lines = [
         "The simulator of the Realtime API is listening. Ctrl+C stops it.",
-        *([] if thinks else ["Its scripted brain does not think; --brain-url lets a model answer."]),
+        *manners,
         *(["It misbehaves, as it was asked to:", *(f"  {fault}" for fault in faults)] if faults else []),
         "",
         f"  OpenAI base URL    {base_url}",

@@ -111,7 +111,8 @@ class GuardedSocket:
 
     def gather(self, size: int, until: float | None) -> bool:
         """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are."""
-        while self.available < size:
+        buffer = self.buffer
+        while buffer.end - buffer.position < size:
             if not self._receive(size, until):
                 return False
             # A peer that never pauses must not put ``until`` off for ever.

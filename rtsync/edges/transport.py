@@ -59,6 +59,7 @@ __all__ = ["Ending", "Line", "LineOptions"]
 logger = logging.getLogger("rtsync.line")
 
 _head = struct.Struct("!HH").unpack_from
+_TOGETHER = range(256)  # messages at most: close() and post() wait for them, and caches should still hold them all.
 _LONGEST_HEAD = 10  # bytes, of frames that are not masked
 # The first two bytes of the usual frames: FIN, no reserved bits, opcode text, no mask; then the length, or where it is.
 _TEXT, _TEXT_126, _TEXT_127 = 0x8100, 0x817E, 0x817F
@@ -357,7 +358,9 @@ class Line(websocket.WebSocketApp):
         data, view, start, end = buffer.data, buffer.view, buffer.position, buffer.end
         limit, last = self.options.max_message_size, end - _LONGEST_HEAD
         messages: list[memoryview] = []
-        while start <= last:
+        for _ in _TOGETHER:
+            if start > last:
+                break
             head, length = _head(data, start)
             if head == _TEXT_126:  # First, as most are.
                 begin = start + 4
@@ -443,7 +446,8 @@ class Line(websocket.WebSocketApp):
     def _await(self, size: int) -> None:
         guard = self._guard
         assert guard is not None
-        while guard.available < size:
+        buffer = guard.buffer
+        while buffer.end - buffer.position < size:
             if not guard.gather(size, self._wake_at(guard)):
                 self._on_silence(guard)
 

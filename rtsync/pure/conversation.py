@@ -15,12 +15,13 @@ It is built from server events alone, in the order of their arrival, so it shows
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from sys import getsizeof
 from typing import Any
 
 import msgspec
 
+from rtsync.pure.runs import Run
 from rtsync.pure.weight import short_text, weight
 from rtsync.vocabulary.events import Event, Fields, Items, raw
 
@@ -213,6 +214,8 @@ class _Growing:
             self.weight -= weight(self.parts[index].pop("transcript", None))
 
     def _keep(self, place: dict[str, Any], name: str, value: Any) -> None:
+        if type(value) is str and place.get(name) == value:  # Most of an item is said again and again.
+            return
         self.weight += weight(value) - weight(place[name]) if name in place else weight(value) + weight(name) + _PLACE
         place[name] = value
 
@@ -266,23 +269,29 @@ class Conversation:
         if rule is not None:
             rule(self, raw(event))
         elif event.type in _GROWN:
-            self.apply_run((event,))
+            run = Run([event], [event.type])
+            run.number(0)
+            self.apply_run(run)
 
-    def apply_run(self, deltas: Iterable[Event]) -> None:
+    def apply_run(self, run: Run) -> None:
         """Take in deltas one after the other; those that follow each other in one place in one step."""
+        if run.types.isdisjoint(_GROWN):
+            return
         item_id: str | None = None
         index, name, pieces = 0, "", list[str]()
-        for event in deltas:
-            data = raw(event)
-            named, delta, of, at = (
-                _GROWN.get(event.type), data.get("delta"), data.get("item_id"), data.get("content_index"),
-            )  # fmt: skip
-            if named is None or type(delta) is not str or type(of) is not str:  # Nothing that grows, or nonsense.
+        for kind, event in zip(run.kinds, run.events, strict=True):
+            named = _GROWN.get(kind)
+            if named is None:
                 continue
-            at = at if type(at) is int else 0
+            data = raw(event)
+            delta = data.get("delta")
+            if type(delta) is not str:
+                continue
+            of, at = data.get("item_id"), data.get("content_index")
             if of != item_id or at != index or named != name:
                 self._grow(item_id, index, name, pieces)
-                item_id, index, name, pieces = of, at, named, []
+                item_id, index = of if type(of) is str else None, at if type(at) is int else 0
+                name, pieces = named, []
             pieces.append(delta)
         self._grow(item_id, index, name, pieces)
 
@@ -290,7 +299,7 @@ class Conversation:
         """Everything as it is now. Costs time in proportion to the conversation."""
         return Snapshot(
             items=tuple(item.snapshot() for item in self._in_order()),
-            responses=tuple(self._responses.values()),
+            responses=tuple(map(_own, self._responses.values())),
             config=self.config,
             rate_limits=Items(self._rate_limits).to_list(),
             usage=self._usage,
@@ -484,7 +493,7 @@ class Conversation:
         if response_id is None:
             return
         usage = response.get("usage")
-        kept = Fields(usage).to_dict() if isinstance(usage, dict) and weight(usage) <= _HEAVIEST_USAGE else None
+        kept = usage if isinstance(usage, dict) and weight(usage) <= _HEAVIEST_USAGE else None
         status = short_text(response.get("status")) or (
             "completed" if event["type"] == "response.done" else "in_progress"
         )
@@ -511,6 +520,12 @@ class Conversation:
 
 def _is_unfinished(item: _Growing) -> bool:
     return item.fields.get("status") == "in_progress"
+
+
+def _own(response: ResponseSummary) -> ResponseSummary:
+    """A copy whose usage may be changed."""
+    usage = response.usage
+    return ResponseSummary(response.id, response.status, None if usage is None else Fields(usage).to_dict())
 
 
 def _object(value: object) -> dict[str, Any]:

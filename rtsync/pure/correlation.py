@@ -108,9 +108,11 @@ class Correlation:
 
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
-        rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
-        found = [record for record in self._pending.values() if record.type in rule[0]] if rule is not None else None
-        if not found or rule is None:
+        rule = _ANSWERS.get(event["type"]) if self._pending and isinstance(event.get("type"), str) else None
+        if rule is None:
+            return None
+        found = [record for record in self._pending.values() if record.type in rule[0]]
+        if not found:
             return None
         subject = rule[1](event, self._mark)
         # The model's own items are announced before they are said, and are the answer to nobody who did not name them.

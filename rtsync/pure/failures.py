@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["credentials_sent", "without_credentials"]
+__all__ = ["credentials_sent", "tells_of_failure", "without_credentials"]
 
 _DEEPEST = 20
 
@@ -20,7 +20,7 @@ def without_credentials(event: dict[str, Any], redact: Redact) -> dict[str, Any]
     Those are ``error`` of the event and of its item (protocol 5.3, 5.4), and ``status_details`` of its response and
     ``error`` of the response's items (5.1).
     """
-    if not _tells_of_failure(event):
+    if not tells_of_failure(event):
         return event
     changed = {
         name: value
@@ -30,7 +30,7 @@ def without_credentials(event: dict[str, Any], redact: Redact) -> dict[str, Any]
     return {**event, **changed} if changed else event
 
 
-def _tells_of_failure(event: dict[str, Any]) -> bool:
+def tells_of_failure(event: dict[str, Any]) -> bool:
     """Whether there may be something to redact: not in most events, which therefore are not copied."""
     item, response = event.get("item"), event.get("response")
     if event.get("error") or (isinstance(item, dict) and item.get("error")):

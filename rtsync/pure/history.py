@@ -112,29 +112,31 @@ class Window(msgspec.Struct, eq=False):
 
 
 class _Chunk:
-    """Deltas, as what their messages said: a fifth of the memory that the events take, which most of the time nobody
-    asks for once they are handled. They are read again for a wait that looks back.
+    """Deltas, the small ones as their messages: a fifth of the memory that the events take, which most of the time
+    nobody asks for once they are handled. They are read again for a wait that looks back.
 
     Attributes:
         types: the type of each.
         numbers: the number of each.
-        messages: the message of each; or the event, where it did not come as it is.
-        size: bytes of them.
+        said: the message of each, or the event.
+        sizes: bytes of the message of each.
+        size: bytes of all of them.
     """
 
-    __slots__ = ("messages", "numbers", "size", "types")
+    __slots__ = ("numbers", "said", "size", "sizes", "types")
 
     def __init__(self) -> None:
         self.types: list[str] = []
         self.numbers: list[int] = []
-        self.messages: list[bytes | Event] = []
+        self.said: list[bytes | Event] = []
+        self.sizes: list[int] = []
         self.size = 0
 
     def behind(self, start: int) -> Iterator[Entry]:
         """The entries behind number ``start``."""
-        for name, number, message in zip(self.types, self.numbers, self.messages, strict=True):
+        for name, number, said, size in zip(self.types, self.numbers, self.said, self.sizes, strict=True):
             if number > start:
-                yield Entry(number, name, message, len(message))
+                yield Entry(number, name, said, size)
 
 
 class History:
@@ -154,7 +156,7 @@ class History:
         entry = Entry(self.newest + 1, _OTHERS if event is None else event.type, event, size, fault, owner)
         if event is not None and fault is None and event.type.endswith(".delta"):
             self.newest = entry.sequence
-            self._keep([event.type], [entry.sequence], [event], size)
+            self._keep([event.type], [entry.sequence], [event], [size], size)
             return entry
         self.newest += 1
         self._events.append(entry)
@@ -169,13 +171,16 @@ class History:
         """Keep deltas, whose numbers are the next ones."""
         self.newest = run.numbers[-1]
         if len(run) <= _CHUNK:
-            self._keep(run.kinds, run.numbers, run.messages, run.size)
+            self._keep(run.kinds, run.numbers, run.said, run.sizes, run.size)
             return
         for start in range(0, len(run), _CHUNK):
             part = slice(start, start + _CHUNK)
-            self._keep(run.kinds[part], run.numbers[part], run.messages[part], sum(run.sizes[part]))
+            sizes = run.sizes[part]
+            self._keep(run.kinds[part], run.numbers[part], run.said[part], sizes, sum(sizes))
 
-    def _keep(self, types: list[str], numbers: Sequence[int], messages: Sequence[bytes | Event], size: int) -> None:
+    def _keep(
+        self, types: list[str], numbers: Sequence[int], said: Sequence[bytes | Event], sizes: list[int], size: int
+    ) -> None:
         """Keep a chunk of deltas, or a part of one."""
         chunks = self._chunks
         newest = chunks[-1] if chunks else None
@@ -184,7 +189,8 @@ class History:
             chunks.append(newest)
         newest.types += types
         newest.numbers += numbers
-        newest.messages += messages
+        newest.said += said
+        newest.sizes += sizes
         newest.size += size
         self._delta_bytes += size
         self._delta_count += len(numbers)

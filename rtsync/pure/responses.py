@@ -45,6 +45,9 @@ _TEXT_PARTS = {"output_text": "text", "text": "text"}
 _SPOKEN_PARTS = {"output_audio": "transcript", "audio": "transcript"}
 
 
+_ENDS = ("response.created", "response.done")
+
+
 class Record:
     """One response: what was asked for, and what came of it.
 
@@ -92,7 +95,7 @@ class Record:
                 self._note_piece(kind, delta)
         elif event.type in ("response.output_item.added", "response.output_item.done"):
             self._note_item(event)
-        elif event.type in ("response.created", "response.done"):
+        elif event.type in _ENDS:
             self._note_response(event)
 
     def lose(self) -> None:
@@ -233,7 +236,7 @@ class Ledger:
         if not event.type.startswith("response."):
             return None
         record = self._record_of(event)
-        if record is not None:
+        if record is not None and (record.mark is not None or event.type in _ENDS):  # Nobody reads the others.
             record.apply(event)
             if record.done and record.id is not None:
                 self._running.pop(record.id, None)

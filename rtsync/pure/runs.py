@@ -17,32 +17,30 @@ __all__ = ["Run"]
 
 
 class Run(msgspec.Struct, eq=False):
-    """Deltas in the order of their arrival. Not to be changed: everybody who keeps it shares it.
+    """Deltas in the order of their arrival. Once it is numbered nobody changes it: everybody who keeps it shares it.
 
     Attributes:
-        events: the deltas, one at least.
-        messages: the message of each.
+        events: the deltas.
         kinds: the type of each.
-        numbers: the sequence number of each, growing.
+        sizes: bytes of the message of each.
+        said: what to keep of each for long: its message, or itself.
         types: those that occur.
-        sizes: bytes of each message.
-        size: bytes of all of them.
+        size: bytes of all messages.
+        numbers: the sequence number of each, growing.
     """
 
-    events: list[Event]
-    messages: list[bytes]
-    kinds: list[str]
-    numbers: Sequence[int]
-    types: Set[str]
-    sizes: list[int]
-    size: int
+    events: list[Event] = msgspec.field(default_factory=list)
+    kinds: list[str] = msgspec.field(default_factory=list)
+    sizes: list[int] = msgspec.field(default_factory=list)
+    said: list[bytes | Event] = msgspec.field(default_factory=list)
+    types: Set[str] = frozenset()
+    size: int = 0
+    numbers: Sequence[int] = ()
 
-    @classmethod
-    def numbered(cls, first: int, events: list[Event], messages: list[bytes]) -> Run:
-        """A run under the numbers from ``first`` on."""
-        sizes = list(map(len, messages))
-        kinds = [event.type for event in events]
-        return cls(events, messages, kinds, range(first, first + len(events)), set(kinds), sizes, sum(sizes))
+    def number(self, first: int) -> None:
+        """It is complete, and its numbers are those from ``first`` on."""
+        self.types, self.size = set(self.kinds), sum(self.sizes)
+        self.numbers = range(first, first + len(self.events))
 
     def __len__(self) -> int:
         return len(self.events)
@@ -61,10 +59,10 @@ class Run(msgspec.Struct, eq=False):
         sizes = list(compress(self.sizes, asked))
         return Run(
             list(compress(self.events, asked)),
-            list(compress(self.messages, asked)),
             list(compress(self.kinds, asked)),
-            list(compress(self.numbers, asked)),
-            self.types & types,
             sizes,
+            list(compress(self.said, asked)),
+            self.types & types,
             sum(sizes),
+            list(compress(self.numbers, asked)),
         )

@@ -35,6 +35,6 @@ def _embedded(target: Simulator) -> tuple[str, Callable[[], Mapping[str, str]], 
     with forks.whole():
         from rtsync.simulator import SimulatorServer  # A server is no part of a client that reaches a real one.
 
-    server = SimulatorServer(brain=target.brain, pace=target.pace)
+    server = SimulatorServer(brain=target.brain, pace=target.pace, ears=target.ears, voice=target.voice, vad=target.vad)
     server.start()
     return target.at(server.url).url, lambda: {**target.headers, **_PASS}, server.stop

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import http.client
 import json
-import os
-import selectors
-import socket
 import ssl
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from rtsync.simulator.brains import BrainFailed, Cancellation, CutShort, FunctionCall, Turn
-from rtsync.vocabulary.errors import ConfigurationError
+from rtsync.simulator.brains import BrainFailed, CutShort, FunctionCall, Turn
+from rtsync.simulator.endpoint import Endpoint, Exchange, Refusal, reason
 
 __all__ = ["ChatBrain"]
 
-_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY)
-_GLANCE = 0.1  # seconds
-_LARGEST_ERROR = 64 << 10
 _LONGEST_LINE = 1 << 20
 
 
@@ -51,19 +41,8 @@ class ChatBrain:
         timeout: float = 60.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                "the chat endpoint must be an http:// or https:// URL, such as http://host:port/v1"
-            )
-        self._host = parts.hostname
-        secure = parts.scheme == "https"
-        self._port = parts.port or (443 if secure else 80)
-        self._path = parts.path.rstrip("/") + "/chat/completions"
+        self._endpoint = Endpoint("chat", base_url, "/chat/completions", api_key=api_key, timeout=timeout, tls=tls)
         self._model = model
-        self._api_key = api_key
-        self._timeout = timeout
-        self._tls = (tls or ssl.create_default_context()) if secure else None
 
     def __call__(self, turn: Turn) -> Iterator[str | FunctionCall]:
         """Stream the endpoint's answer.
@@ -73,25 +52,17 @@ class ChatBrain:
 
         Threads: blocks the calling thread in the network; ``turn.cancelled`` wakes it at once.
         """
-        endpoint = _Endpoint(turn.cancelled)
-        turn.cancelled.then(endpoint.shut)
-        try:
-            yield from _answer_of(self._ask(endpoint, turn))
-        except (OSError, http.client.HTTPException) as error:
-            raise BrainFailed(f"The chat endpoint failed: {_reason(error)}.", code="brain_unreachable") from error
-        finally:
-            endpoint.close()
+        with self._endpoint.ask(turn.cancelled) as exchange:
+            try:
+                yield from _answer_of(self._ask(exchange, turn))
+            except (OSError, http.client.HTTPException) as error:
+                raise BrainFailed(f"The chat endpoint failed: {reason(error)}.", code="brain_unreachable") from error
 
-    def _ask(self, endpoint: _Endpoint, turn: Turn) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-        connection.sock = endpoint.connect(self._host, self._port, self._timeout, self._tls)
+    def _ask(self, exchange: Exchange, turn: Turn) -> http.client.HTTPResponse:
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if self._api_key:
-            headers["Authorization"] = f"Bearer {self._api_key}"
-        connection.request("POST", self._path, json.dumps(self._request(turn)), headers)
-        response = endpoint.response = connection.getresponse()
+        response = exchange.post(json.dumps(self._request(turn)), headers)
         if response.status != http.client.OK:
-            raise _refused(response)
+            raise _refused(self._endpoint.refusal(response))
         return response
 
     def _request(self, turn: Turn) -> dict[str, Any]:
@@ -109,91 +80,8 @@ class ChatBrain:
         return request
 
 
-class _Endpoint:
-    """The connection to the endpoint, which a cancellation can end in every phase."""
-
-    def __init__(self, cancelled: Cancellation) -> None:
-        self._cancelled = cancelled
-        self._sock: socket.socket | None = None
-        self.response: http.client.HTTPResponse | None = None
-
-    def connect(self, host: str, port: int, timeout: float, tls: ssl.SSLContext | None) -> socket.socket:
-        """Connect to the first address that answers, within ``timeout`` seconds altogether."""
-        until = time.monotonic() + timeout
-        failure: OSError = OSError("no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            self._sock = socket.socket(family, kind, protocol)
-            try:
-                self._dial(address, until)
-                return self._secured(host, timeout, tls)
-            except OSError as error:
-                self._sock.close()
-                failure = error
-        raise failure
-
-    def _dial(self, address: Any, until: float) -> None:
-        assert self._sock is not None
-        self._sock.setblocking(False)
-        code = self._sock.connect_ex(address)
-        while code in _UNDER_WAY and time.monotonic() < until:
-            # Not every system wakes a connecting socket that is shut down: look at the cancellation now and then.
-            if self._cancelled.wait(0):
-                raise ConnectionError("cancelled")
-            if _writable(self._sock, _GLANCE):
-                code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                break
-        if code in _UNDER_WAY:
-            raise TimeoutError
-        if code:
-            raise OSError(code, os.strerror(code))
-
-    def _secured(self, host: str, timeout: float, tls: ssl.SSLContext | None) -> socket.socket:
-        assert self._sock is not None
-        self._sock.settimeout(timeout)
-        if tls is not None:
-            # The handshake comes after the new object is in its place, where a cancellation finds it.
-            secured = tls.wrap_socket(self._sock, server_hostname=host, do_handshake_on_connect=False)
-            self._sock = secured
-            self._refuse_if_cancelled()
-            secured.do_handshake()
-        self._refuse_if_cancelled()
-        return self._sock
-
-    def _refuse_if_cancelled(self) -> None:
-        if self._cancelled():
-            raise ConnectionError("cancelled")
-
-    def shut(self) -> None:
-        """Wake the thread that waits for the endpoint. Threads: any."""
-        if self._sock is not None:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        if self.response is not None:
-            self.response.close()
-        if self._sock is not None:
-            self._sock.close()
-
-
-def _writable(sock: socket.socket, timeout: float) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_WRITE)
-        return bool(selector.select(timeout))
-
-
-def _reason(error: Exception) -> str:
-    return "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-
-
-def _refused(response: http.client.HTTPResponse) -> BrainFailed:
-    body = response.read(_LARGEST_ERROR)
-    message, code = f"HTTP status {response.status}", None
-    with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
-        error = json.loads(body)["error"]
-        message, code = f"{message}: {error['message']}", error.get("code")
-    return BrainFailed(f"The chat endpoint refused: {message}.", code=code if isinstance(code, str) else None)
+def _refused(refusal: Refusal) -> BrainFailed:
+    return BrainFailed(f"The chat endpoint refused: {refusal.message}.", code=refusal.code)
 
 
 def _messages(turn: Turn) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from rtsync.simulator.session_config import SessionConfig, wrong_kind
 from rtsync.simulator.tool_calls import McpCall
 from rtsync.simulator.transcription import Recording, failed, transcribed
 from rtsync.simulator.usage import ContextMeter, RateLimits
+from rtsync.simulator.vad import Detector, SpeechDetector
 
 __all__ = ["Answer", "Desk", "binary_frame", "broken_json"]
 
@@ -122,6 +123,8 @@ class Desk:
         rate_limits_first: send ``rate_limits.updated`` after ``response.created`` instead of after ``response.done``.
         obfuscation: put the padding field on text deltas, as the service does.
         mcp: the MCP servers that can be named; the built-in one unless given.
+        detector: makes the judge of what is speech.
+        speaks: whether the desk makes the sound of answers itself; otherwise it is told it by ``sound``.
     """
 
     def __init__(
@@ -132,13 +135,16 @@ class Desk:
         rate_limits_first: bool = False,
         obfuscation: bool = True,
         mcp: McpServers | None = None,
+        detector: Callable[[], Detector] = SpeechDetector,
+        speaks: bool = True,
     ) -> None:
         self.config = config
         self.conversation = Conversation()
         self._now = now
         self._rate_limits_first = rate_limits_first
         self._obfuscation = obfuscation
-        self._input_audio = InputAudio(config.input_format)
+        self._input_audio = InputAudio(config.input_format, detector())
+        self._speaks = speaks
         self._heard_from_ms: dict[str, int] = {}  # response: where its first sound fell in the user's audio
         self._mcp = McpServers() if mcp is None else mcp
         self._listed: set[str] = set()  # labels of MCP servers
@@ -173,6 +179,13 @@ class Desk:
         events = self._padded(writer.text(delta))
         self._note_sound(writer)
         return events
+
+    def sound(self, response_id: str, sound: bytes) -> list[Event]:
+        """The model's voice says what ``say`` has told. Ends the response when its token cap is reached."""
+        writer = self._active[response_id]
+        events = self._padded(writer.sound(sound))
+        self._note_sound(writer)
+        return events if writer.has_room("") else events + self._cut_short(writer)
 
     def _note_sound(self, writer: ResponseWriter) -> None:
         if writer.audio_ms and writer.id not in self._heard_from_ms:
@@ -426,7 +439,7 @@ class Desk:
             options = read_options(event.get("response"), self.config, self.conversation)
         inputs, cached = self._meter.measure(options.instructions, options.tools, options.items)
         conversation = None if options.out_of_band else self.conversation
-        writer = ResponseWriter(options, conversation, inputs=inputs, cached=cached)
+        writer = ResponseWriter(options, conversation, inputs=inputs, cached=cached, speaks=self._speaks)
         self._active[writer.id] = writer
         if not options.out_of_band:
             self._input_audio.stop_awaiting()

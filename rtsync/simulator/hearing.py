@@ -1,26 +1,36 @@
-"""Words for sound: runs the transcriber, once for each item, for the transcript's events and for the brain."""
+"""Words for sound: asks the ears, once for each item, for the transcript's events and for the brain."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from rtsync.simulator.transcription import Recording, Transcriber
+from rtsync.simulator.brains import Cancellation
+from rtsync.simulator.ears import Ears, EarsFailed
+from rtsync.simulator.transcription import Recording
 
 __all__ = ["Hearing"]
+
+log = logging.getLogger("rtsync.simulator")
 
 
 class Hearing:
     """What one session has heard.
 
-    Threads: every method may be called from any thread. The transcriber runs on the thread that asks first, outside of
+    Args:
+        ears: what listen.
+        over: set when the session has ended.
+
+    Threads: every method may be called from any thread. The ears listen on the thread that asks first, outside of
     every lock; others that ask for the same item wait for it.
     """
 
-    def __init__(self, transcriber: Transcriber) -> None:
-        self._transcriber = transcriber
+    def __init__(self, ears: Ears, over: Cancellation) -> None:
+        self._ears = ears
+        self._over = over
         self._claiming = threading.Lock()  # who is the first to ask
         self._heard: dict[tuple[str, int], Future[str]] = {}
 
@@ -28,9 +38,9 @@ class Hearing:
         """What was said in it.
 
         Raises:
-            Exception: whatever the transcriber raised.
+            Exception: whatever the ears raised.
 
-        Threads: blocks as long as the transcriber does.
+        Threads: blocks as long as the ears do.
         """
         key = (recording.item_id, recording.content_index)
         with self._claiming:
@@ -42,9 +52,14 @@ class Hearing:
 
     def _listen(self, recording: Recording, future: Future[str]) -> None:
         try:
-            future.set_result(recording.words(self._transcriber))
+            future.set_result(recording.words(self._hear))
         except BaseException as error:
+            if isinstance(error, EarsFailed):  # Where nobody asked for a transcript, no event tells of it.
+                log.info("the simulator's ears: %s", error)
             future.set_exception(error)
+
+    def _hear(self, pcm: bytes, sample_rate: int) -> str:
+        return self._ears.hear(pcm, sample_rate, self._over)
 
     def with_words(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
         """``item`` with a transcript for each part that has only sound; one that cannot be heard stays as it is."""

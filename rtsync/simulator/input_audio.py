@@ -5,8 +5,9 @@ Theory
 1. Time is counted in samples: every offset is the number of milliseconds appended since the session began. No clock is
    asked, so the same audio gives the same events however it is cut into appends and however fast it comes.
 2. The buffer holds what was not committed yet. The detector reads it in frames of 20 ms; what is shorter waits.
-3. Speech begins with three loud frames of four. Its start is put back by the prefix padding, not beyond the beginning
-   of the buffer. It ends when no frame has been loud for the silence that the session asks for.
+3. Speech begins with three frames of speech among four, or before them, where the detector looks back: a soft
+   consonant is known by the vowel that follows. Its start is put back by the prefix padding, not beyond the beginning
+   of the buffer. It ends when no frame has been speech for the silence that the session asks for.
 4. The id of the item is made when speech begins, and stays with whatever is committed next, by VAD or by hand.
 """
 
@@ -22,7 +23,7 @@ from rtsync.audio.pcm import samples
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.refusals import Refused
 from rtsync.simulator.schema import audio_bytes
-from rtsync.simulator.vad import FRAME_MS, SpeechDetector
+from rtsync.simulator.vad import FRAME_MS, Detector, Heard, SpeechDetector
 
 __all__ = ["Commit", "Happening", "IdleTimeout", "InputAudio", "SpeechStarted", "SpeechStopped", "read_chunk"]
 
@@ -31,7 +32,8 @@ _SHORTEST_COMMIT_MS = 100
 # An hour of speech is 172 MB; nobody commits that, but a client may stream for hours and never commit.
 _LONGEST_KEPT = 64 << 20
 _ONSET_FRAMES = 4
-_LOUD_AT_ONSET = 3
+_SPEECH_AT_ONSET = 3
+_LONGEST_GAP = 3  # frames of nothing that do not part what is heard perhaps from the speech after it: a closed mouth
 _PREFIX_MS = 300
 _THRESHOLD = 0.5
 # The service judges by meaning whether the speaker has finished, and waits 2, 4 or 8 seconds at most. The simulator
@@ -89,17 +91,22 @@ def read_chunk(text: str) -> bytes:
 
 
 class InputAudio:
-    """What was appended and not yet committed, and who speaks in it. Raw bytes of the session's input format."""
+    """What was appended and not yet committed, and who speaks in it. Raw bytes of the session's input format.
 
-    def __init__(self, form: AudioFormat) -> None:
+    Args:
+        form: the session's input format.
+        detector: judges what is speech; the built-in one unless given.
+    """
+
+    def __init__(self, form: AudioFormat, detector: Detector | None = None) -> None:
         self._form = form
         self._bytes = bytearray()
         self._unheard = 0  # bytes at the end that make no whole frame
         self._heard_ms = 0  # offset of the first of them
-        self._detector = SpeechDetector()
+        self._detector = SpeechDetector() if detector is None else detector
         self._turn: _Turn | None = None
         self._item_id: str | None = None
-        self._recent: deque[bool] = deque(maxlen=_ONSET_FRAMES)
+        self._recent: deque[Heard] = deque(maxlen=_ONSET_FRAMES + self._detector.lookback_frames)
         self._idle_from_ms: int | None = None
 
     @property
@@ -168,36 +175,49 @@ class InputAudio:
                 yield from self._hear(frame, detection)
 
     def _hear(self, frame: bytes, detection: Mapping[str, Any]) -> Iterator[Happening]:
-        loud = self._detector.is_speech(
+        heard = self._detector.hear(
             samples(self._form.to_pcm(frame)),
             threshold=detection.get("threshold", _THRESHOLD),
             speaking=self._turn is not None,
         )
         if self._turn is None:
-            yield from self._await_speech(loud, detection)
-        elif loud:
-            self._turn.last_loud_ms = self._heard_ms
-        elif self._heard_ms - self._turn.last_loud_ms >= _silence_ms(detection):
+            yield from self._await_speech(heard, detection)
+        elif heard is Heard.SPEECH:
+            self._turn.last_speech_ms = self._heard_ms
+        elif self._heard_ms - self._turn.last_speech_ms >= _silence_ms(detection):
             yield self._end_turn(self._turn, _silence_ms(detection))
 
-    def _await_speech(self, loud: bool, detection: Mapping[str, Any]) -> Iterator[Happening]:
-        self._recent.append(loud)
+    def _await_speech(self, heard: Heard, detection: Mapping[str, Any]) -> Iterator[Happening]:
+        self._recent.append(heard)
         idle_ms = detection.get("idle_timeout_ms")
-        if loud and sum(self._recent) >= _LOUD_AT_ONSET:
+        if heard is Heard.SPEECH and self._onset().count(Heard.SPEECH) >= _SPEECH_AT_ONSET:
             yield self._begin_turn(detection.get("prefix_padding_ms", _PREFIX_MS))
         elif idle_ms is not None and self._idle_from_ms is not None and self._heard_ms - self._idle_from_ms >= idle_ms:
             yield self._time_out(self._idle_from_ms)
 
+    def _onset(self) -> list[Heard]:
+        return list(self._recent)[-_ONSET_FRAMES:]
+
     def _begin_turn(self, prefix_ms: int) -> SpeechStarted:
-        loud_frames = len(self._recent) - list(self._recent).index(True)
-        start_ms = max(self._heard_ms - loud_frames * FRAME_MS - prefix_ms, self._oldest_ms)
+        start_ms = max(self._heard_ms - self._frames_of_onset() * FRAME_MS - prefix_ms, self._oldest_ms)
         self._turn = _Turn(start_ms, self._heard_ms)
         self._item_id = self._item_id or new_id("item")
         self._idle_from_ms = None
         return SpeechStarted(self._item_id, start_ms)
 
+    def _frames_of_onset(self) -> int:
+        """How many frames ago the speech began that has just become certain."""
+        onset = self._onset()
+        frames = certain = len(onset) - onset.index(Heard.SPEECH)
+        for ago, heard in enumerate(reversed(list(self._recent)[:-certain]), certain + 1):
+            if heard is not Heard.NOTHING and self._detector.lookback_frames:
+                frames = ago
+            elif ago - frames > _LONGEST_GAP:
+                break
+        return frames
+
     def _end_turn(self, turn: _Turn, silence_ms: int) -> SpeechStopped:
-        end_ms = min(turn.last_loud_ms + silence_ms, self._heard_ms)
+        end_ms = min(turn.last_speech_ms + silence_ms, self._heard_ms)
         commit = self._taken(self._index_at(turn.start_ms), self._index_at(end_ms))
         self._forget_turn()
         return SpeechStopped(end_ms, commit)
@@ -241,7 +261,7 @@ class _Turn:
     """Speech that goes on."""
 
     start_ms: int
-    last_loud_ms: int
+    last_speech_ms: int
 
 
 def _silence_ms(detection: Mapping[str, Any]) -> int:

@@ -121,6 +121,7 @@ class ResponseWriter:
         conversation: where its items go; None when out of band.
         inputs: token counts of the context.
         cached: token counts of the part seen before.
+        speaks: whether it makes the sound itself, in the voice without words; otherwise it is told it by ``sound``.
     """
 
     def __init__(
@@ -130,12 +131,15 @@ class ResponseWriter:
         *,
         inputs: dict[str, int],
         cached: dict[str, int],
+        speaks: bool = True,
     ) -> None:
         self.id = new_id("resp")
         self.options = options
         self._conversation = conversation
         self._inputs = inputs
         self._cached = cached
+        self._speaks = speaks
+        self._unsaid_ms = 0  # about: how long the sound of text will be that another voice has not said yet
         self._output: list[dict[str, Any]] = []
         self._open: _OpenItem | None = None
         self._text_tokens = 0
@@ -166,7 +170,7 @@ class ResponseWriter:
         if self.options.modality == "text":
             return 0
         speech = self._open.speech if self._open is not None else None
-        spoken_ms = self._audio_ms + (0 if speech is None else speech.spoken_ms)
+        spoken_ms = self._audio_ms + self._unsaid_ms + (0 if speech is None else speech.spoken_ms)
         return spoken_tokens(spoken_ms + self._speaker().duration_ms(text))
 
     def _speaker(self) -> Speaker:
@@ -184,7 +188,18 @@ class ResponseWriter:
         self._open.text.append(delta)
         self._text_tokens += tokens(delta)
         events.append({"type": f"response.{self._stream}.delta", **self._part_place(), "delta": delta})
-        return events if self._open.speech is None else events + self._sound(self._open.speech.say(delta))
+        speech = self._open.speech
+        if speech is not None and not self._speaks:
+            self._unsaid_ms += self._speaker().duration_ms(delta)
+            return events
+        return events if speech is None else events + self._sound(speech.say(delta))
+
+    def sound(self, sound: bytes) -> list[Event]:
+        """Sound of the open message, in the response's format, as another voice makes it."""
+        assert self._open is not None
+        assert self._open.speech is not None
+        self._unsaid_ms = max(0, self._unsaid_ms - self._open.speech.form.duration_ms(len(sound)))
+        return self._sound(self._open.speech.feed(sound))
 
     def call(self, name: str) -> list[Event]:
         """A function call begins; what was open is completed."""
@@ -343,6 +358,7 @@ class ResponseWriter:
             kept = speech.sent if cut is None else speech.sent[: cut * speech.form.bytes_per_ms]
             item["content"] = [audio_part("output_audio", kept, speech.form, text if cut is None else None)]
             self._audio_ms += speech.sent_ms
+            self._unsaid_ms = 0
             self._open.speech = None
             events.append({"type": "response.output_audio.done", **place})
         key = "text" if speech is None else "transcript"

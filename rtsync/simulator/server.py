@@ -25,7 +25,7 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +35,7 @@ from typing import Any, Literal, Self
 
 from rtsync.simulator.brains import Brain, ScriptedBrain
 from rtsync.simulator.desk import Desk
+from rtsync.simulator.ears import Ears
 from rtsync.simulator.entrance import (
     Admission,
     Entrance,
@@ -50,11 +51,14 @@ from rtsync.simulator.ledger import Ledger
 from rtsync.simulator.line import GuardedSocket, Line
 from rtsync.simulator.mcp import McpServer, McpServers
 from rtsync.simulator.rest import Rest, is_rest_path
+from rtsync.simulator.senses import detector_named, ears_named, voice_named
 from rtsync.simulator.session import HeldSession, SimulatedSession
 from rtsync.simulator.session_config import SessionConfig
-from rtsync.simulator.transcription import Transcriber, measure
+from rtsync.simulator.transcription import Transcriber
 from rtsync.simulator.translation import TranslationConfig, TranslationDesk
 from rtsync.simulator.trouble import FaultLab, Trouble, stop_at_the_door
+from rtsync.simulator.vad import Detector
+from rtsync.simulator.voices import Voice
 from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.events import encode
 
@@ -77,7 +81,9 @@ class _Options:
     """What sessions are made with."""
 
     brain: Brain
-    transcriber: Transcriber
+    ears: Ears
+    voice: Voice | None
+    detector: Callable[[], Detector]
     mcp: McpServers
     pace: bool
     max_session_seconds: float | None
@@ -460,7 +466,7 @@ def _session(line: Line, admission: Admission, options: _Options) -> HeldSession
     if admission.kind == "translation":
         return HeldSession(
             line,
-            TranslationDesk(_translation(admission, expires_at)),
+            TranslationDesk(_translation(admission, expires_at), options.detector()),
             max_session_seconds=options.max_session_seconds,
             documented_minutes=minutes,
         )
@@ -470,12 +476,15 @@ def _session(line: Line, admission: Admission, options: _Options) -> HeldSession
         rate_limits_first=options.rate_limits_first,
         obfuscation=options.obfuscation,
         mcp=options.mcp,
+        detector=options.detector,
+        speaks=options.voice is None,
     )
     return SimulatedSession(
         line,
         desk,
         options.brain,
-        transcriber=options.transcriber,
+        ears=options.ears,
+        voice=options.voice,
         mcp=options.mcp,
         pace=options.pace,
         max_session_seconds=options.max_session_seconds,
@@ -526,9 +535,15 @@ class SimulatorServer:
         port: 0 lets the system choose.
         tls: True makes a certificate authority of its own (``ca_file``); a context is used as it is.
         brain: what answers; ``ScriptedBrain()`` unless given.
-        transcriber: ``transcriber(pcm, sample_rate) -> str`` gives the words of the user's audio (16-bit little-endian
-            mono), for transcripts and for the brain; the built-in one measures the audio and says that it does not
-            listen. It runs on a thread of its own; what it raises becomes the event of a failed transcription.
+        ears: what gives the words of the user's audio, for transcripts and for the brain: ``builtin`` measures the
+            audio and says that it does not listen; ``pocketsphinx`` hears the sentences of a small grammar,
+            ``pocketsphinx-open`` any words, not well; the base URL of an OpenAI-compatible endpoint; or a callable
+            ``transcriber(pcm, sample_rate) -> str`` (16-bit little-endian mono). It runs on a thread of its own; what
+            it raises becomes the event of a failed transcription.
+        voice: what says the answers: ``builtin`` has rhythm and no words; ``flite``, ``espeak-ng``, ``espeak`` or
+            ``say`` where it is on the PATH; the base URL of an OpenAI-compatible endpoint; or a callable that takes an
+            ``Utterance`` and yields its sound. Translation sessions keep the built-in one.
+        vad: what tells speech from noise: ``energy``, or ``webrtc``, which holds in noise that comes and goes.
         mcp_servers: servers that sessions can name in ``tools``, beside the built-in ``simulator``.
         pace: spread deltas over time like a model's speech (40 tokens a second); False sends them at once.
         dialect: ``auto`` chooses by path: ``/openai/realtime`` is preview, ``/v1/realtime`` and
@@ -545,8 +560,12 @@ class SimulatorServer:
         send_timeout: seconds after which a client that does not read is given up.
         faults: what goes wrong: a ``Fault``, a text as ``"reset@events=20,first=1"``, or several (see ``faults.py``).
 
+    Ears, voice and vad can also be ``auto``: the best that is installed here. That is not the default, and an installed
+    package changes nothing by itself, because the same audio shall give the same events on every machine.
+
     Raises:
-        ConfigurationError: a fault's text is wrong; says which part, and what could stand there.
+        ConfigurationError: a fault's text is wrong; says which part, and what could stand there. Or ears, voice or vad
+            are not known, or need a package or program that is not there; says how to install it.
 
     Threads: every method may be called from any thread.
     """
@@ -558,7 +577,9 @@ class SimulatorServer:
         port: int = 0,
         tls: bool | ssl.SSLContext = False,
         brain: Brain | None = None,
-        transcriber: Transcriber | None = None,
+        ears: str | Transcriber = "builtin",
+        voice: str | Voice = "builtin",
+        vad: str = "energy",
         mcp_servers: Iterable[McpServer] = (),
         pace: bool = True,
         dialect: Literal["auto", "ga", "preview"] = "auto",
@@ -586,7 +607,9 @@ class SimulatorServer:
         )
         self._options = _Options(
             brain=ScriptedBrain() if brain is None else brain,
-            transcriber=measure if transcriber is None else transcriber,
+            ears=ears_named(ears),
+            voice=voice_named(voice),
+            detector=detector_named(vad),
             mcp=McpServers(mcp_servers),
             pace=pace,
             max_session_seconds=max_session_seconds,
@@ -613,6 +636,7 @@ class SimulatorServer:
 
         Threads: starts the accepting thread.
         """
+        self._options.ears.prepare()
         with self._changing:
             if self._listener is None:
                 address = (self._address[0], self._last_port if same_port else self._address[1])

@@ -6,7 +6,8 @@ Theory
    events are processed meanwhile.
 2. ``_turn`` serialises everything that changes the desk *and* the sending of what follows from it. What is
    sent is sent in the order in which it happened; nothing else is needed for the exact order of the wire.
-3. The brain runs outside of ``_turn``. Between two of its pieces it is asked whether the response is still wanted.
+3. Brain, voice and ears run outside of ``_turn``. Between two of a brain's pieces it is asked whether the response is
+   still wanted.
 4. A cancel ends the response on the reading thread, at once; the response's thread finds it gone and ends.
 5. When the line ends, every response is cancelled and its thread awaited. A brain that does not come back keeps its
    (daemon) thread; nothing it says is heard.
@@ -14,34 +15,36 @@ Theory
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, Piece, Turn
+from rtsync.simulator.brains import Brain, BrainFailed, Cancellation, CutShort, Turn
 from rtsync.simulator.desk import Answer, Desk, Event, binary_frame, broken_json
 from rtsync.simulator.dialect import to_wire
+from rtsync.simulator.ears import Ears, EarsFailed
 from rtsync.simulator.hearing import Hearing
 from rtsync.simulator.ids import new_id
 from rtsync.simulator.line import Line
-from rtsync.simulator.mcp import McpServers, is_approved, needs_approval
+from rtsync.simulator.mcp import McpServers
+from rtsync.simulator.narration import Narration, Steps
 from rtsync.simulator.refusals import EXPIRED, INTERNAL, Refused, error_event
 from rtsync.simulator.responses import ResponseWriter
-from rtsync.simulator.tool_calls import FunctionCall, McpCall
-from rtsync.simulator.transcription import Recording, Transcriber
+from rtsync.simulator.transcription import Recording
 from rtsync.simulator.translation import TranslationDesk
-from rtsync.simulator.usage import pieces
+from rtsync.simulator.voices import Voice
 from rtsync.vocabulary.events import encode
 
 __all__ = ["HeldSession", "Pace", "SimulatedSession"]
 
-_Step = Callable[[], list[Event]]
+_Ending = Callable[[], list[Event]]
 
 log = logging.getLogger("rtsync.simulator")
 
@@ -167,7 +170,8 @@ class SimulatedSession(HeldSession):
         line: the accepted WebSocket.
         desk: the state of the session.
         brain: what answers.
-        transcriber: what turns the user's audio into words, for transcripts and for the brain.
+        ears: what turn the user's audio into words, for transcripts and for the brain.
+        voice: what says the answers; None for the voice without words.
         mcp: the MCP servers whose tools can be called.
         pace: whether deltas are spread over time.
         max_session_seconds: after this the session expires; None: never.
@@ -180,7 +184,8 @@ class SimulatedSession(HeldSession):
         desk: Desk,
         brain: Brain,
         *,
-        transcriber: Transcriber,
+        ears: Ears,
+        voice: Voice | None,
         mcp: McpServers,
         pace: bool,
         max_session_seconds: float | None,
@@ -189,7 +194,9 @@ class SimulatedSession(HeldSession):
         super().__init__(line, desk, max_session_seconds=max_session_seconds, documented_minutes=documented_minutes)
         self._desk = desk
         self._brain = brain
-        self._hearing = Hearing(transcriber)
+        self._voice = voice
+        self._over = Cancellation()
+        self._hearing = Hearing(ears, self._over)
         self._mcp = mcp
         self._tokens_per_second = _TOKENS_PER_SECOND if pace else 0.0
         self._running: list[_Running] = []  # used by the reading thread only
@@ -222,6 +229,7 @@ class SimulatedSession(HeldSession):
         self._running = [running for running in self._running if running.thread.is_alive()]
 
     def _end_threads(self) -> None:
+        self._over.set()
         for running in self._running:
             running.cancelled.set()
         until = time.monotonic() + _JOIN_SECONDS
@@ -232,6 +240,8 @@ class SimulatedSession(HeldSession):
         """Transcribe one item: the body of its thread."""
         try:
             text = self._hearing.words(recording)
+        except EarsFailed as failure:
+            step = functools.partial(self._desk.not_transcribed, recording, str(failure))
         except Exception as error:
             log.exception("the transcriber failed")
             step = functools.partial(self._desk.not_transcribed, recording, f"The transcriber failed: {error}")
@@ -245,8 +255,6 @@ class SimulatedSession(HeldSession):
         """Generate one response: the body of its thread."""
         try:
             ending = self._speak(writer, cancelled)
-        except CutShort as cut:
-            ending = functools.partial(self._desk.cut_short, writer.id, cut.reason)
         except BrainFailed as failure:
             ending = functools.partial(self._desk.end, writer.id, failure.details())
         except Exception:
@@ -256,13 +264,29 @@ class SimulatedSession(HeldSession):
             ending = functools.partial(self._desk.end, writer.id, error)
         self._do(cancelled, writer.id, ending)
 
-    def _speak(self, writer: ResponseWriter, cancelled: Cancellation) -> _Step:
+    def _speak(self, writer: ResponseWriter, cancelled: Cancellation) -> _Ending:
         """Send what the brain says, until it ends or nobody wants it; the step that ends the response."""
-        pace = Pace(self._tokens_per_second)
-        for piece in self._brain(self._turn_for(writer, cancelled)):
-            if not all(self._paced(writer.id, step, pace, cancelled) for step in self._steps(writer, piece)):
-                break
-        return functools.partial(self._desk.end, writer.id)
+        narration = Narration(self._desk, writer, self._mcp, self._voice, cancelled)
+        take = functools.partial(self._take, writer.id, Pace(self._tokens_per_second), cancelled)
+        ending: _Ending = functools.partial(self._desk.end, writer.id)
+        try:
+            for piece in self._brain(self._turn_for(writer, cancelled)):
+                if not take(narration.steps(piece)):
+                    return ending
+        except CutShort as cut:
+            ending = functools.partial(self._desk.cut_short, writer.id, cut.reason)
+        take(narration.rest())
+        return ending
+
+    def _take(self, response_id: str, pace: Pace, cancelled: Cancellation, steps: Steps) -> bool:
+        """Take ``steps``; False as soon as the response is over."""
+        with contextlib.closing(steps):
+            for step in steps:
+                if step.is_token:
+                    pace.wait(cancelled)
+                if not self._do(cancelled, response_id, step.take):
+                    return False
+        return True
 
     def _turn_for(self, writer: ResponseWriter, cancelled: Cancellation) -> Turn:
         options = writer.options
@@ -280,37 +304,7 @@ class SimulatedSession(HeldSession):
             cancelled=cancelled,
         )
 
-    def _steps(self, writer: ResponseWriter, piece: Piece) -> Iterator[_Step]:
-        """One piece of the brain's, token by token."""
-        if isinstance(piece, FunctionCall):
-            return self._function_call(writer.id, piece)
-        if isinstance(piece, McpCall):
-            return self._mcp_call(writer, piece)
-        return (functools.partial(self._desk.say, writer.id, token) for token in pieces(piece))
-
-    def _function_call(self, response_id: str, call: FunctionCall) -> Iterator[_Step]:
-        yield functools.partial(self._desk.begin_call, response_id, call.name)
-        for token in pieces(call.arguments):
-            yield functools.partial(self._desk.call_arguments, response_id, token)
-        yield functools.partial(self._desk.end_call, response_id)
-
-    def _mcp_call(self, writer: ResponseWriter, call: McpCall) -> Iterator[_Step]:
-        approved = is_approved(writer.options.items, call.approval_request_id)
-        if not approved and needs_approval(writer.options.tools, call.server_label, call.name):
-            yield functools.partial(self._desk.ask_approval, writer.id, call)
-            return
-        yield functools.partial(self._desk.begin_mcp_call, writer.id, call)
-        for token in pieces(call.arguments):
-            yield functools.partial(self._desk.call_arguments, writer.id, token)
-        yield functools.partial(self._desk.run_mcp_call, writer.id)
-        outcome = self._mcp.call(call.server_label, call.name, call.arguments)
-        yield functools.partial(self._desk.end_mcp_call, writer.id, outcome)
-
-    def _paced(self, response_id: str, step: _Step, pace: Pace, cancelled: Cancellation) -> bool:
-        pace.wait(cancelled)
-        return self._do(cancelled, response_id, step)
-
-    def _do(self, cancelled: Cancellation, response_id: str, step: _Step) -> bool:
+    def _do(self, cancelled: Cancellation, response_id: str, step: _Ending) -> bool:
         """Take one step of a response and send what follows; False when the response is over."""
         with self._turn:
             if cancelled() or not self._desk.is_active(response_id):

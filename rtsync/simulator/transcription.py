@@ -1,7 +1,6 @@
 """What the user said, as events: deltas, the whole, usage in both forms, or the failure (protocol 3.5, 4.6, 5.2).
 
-The words come from a transcriber: any callable ``transcriber(pcm, sample_rate) -> str`` that takes 16-bit little-endian
-mono PCM. The one built in measures and does not listen, and says so.
+The words come from the simulator's ears (``ears.py``).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from rtsync.audio.formats import audio_format
 from rtsync.simulator.usage import heard_tokens, pieces, tokens
 
-__all__ = ["Recording", "Transcriber", "failed", "measure", "transcribed"]
+__all__ = ["Recording", "Transcriber", "failed", "transcribed"]
 
 Event = dict[str, Any]
 Transcriber = Callable[[bytes, int], str]
@@ -23,12 +22,6 @@ _KIND = "conversation.item.input_audio_transcription"
 _WHOLE_AT_ONCE = "whisper-1"
 _DIARIZING = "diarize"
 _LOGPROB = -0.01
-
-
-def measure(pcm: bytes, sample_rate: int) -> str:
-    """The transcriber of a simulator that has no ears: how long the sound is, and that nobody listened."""
-    seconds = len(pcm) / 2 / sample_rate
-    return f"These are {seconds:.1f} seconds of sound; the simulator measures it and does not listen."
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from rtsync.simulator.input_audio import read_chunk
 from rtsync.simulator.refusals import Refused, error_event
 from rtsync.simulator.schema import Nullable, Record, Rule, Text, unsupported
 from rtsync.simulator.settings import TRANSLATION
-from rtsync.simulator.vad import FRAME_MS, SpeechDetector
+from rtsync.simulator.vad import FRAME_MS, Detector, Heard, SpeechDetector
 from rtsync.simulator.voice import Speaker
 
 __all__ = ["TranslationConfig", "TranslationDesk"]
@@ -77,14 +77,19 @@ class TranslationConfig:
 
 
 class TranslationDesk:
-    """One translation session's state and its answers. Pure, like ``Desk``."""
+    """One translation session's state and its answers. Pure, like ``Desk``.
 
-    def __init__(self, config: TranslationConfig) -> None:
+    Args:
+        config: the session's configuration.
+        detector: judges what is speech; the built-in one unless given.
+    """
+
+    def __init__(self, config: TranslationConfig, detector: Detector | None = None) -> None:
         self.config = config
         self._unheard = bytearray()
         self._unsaid = bytearray()
         self._elapsed_ms = 0
-        self._detector = SpeechDetector()
+        self._detector = SpeechDetector() if detector is None else detector
         self._speaker = Speaker()
         self._heard_words = _words(_HEARD)
         self._language = ""
@@ -140,8 +145,8 @@ class TranslationDesk:
 
     def _is_spoken(self, heard: bytes) -> bool:
         frames = [samples(heard[at : at + _FRAME_BYTES]) for at in range(0, len(heard), _FRAME_BYTES)]
-        loud = [self._detector.is_speech(frame, threshold=_THRESHOLD, speaking=False) for frame in frames]
-        return sum(loud) >= _SPOKEN_FRAMES
+        judged = [self._detector.hear(frame, threshold=_THRESHOLD, speaking=False) for frame in frames]
+        return judged.count(Heard.SPEECH) >= _SPOKEN_FRAMES
 
     def _words(self) -> Iterator[Event]:
         """The next word of each transcript, and its sound."""

@@ -105,7 +105,11 @@ class Speech:
 
     def say(self, text: str) -> list[bytes]:
         """Speak ``text``; the chunks that are full now."""
-        self._waiting += self._speaker.say(text)
+        return self.feed(self._speaker.say(text))
+
+    def feed(self, sound: bytes) -> list[bytes]:
+        """Take sound that another voice made, in this format; the chunks that are full now."""
+        self._waiting += sound
         chunks = []
         while len(self._waiting) >= (size := self._next_size()):
             chunks.append(self._take(size))

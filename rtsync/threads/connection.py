@@ -23,7 +23,9 @@ from rtsync.pure import verdict
 from rtsync.pure.conversation import Conversation
 from rtsync.pure.correlation import Correlation, Sent
 from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
+from rtsync.pure.failures import tells_of_failure
 from rtsync.pure.recovery import Restoration
+from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import (
     CloseCause,
     ConnectFailed,
@@ -35,8 +37,10 @@ from rtsync.vocabulary.events import Event, decode_object, raw
 
 __all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
+_LARGE = 1024  # bytes from which on a message takes more memory than the rest of its event
+
 Route = Callable[["Connection", Event, int], None]
-RunRoute = Callable[["Connection", list[Event], list[bytes]], None]
+RunRoute = Callable[["Connection", Run], None]
 
 
 def nowhere(_connection: Connection, _event: Event, _size: int) -> None:
@@ -73,8 +77,8 @@ class Connection:
         kind: what a session is that does not say: ``"realtime"`` or ``"transcription"``.
         mark: key of our marks in the metadata of responses.
         route: takes each event, with the size of its message in bytes.
-        take_run: takes deltas that arrived together, with their messages; where they are not to be taken together, it
-            gives them to ``route``.
+        take_run: takes deltas that arrived together; where they are not to be taken together, it gives them to
+            ``route``.
         refuse: told of a message that is no event, and of its size in bytes.
 
     Attributes:
@@ -129,7 +133,7 @@ class Connection:
         self._typed: Callable[..., Event] = typed
         self._plain = _plain_classes()
         self._take_run = take_run
-        self._run: tuple[list[Event], list[bytes]] = [], []  # Deltas read and not yet taken, and their messages.
+        self._run = Run()  # Deltas read and not yet taken.
         self._refuse = refuse
         self._kind = kind
         self._speaks_preview = dialect == "preview"
@@ -149,42 +153,47 @@ class Connection:
         Raises:
             UnicodeDecodeError: one is not UTF-8; the line answers that with close code 1007.
         """
-        deltas, (events, said) = self._deltas, self._run
+        deltas, run = self._deltas, self._run
         try:
             for message in messages:
                 try:
                     data = decode_object(message)
                 except ProtocolError as error:
-                    events, said = self._end_run()
+                    run = self._end_run()
                     self._refuse(error, len(message))
                     continue
-                kind = data.get("type")
+                kind: Any = data.get("type")
                 cls = deltas.get(kind) if type(kind) is str else None
                 if cls is None or "error" in data or "item" in data or "response" in data:
-                    if events:
-                        events, said = self._end_run()
+                    if run.events:
+                        run = self._end_run()
                     self._take_in(data, len(message))
                     deltas = self._deltas
                 else:
-                    events.append(cls(data))
-                    said.append(bytes(message))  # Which is to stay; bytes stay as they are.
+                    size = len(message)
+                    run.events.append(event := cls(data))
+                    run.kinds.append(kind)
+                    run.sizes.append(size)
+                    run.said.append(bytes(message) if size < _LARGE else event)
         finally:  # Also those before one that ends the line.
             self._end_run()
 
-    def _end_run(self) -> tuple[list[Event], list[bytes]]:
+    def _end_run(self) -> Run:
         """Hand over the deltas read so far. Returns where the next ones go."""
-        (events, said), self._run = self._run, ([], [])
-        if events:
-            self._take_run(self, events, said)
+        run = self._run
+        if run.events:
+            self._run = Run()
+            self._take_run(self, run)
         return self._run
 
     def _take_in(self, data: dict[str, Any], size: int) -> None:
         """An event that goes by itself."""
-        if "error" in data or "item" in data or "response" in data:  # It may tell of a failure.
+        if tells_of_failure(data):
             data = self.line.cleaned(data)
         kind = data.get("type")
-        if self._translator is None and type(kind) is str and kind in self._plain:
-            self.route(self, self._plain[kind](data), size)
+        cls = self._plain.get(kind) if self._translator is None and type(kind) is str else None
+        if cls is not None:
+            self.route(self, cls(data), size)
         elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
             self._take_translated(data, size)
         else:

@@ -9,7 +9,9 @@
 Rules:
 
 1. ``_lock`` guards the queue and the list of those who wait for it; handlers run outside it.
-2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then.
+2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then. Of deltas that
+   came together the worker takes several at once, and says without the lock which one is running: first that, then it
+   looks at who waits. Who begins to wait does it the other way round, so that one of the two sees the other.
 3. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
    forgotten session alive.
 4. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
@@ -23,7 +25,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -44,6 +46,10 @@ _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
 _MOST_AT_ONCE = 64  # jobs
 _NEVER = float("inf")
+
+
+def _nothing() -> None:
+    """What there is to do for a worker that is at work."""
 
 
 def _nobody(_number: int, _event: Event) -> None:
@@ -271,6 +277,26 @@ class Delivery:
         except BaseException as error:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
 
+    def _run_several(self, numbers: Sequence[int], jobs: Sequence[Job | Event], arrived: float) -> None:
+        """The same for jobs of which the first is running: the way of most events, so with as little as possible."""
+        running, handle, monotonic = self._running, self.handle, time.monotonic
+        for number, job in zip(numbers, jobs, strict=True):
+            running[-1] = number, arrived
+            # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
+            if number > self._soonest:
+                self._wake_settled()
+            if self._dropped:
+                return
+            self._since = monotonic()
+            try:
+                if callable(job):
+                    job()
+                else:
+                    handle(number, job)
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+            self.current = None  # It may close over the session, which must stay collectable.
+
     def _wake_settled(self) -> None:
         if self._awaiting:
             with self._lock:
@@ -302,8 +328,13 @@ class Inline(Delivery):
 
     def put_run(self, run: Run) -> None:
         """Run them now."""
-        for number, event, _ in run:
-            self.put(number, partial(self.handle, number, event))
+        arrived, self._thread_id = time.monotonic(), threading.get_ident()
+        with self._lock:
+            self._running.append((run.numbers[0], arrived))
+        self._run_several(run.numbers, run.events, arrived)
+        with self._lock:
+            self._running.pop()
+        self._wake_settled()
 
     def _conclude(self) -> None:
         self.drained.set()  # Nothing is ever left.
@@ -328,8 +359,8 @@ class Worker(Delivery):
         """Queue it, and wake the worker where it sleeps."""
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
-            asleep, self._asleep = self._asleep, False
-        self._rouse(asleep)
+            rouse = self._to_rouse()
+        rouse()
         if trouble is not None:
             self._heed(trouble)
 
@@ -337,16 +368,18 @@ class Worker(Delivery):
         """Queue them, and wake the worker where it sleeps."""
         with self._lock:
             self._enqueue_run(run)
-            asleep, self._asleep = self._asleep, False
-        self._rouse(asleep)
+            rouse = self._to_rouse()
+        rouse()
 
-    def _rouse(self, asleep: bool) -> None:
-        """Something has been queued: start the worker, or wake it where it was asleep."""
-        if asleep:
-            self._gate.release()
-        elif not self._started:
+    def _to_rouse(self) -> Callable[[], None]:
+        """Something has been queued: what starts the worker, or wakes it where it is asleep. Under the lock."""
+        if self._asleep:
+            self._asleep = False
+            return self._gate.release
+        if not self._started:
             self._started = True
-            self._start()
+            return self._start
+        return _nothing
 
     def queued(self) -> tuple[int, int]:
         """Events that wait for their handlers, and their bytes; those in hand behind the one that is running too."""
@@ -364,13 +397,7 @@ class Worker(Delivery):
             self._thread = thread
         except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
             logger.info("handlers run in the reader thread, because none could be started for them: %s", error)
-            self._started = False
-            while (job := self._taken()) is not None:
-                self._run_here(job)
-
-    def _taken(self) -> Job | None:
-        with self._lock:
-            return self._next()
+            self._work(stay=False)
 
     def _conclude(self) -> None:
         with self._lock:
@@ -389,7 +416,8 @@ class Worker(Delivery):
             self._thread.join(1.0)  # It has nothing left to do.
         return True
 
-    def _work(self) -> None:
+    def _work(self, *, stay: bool = True) -> None:
+        """Do what there is to do, until the end; without ``stay`` until there is nothing at the moment."""
         self._thread_id = threading.get_ident()
         while True:
             with self._lock:  # Once for the end of some jobs and the beginning of the next.
@@ -398,37 +426,21 @@ class Worker(Delivery):
                 batch = self._in_hand = None if due else self.queue.take()
                 if batch is not None:
                     self._running.append((batch.numbers[0], batch.arrived))
-                over = batch is None and not due and self._ending
-                self._asleep = batch is None and not due and not over
+                idle = batch is None and not due
+                over = idle and (self._ending or not stay)
+                self._asleep = idle and not over
+                if over and not self._ending:
+                    self._started = False  # Whoever comes next starts it again.
             if batch is not None:
-                self._work_off(batch)
+                self._run_several(batch.numbers, batch.items, batch.arrived)
             elif over:
                 break
             elif not due:
                 self._gate.acquire()
             for wake in due:
                 wake()
-        self.drained.set()
-
-    def _work_off(self, batch: Batch[Job | Event]) -> None:
-        """Run the jobs of ``batch``. This thread is rtsync's, so ``sys.exit()`` in a handler must not end the rest."""
-        running, arrived, handle, monotonic = self._running, batch.arrived, self.handle, time.monotonic
-        for number, job in zip(batch.numbers, batch.items, strict=True):
-            running[0] = number, arrived
-            # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
-            if number > self._soonest:
-                self._wake_settled()
-            if self._dropped:
-                return
-            self._since = monotonic()
-            try:
-                if callable(job):
-                    job()
-                else:
-                    handle(number, job)
-            except BaseException as error:
-                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-            self.current = None  # It may close over the session, which must stay collectable.
+        if self._ending:
+            self.drained.set()
 
 
 class Posted(Delivery):

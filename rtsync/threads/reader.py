@@ -374,14 +374,14 @@ class Core:
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
 
-    def take_run(self, connection: Connection, events: list[Event], messages: list[bytes]) -> None:
+    def take_run(self, connection: Connection, run: Run) -> None:
         """Deltas that arrived together: the steps of ``take``, each for all of them.
 
         One after the other where another route has them, or where something is to come between them: the greeting, an
         overflow.
         """
         board = self._board()
-        run = Run.numbered(self.hub.newest + 1, events, messages)
+        run.number(self.hub.newest + 1)
         wanted = None if board is None else run.of({kind for kind in run.types if board.wants(kind)})
         room = wanted is None or self.delivery.has_room(len(wanted), wanted.size)
         if not (room and self._established and connection.route == self.take):
@@ -389,14 +389,14 @@ class Core:
                 connection.route(connection, event, size)
             return
         subscriptions = tuple(self._subscriptions)  # One made in a handler of these is for what comes later.
-        grown = self._note_run(connection, events)
+        grown = self._note_run(connection, run)
         if wanted is not None:
             self.delivery.put_run(wanted)
         self.hub.publish_run(run)
         for subscription in subscriptions:
             subscription.put_run(run)
         for record in grown:
-            self.floor.advance(self.hub.newest, events[-1], record)
+            self.floor.advance(self.hub.newest, run.events[-1], record)
 
     def _establish(self, connection: Connection) -> None:
         self._established = connection.greeted = True
@@ -416,8 +416,6 @@ class Core:
     def _note(self, connection: Connection, event: Event) -> tuple[Sent | None, Record | None]:
         """Enter ``event`` into the books: what it answers, and the response that it belongs to."""
         kind = event.type
-        if kind.endswith(".delta"):
-            return None, next(iter(self._note_run(connection, (event,))), None)
         with self._books:
             sent = connection.note(event)
             if kind == "error":
@@ -431,12 +429,12 @@ class Core:
                 connection.correlation.begun(record.mark)
         return sent, record
 
-    def _note_run(self, connection: Connection, deltas: Sequence[Event]) -> Sequence[Record]:
+    def _note_run(self, connection: Connection, run: Run) -> Sequence[Record]:
         """The same for deltas, which answer nothing: the responses that somebody holds and that they belong to."""
         with self._books:
             connection.last_error = None
-            connection.conversation.apply_run(deltas)
-            return self.floor.note_run(deltas) if self.floor.is_followed else ()
+            connection.conversation.apply_run(run)
+            return self.floor.note_run(run.events) if self.floor.is_followed else ()
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:
@@ -452,7 +450,7 @@ class Core:
         try:
             board.emit(session, event, self._failed, self.delivery)
         finally:
-            if self.hub.visited:
+            if self.hub.visits:
                 self.hub.leave_handlers(sequence)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:

@@ -124,8 +124,8 @@ class Hub:
         self._history = History()
         self._waiters: list[Waiter] = []
         self._windows = threading.local()
-        # Of handlers that are running, by the number of their event: each has a window of its own.
-        self._visits: dict[int, tuple[object, Window]] = {}
+        # Of handlers that are running and have sent or waited, by the number of their event: each has its own window.
+        self.visits: dict[int, tuple[object, Window]] = {}
         self._closed: RealtimeError | None = None
 
     @property
@@ -149,19 +149,14 @@ class Hub:
 
         A handler runs later than its event arrived, so what it waits for may have come already.
         """
-        visit = self._visits.get(sequence)
+        visit = self.visits.get(sequence)
         if visit is None or visit[0] is not handler:
-            visit = self._visits[sequence] = handler, Window(start=sequence, waited=True)
+            visit = self.visits[sequence] = handler, Window(start=sequence, waited=True)
         return visit[1]
 
     def leave_handlers(self, sequence: int) -> None:
         """The handlers of event ``sequence`` have returned."""
-        self._visits.pop(sequence, None)
-
-    @property
-    def visited(self) -> bool:
-        """Whether a handler that is running has sent or waited."""
-        return bool(self._visits)
+        self.visits.pop(sequence, None)
 
     def open_window(self) -> None:
         """Give the calling thread a window from the beginning: it opens the session."""

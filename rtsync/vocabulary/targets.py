@@ -302,22 +302,43 @@ class Simulator(Target):
         brain: callable that answers; None for the scripted one that comes with the simulator.
         pace: whether deltas come at the speed of a model; False for as fast as possible.
         dialect: ``"ga"`` or ``"preview"``.
+        ears: what gives the words of the user's audio: ``"builtin"``, which measures and does not listen,
+            ``"pocketsphinx"``, ``"pocketsphinx-open"``, ``"auto"``, a URL, or a callable. docs/simulator.md tells.
+        voice: what says the answers: ``"builtin"``, which has no words, ``"flite"``, ``"espeak-ng"``, ``"espeak"``,
+            ``"say"``, ``"auto"``, a URL, or a callable.
+        vad: what tells speech from noise: ``"energy"``, ``"webrtc"`` or ``"auto"``.
+
+    What is missing for these, a package or a program, is said when the session opens.
 
     Raises:
         ConfigurationError: an option has no meaning.
     """
 
-    __slots__ = ("brain", "pace")
-    _state: ClassVar[tuple[str, ...]] = (*Target._state, "brain", "pace")
+    __slots__ = ("brain", "ears", "pace", "vad", "voice")
+    _state: ClassVar[tuple[str, ...]] = (*Target._state, "brain", "ears", "pace", "vad", "voice")
 
     brain: Callable[..., Any] | None
+    ears: str | Callable[..., Any]
     pace: bool
+    vad: str
+    voice: str | Callable[..., Any]
 
-    def __init__(self, *, brain: Callable[..., Any] | None = None, pace: bool = True, dialect: Dialect = "ga") -> None:
+    def __init__(
+        self,
+        *,
+        brain: Callable[..., Any] | None = None,
+        pace: bool = True,
+        dialect: Dialect = "ga",
+        ears: str | Callable[..., Any] = "builtin",
+        voice: str | Callable[..., Any] = "builtin",
+        vad: Literal["energy", "webrtc", "auto"] = "energy",
+    ) -> None:
         if dialect not in ("ga", "preview"):
             raise ConfigurationError(f'dialect= must be "ga" or "preview", not {dialect!r}')
         if brain is not None and not callable(brain):
             raise ConfigurationError(f"brain= must be a callable or None, not {type(brain).__name__}")
+        if vad not in ("energy", "webrtc", "auto"):
+            raise ConfigurationError('vad= must be "energy", "webrtc" or "auto"')
         self._fill(
             _base="",
             _aim=Aim("conversation", _DEFAULT_MODEL),
@@ -325,7 +346,10 @@ class Simulator(Target):
             api_version=_SIMULATED_PREVIEW if dialect == "preview" else None,
             auth=Auth("none"),
             brain=brain,
+            ears=_named_or_callable(ears, "ears="),
             pace=bool(pace),
+            vad=vad,
+            voice=_named_or_callable(voice, "voice="),
         )
 
     @property
@@ -350,3 +374,9 @@ class Simulator(Target):
         """One line: what it reaches."""
         where = f"at {self.url}" if self._base else "in this process"
         return f"Simulator {self.dialect} {self.purpose} {where} (no credential)"
+
+
+def _named_or_callable(value: object, option: str) -> str | Callable[..., Any]:
+    if callable(value):
+        return value
+    return checked_text(value, option)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from rtsync.simulator import BrainFailed, SimulatorServer, Turn
 from tests.cli.command import KEY, Ended, run
 from tests.cli.service import PIECE, hear_the_close, interrupted_answer
-from tests.loopback import Certificates, Peer, ScriptedServer, realtime_greeting
+from tests.loopback import Certificates, Peer, ScriptedServer, realtime_greeting, reserved_port
 
 SLACK = 8.0  # seconds over the stated time: the interpreter's start, and a busy machine
 
@@ -47,9 +46,8 @@ def test_a_key_that_azure_refuses() -> None:
 
 
 def test_a_server_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    ended = chat(f"http://127.0.0.1:{port}")
+    with reserved_port() as port:
+        ended = chat(f"http://127.0.0.1:{port}")
     assert (ended.status, ended.out) == (3, "")
     assert f"127.0.0.1:{port}" in ended.complaint
     assert in_time(ended, 0)
@@ -116,7 +114,9 @@ def test_a_certificate_that_nobody_vouches_for(certificates: Certificates) -> No
     assert "certificate" in ended.complaint
 
 
-@pytest.mark.parametrize("die", [Peer.reset, Peer.drop, lambda peer: peer.close(1011, "internal")], ids=str)
+@pytest.mark.parametrize(
+    "die", [Peer.reset, Peer.drop, lambda peer: peer.close(1011, "internal")], ids=["reset", "drop", "close"]
+)
 def test_a_service_that_dies_in_the_middle_of_an_answer(die: object) -> None:
     assert callable(die)
     with ScriptedServer(interrupted_answer(die)) as server:

@@ -68,13 +68,9 @@ def test_it_says_what_it_is_and_how_to_reach_a_real_service(shown: Ended) -> Non
         assert said in shown.out
 
 
-def test_it_reaches_no_account_that_stands_in_the_environment() -> None:
-    ended = run("demo", OPENAI_API_KEY="k", OPENAI_BASE_URL="http://127.0.0.1:1/v1", RTSYNC_TARGET="openai")
-    assert ended.status == 0
-
-
-def test_a_terminal_without_arrows_shows_it_all_the_same() -> None:
-    ended = run("demo", PYTHONIOENCODING="ascii")
+def test_it_reaches_no_account_of_the_environment_and_a_terminal_without_arrows_shows_it() -> None:
+    account = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "RTSYNC_TARGET": "openai"}
+    ended = run("demo", PYTHONIOENCODING="ascii", **account)
     assert ended.status == 0
     assert "response.done" in ended.out
 

@@ -25,7 +25,8 @@ class RecordedLine:
         url: where to.
         headers: as `Line` takes them.
         on_open: called in the reader, with the line.
-        on_message: called in the reader, with the line and the message, once it is recorded.
+        on_message: called in the reader, with the line and the message as it came, once a copy is recorded.
+        together: whether messages are taken by `on_messages`.
         options: fields of `LineOptions`.
     """
 
@@ -35,7 +36,7 @@ class RecordedLine:
         headers: Headers | None = None,
         *,
         on_open: Callable[[Line], object] | None = None,
-        on_message: Callable[[Line, bytes], object] | None = None,
+        on_message: Callable[[Line, Any], object] | None = None,
         together: bool = False,
         **options: Any,
     ) -> None:
@@ -80,14 +81,14 @@ class RecordedLine:
         if self._on_open:
             self._on_open(line)
 
-    def _record_message(self, line: Line, message: bytes) -> None:
-        self._record(self.messages, message)
+    def _record_message(self, line: Line, message: bytes | memoryview) -> None:
+        self._record(self.messages, message if isinstance(message, bytes) else bytes(message))
         if self._on_message:
             self._on_message(line, message)
 
     def _record_messages(self, line: Line, messages: Sequence[bytes | memoryview]) -> None:
-        self.batches.append([bytes(message) for message in messages])  # Views do not outlive the callback.
-        for message in self.batches[-1]:
+        self.batches.append([bytes(message) for message in messages])
+        for message in messages:
             self._record_message(line, message)
 
     def _record(self, told: list[Any], what: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from rtsync.vocabulary.errors import ConnectFailed
 from tests.line.recorder import RecordedLine, failure_of
-from tests.loopback import Certificates, RecordingProxy, ScriptedServer
+from tests.loopback import Certificates, RecordingProxy, ScriptedServer, frame
 from tests.loopback.peer import TEXT, Peer
 from tests.loopback.wire import PeerGone
 
@@ -53,6 +53,23 @@ def test_messages_of_all_sizes_come_through_both_layers(server: ScriptedServer, 
         told.line.close()
         assert told.wait_ending().code == 1000
     assert proxy.targets == [f"{HOST}:443"]
+
+
+def test_many_messages_at_once_come_through_both_layers_together(certificates: Certificates) -> None:
+    """What the outer layer has brought lies where the kernel does not see it, and must not wait for the next packet."""
+    texts = [b"%d" % number * (number % 300) for number in range(2000)] + [b"x" * 600_000] + [b"small"] * 20
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_raw(b"".join(frame(TEXT, text) for text in texts))
+        peer.wait_until_released()
+
+    with ScriptedServer(script, tls=certificates.server_context(HOST)) as server:
+        proxy, url, options = through(server, certificates)
+        with proxy, RecordedLine(url, proxy=f"https://127.0.0.1:{proxy.port}", together=True, **options) as told:
+            assert told.wait_messages(len(texts)) == texts
+            told.line.abort("enough")
+            told.wait_ending()
 
 
 def test_several_threads_may_send_while_the_line_is_read(server: ScriptedServer, certificates: Certificates) -> None:

@@ -12,7 +12,7 @@ with ScriptedServer(script) as server:
 ```
 
 Reading order: `wire` (a socket under deadlines), `peer` (frames), `server` (threads), then `realtime`, `proxy`,
-`blackhole`, `certificates`; `tls_tickets` is a program of its own. The fixtures stand in `tests/conftest.py`.
+`blackhole`, `ports`, `certificates`; `tls_tickets` is a program of its own. The fixtures stand in `tests/conftest.py`.
 """
 
 from tests.loopback.blackhole import blackhole
@@ -30,6 +30,7 @@ from tests.loopback.peer import (
     Script,
     frame,
 )
+from tests.loopback.ports import reserved_port
 from tests.loopback.proxy import RecordingProxy
 from tests.loopback.realtime import realtime_greeting, session_created
 from tests.loopback.server import ScriptedServer
@@ -54,5 +55,6 @@ __all__ = [
     "blackhole",
     "frame",
     "realtime_greeting",
+    "reserved_port",
     "session_created",
 ]

@@ -28,6 +28,7 @@ from tests.loopback import (
     ScriptedServer,
     frame,
     realtime_greeting,
+    reserved_port,
 )
 
 
@@ -269,6 +270,17 @@ def test_a_mute_proxy_never_answers(greeting_server: ScriptedServer) -> None:
 def test_a_blackhole_neither_accepts_nor_refuses(blackhole_address: tuple[str, int]) -> None:
     with pytest.raises(TimeoutError):
         socket.create_connection(blackhole_address, timeout=0.5)
+
+
+def test_a_reserved_port_refuses_and_takes_one_server_after_another() -> None:
+    with reserved_port() as port:
+        for _ in range(2):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            with ScriptedServer(realtime_greeting, port=port) as server, connect(server.url) as client:
+                assert json.loads(client.recv())["type"] == "session.created"
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(("127.0.0.1", port))
 
 
 def test_the_environment_is_clean_and_the_directory_empty() -> None:

@@ -23,7 +23,7 @@ from rtsync import (
     RealtimeSession,
     RedirectRefused,
 )
-from tests.loopback import LIMIT, TEXT, Certificates, Peer, ScriptedServer, blackhole, frame
+from tests.loopback import LIMIT, TEXT, Certificates, Peer, ScriptedServer, blackhole, frame, reserved_port
 from tests.matrix.losses import KEY, QUOTA
 from tests.session.service import error
 
@@ -104,11 +104,10 @@ def _raw(script: Script) -> Place:
 
 
 @contextlib.contextmanager
-def _nobody(port: int, _certificates: Certificates | None) -> Iterator[ScriptedServer]:
-    """A port where nobody listens; it was somebody's a moment ago."""
-    with ScriptedServer(Peer.reset, port=port) as server:
-        pass
-    yield server
+def _nobody(port: int, _certificates: Certificates | None) -> Iterator[tuple[str, int]]:
+    """A port where nobody listens."""
+    with reserved_port(port) as unused:
+        yield "127.0.0.1", unused
 
 
 def _blackhole(port: int, _certificates: Certificates | None) -> contextlib.AbstractContextManager[tuple[str, int]]:

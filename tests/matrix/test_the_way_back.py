@@ -20,7 +20,7 @@ from rtsync import (
     Reconnect,
     SessionClosed,
 )
-from tests.loopback import LIMIT, Certificates, Peer, RecordingProxy, ScriptedServer
+from tests.loopback import LIMIT, Certificates, Peer, RecordingProxy, ScriptedServer, reserved_port
 from tests.matrix.house import House, Json, Room, attentive
 from tests.matrix.refusals import REFUSALS, SHORT, Refusal, reach
 from tests.matrix.test_coming_back import CONFIG, SOON, assert_restored, opened_again, talk
@@ -35,7 +35,7 @@ LONGEST_WAIT = 120.0
 
 
 @contextlib.contextmanager
-def front(over: str, certificates: Certificates, house: House, port: int = 0) -> Iterator[ScriptedServer]:
+def front(over: str, certificates: Certificates, house: House, port: int) -> Iterator[ScriptedServer]:
     """The house at `port`, or behind a proxy there."""
     if over == "proxy":
         hidden = ScriptedServer(house.play, tls=certificates.server_context("api.example.test"))
@@ -66,9 +66,8 @@ def rows(*, passing: bool) -> list[Any]:
 @pytest.mark.parametrize(("refusal", "over"), rows(passing=True))
 def test_a_refusal_that_passes_is_waited_out(refusal: Refusal, over: str, certificates: Certificates) -> None:
     house, options = House(), {"connect_timeout": SHORT} if refusal.late else {}
-    with contextlib.ExitStack() as stack:
-        with front(over, certificates, house) as first:
-            port = first.port
+    with reserved_port() as port, contextlib.ExitStack() as stack:
+        with front(over, certificates, house, port):
             session = reach(port, over, certificates, "k", reconnect=ENDLESS, config=CONFIG, **options)
             stack.enter_context(session)
             told = stack.enter_context(Told(session))
@@ -90,9 +89,8 @@ def test_a_refusal_that_passes_is_waited_out(refusal: Refusal, over: str, certif
 @pytest.mark.parametrize(("refusal", "over"), rows(passing=False))
 def test_a_refusal_that_stays_ends_the_session(refusal: Refusal, over: str, certificates: Certificates) -> None:
     house = House()
-    with contextlib.ExitStack() as stack:
-        with front(over, certificates, house) as first:
-            port = first.port
+    with reserved_port() as port, contextlib.ExitStack() as stack:
+        with front(over, certificates, house, port):
             session = reach(port, over, certificates, "k", reconnect=ENDLESS)
             stack.enter_context(session)
             told = stack.enter_context(Told(session))

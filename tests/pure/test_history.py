@@ -407,7 +407,9 @@ _runs = st.lists(
 def run_of(history: History, kinds_and_sizes: list[tuple[str, int]]) -> Run:
     messages = [json.dumps({"type": kind, "delta": "x" * size}).encode() for kind, size in kinds_and_sizes]
     events = [typed(json.loads(message)) for message in messages]
-    return Run.numbered(history.newest + 1, events, messages)
+    run = Run(events, [event.type for event in events], list(map(len, messages)), [*messages])
+    run.number(history.newest + 1)
+    return run
 
 
 @UNHURRIED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import pickle
 import threading
@@ -26,7 +27,7 @@ from rtsync.vocabulary.errors import (
     ServerError,
 )
 from rtsync.vocabulary.targets import Azure, OpenAI
-from tests.loopback import Certificates, Peer, RecordingProxy, ScriptedServer
+from tests.loopback import Certificates, Peer, RecordingProxy, ScriptedServer, reserved_port
 from tests.rest.recorder import SECRET_ANSWER, Answer, Recorder
 
 KEY = "sk-test-key-0123456789"
@@ -114,21 +115,16 @@ def test_a_key_that_becomes_a_token_does_not_stay_beside_it() -> None:
 
 
 def test_a_server_that_comes_up_in_time_is_reached() -> None:
-    with Recorder() as first:
-        port = int(first.authority.rpartition(":")[2])
-    later = Recorder(OK, port=port)
     waits: list[float] = []
+    with reserved_port() as port, contextlib.ExitStack() as later:
 
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        if len(waits) == 2:
-            later.__enter__()
+        def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 2:
+                later.enter_context(Recorder(OK, port=port))
 
-    try:
         target = OpenAI(base_url=f"http://127.0.0.1:{port}", api_key=KEY)
         post(target, f"http://127.0.0.1:{port}/v1/x", None, timeout=30, sleep=sleep)
-    finally:
-        later.__exit__()
     assert waits == [0.5, 1.0]
 
 

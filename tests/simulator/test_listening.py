@@ -58,7 +58,7 @@ def test_without_a_transcriber_the_transcript_says_that_nobody_listens(simulator
 
 def test_a_transcription_session_tells_its_story_in_the_documented_order() -> None:
     ear = Ear()
-    with SimulatorServer(pace=False, transcriber=ear) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=ear) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, transcribing())
         events = talk.until(f"{PREFIX}.completed")
         talk.send("conversation.item.retrieve", item_id=events[-1]["item_id"])
@@ -82,7 +82,7 @@ def test_a_transcription_session_tells_its_story_in_the_documented_order() -> No
 
 
 def test_usage_counts_heard_and_written_tokens() -> None:
-    with SimulatorServer(pace=False, transcriber=Ear()) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=Ear()) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, transcribing(input={"turn_detection": None}), bytes(48 * 1630))
         talk.send("input_audio_buffer.commit")
         events = of_transcript(talk.until(f"{PREFIX}.completed"))
@@ -96,7 +96,7 @@ def test_usage_counts_heard_and_written_tokens() -> None:
 
 
 def test_whisper_writes_at_once_and_is_paid_by_the_second() -> None:
-    with SimulatorServer(pace=False, transcriber=Ear()) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=Ear()) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, transcribing("whisper-1", input={"turn_detection": None}), bytes(48 * 1630))
         talk.send("input_audio_buffer.commit")
         delta, completed = of_transcript(talk.until(f"{PREFIX}.completed"))
@@ -106,7 +106,7 @@ def test_whisper_writes_at_once_and_is_paid_by_the_second() -> None:
 
 def test_logprobs_come_when_they_are_included() -> None:
     session = transcribing(include=["item.input_audio_transcription.logprobs"])
-    with SimulatorServer(pace=False, transcriber=Ear("Hi there")) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=Ear("Hi there")) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, session)
         *deltas, completed = of_transcript(talk.until(f"{PREFIX}.completed"))
     for event in [*deltas, completed]:
@@ -117,7 +117,7 @@ def test_logprobs_come_when_they_are_included() -> None:
 
 def test_a_diarising_model_says_who_spoke() -> None:
     session = transcribing("gpt-4o-transcribe-diarize", input={"turn_detection": None})
-    with SimulatorServer(pace=False, transcriber=Ear()) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=Ear()) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, session, bytes(48 * 1500))
         talk.send("input_audio_buffer.commit")
         events = talk.until(f"{PREFIX}.completed")
@@ -127,7 +127,7 @@ def test_a_diarising_model_says_who_spoke() -> None:
 
 
 def test_a_transcriber_that_fails_fails_its_item_only() -> None:
-    with SimulatorServer(pace=False, transcriber=deaf) as server, Talk(server) as talk:
+    with SimulatorServer(pace=False, ears=deaf) as server, Talk(server) as talk:
         listen(talk, transcribing(kind="realtime"))
         events = talk.until("response.done")
         events += [] if of_transcript(events) else talk.until(f"{PREFIX}.failed")
@@ -141,7 +141,7 @@ def test_a_transcriber_that_fails_fails_its_item_only() -> None:
 def test_the_brain_gets_the_words_whether_or_not_the_client_wants_them(shown: bool) -> None:
     ear = Ear()
     session = transcribing(kind="realtime") if shown else {"type": "realtime"}
-    with SimulatorServer(pace=False, transcriber=ear) as server, Talk(server) as talk:
+    with SimulatorServer(pace=False, ears=ear) as server, Talk(server) as talk:
         listen(talk, session)
         events = talk.until("response.done")
         if shown and f"{PREFIX}.completed" not in [event["type"] for event in events]:
@@ -154,7 +154,7 @@ def test_the_brain_gets_the_words_whether_or_not_the_client_wants_them(shown: bo
 def test_telephone_sound_is_decoded_for_the_transcriber() -> None:
     ear = Ear()
     session = transcribing(input={"format": {"type": "audio/pcmu"}, "turn_detection": None})
-    with SimulatorServer(pace=False, transcriber=ear) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=ear) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, session, b"\xff" * 8000)
         talk.send("input_audio_buffer.commit")
         talk.until(f"{PREFIX}.completed")
@@ -173,7 +173,7 @@ def test_an_item_deleted_before_it_is_transcribed_stays_silent() -> None:
             return "late"
 
     slow = Slow()
-    with SimulatorServer(pace=False, transcriber=slow) as server, Talk(server, TRANSCRIPTION) as talk:
+    with SimulatorServer(pace=False, ears=slow) as server, Talk(server, TRANSCRIPTION) as talk:
         listen(talk, transcribing())
         item_id = talk.until("conversation.item.done")[-1]["item"]["id"]
         talk.send("conversation.item.delete", item_id=item_id)
@@ -185,7 +185,7 @@ def test_an_item_deleted_before_it_is_transcribed_stays_silent() -> None:
 
 
 def test_preview_sessions_transcribe_under_the_same_names() -> None:
-    with SimulatorServer(pace=False, transcriber=Ear()) as server, Talk(server, PREVIEW) as talk:
+    with SimulatorServer(pace=False, ears=Ear()) as server, Talk(server, PREVIEW) as talk:
         listen(talk, {"input_audio_transcription": {"model": "whisper-1"}, "modalities": ["text"]})
         events = talk.until("response.done")
         if not any(event["type"] == f"{PREFIX}.completed" for event in events):
@@ -197,7 +197,7 @@ def test_preview_sessions_transcribe_under_the_same_names() -> None:
 
 def test_a_preview_transcription_session_transcribes() -> None:
     target = PREVIEW + "&intent=transcription"
-    with SimulatorServer(pace=False, transcriber=Ear()) as server, Talk(server, target) as talk:
+    with SimulatorServer(pace=False, ears=Ear()) as server, Talk(server, target) as talk:
         talk.until("transcription_session.created")
         settings = {"input_audio_transcription": {"model": "gpt-4o-transcribe"}, "input_audio_format": "pcm16"}
         talk.send("transcription_session.update", session=settings)
@@ -217,7 +217,7 @@ def test_a_brain_hears_sound_that_the_client_put_into_an_item() -> None:
 
     ear = Ear()
     part = {"type": "input_audio", "audio": coded(speech())}
-    with SimulatorServer(pace=False, transcriber=ear, brain=brain) as server, Talk(server) as talk:
+    with SimulatorServer(pace=False, ears=ear, brain=brain) as server, Talk(server) as talk:
         talk.send("conversation.item.create", item={"type": "message", "role": "user", "content": [part]})
         talk.send("response.create")
         talk.until("response.done")

@@ -12,7 +12,10 @@ import pytest
 import rtsync.simulator
 
 FOLDER = Path(rtsync.simulator.__file__).parent
-THREADED = {"__init__", "brains", "chat_brain", "hearing", "line", "server", "session", "trouble"}
+THREADED = {
+    "__init__", "brains", "chat_brain", "ears", "endpoint", "engines", "hearing", "line", "narration", "senses",
+    "server", "session", "speech_endpoints", "sphinx", "trouble", "voices",
+}  # fmt: skip
 BUSY = {"threading", "socket", "queue", "select", "selectors", "simple_websocket", "http", "time"}
 
 
@@ -49,7 +52,7 @@ def test_simple_websocket_has_one_home() -> None:
 def test_importing_the_simulator_loads_nothing_heavy() -> None:
     script = (
         "import sys, rtsync.simulator\n"
-        "heavy = ['cryptography', 'azure', 'click', 'openai', 'pydantic']\n"
+        "heavy = ['cryptography', 'azure', 'click', 'openai', 'pocketsphinx', 'pydantic', 'webrtcvad']\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

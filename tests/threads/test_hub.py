@@ -415,7 +415,9 @@ def test_a_run_is_offered_event_by_event_to_those_who_want_its_types(hub: Hub) -
     wanted, _ = hub.expect(["a.delta"], third, settled=False)
     other, _ = hub.expect([DONE], None, settled=False)
     events = [Event({"type": kind, "number": number}) for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
-    hub.publish_run(Run.numbered(1, events, [b""] * 10))
+    run = Run(events, [event.type for event in events], [10] * 10, [*events])
+    run.number(1)
+    hub.publish_run(run)
     assert asked == [0, 2, 4]
     assert wanted.entry is not None
     assert (wanted.entry.sequence, hub.newest, other.done) == (5, 10, False)

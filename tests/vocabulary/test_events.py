@@ -155,6 +155,20 @@ def test_bytes_that_are_no_utf8_are_told_apart_for_the_close_code(message: bytes
         decode(message)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [b'{"a": 1}', b'{"a": "\\ud800"}', b'{"a": NaN}', b"[]", b"hello", b'{"a": "\xff"}', b"\xff", b'{"a": "\xc3', b""],
+)
+def test_a_view_of_a_message_is_read_and_refused_as_the_message_itself(message: bytes) -> None:
+    outcomes = []
+    for form in (message, memoryview(bytearray(b"." + message + b"."))[1:-1]):
+        try:
+            outcomes.append(repr(decode(form).to_dict()))
+        except (ProtocolError, UnicodeDecodeError) as error:
+            outcomes.append(repr((type(error), str(error), error.__context__)))
+    assert outcomes[0] == outcomes[1]
+
+
 @UNHURRIED
 @given(st.binary(max_size=60))
 def test_any_bytes_decode_or_are_refused(message: bytes) -> None:
