@@ -5,6 +5,7 @@ The rooms, and an order to read them in. Imports point down this list, never up:
     cli/         applications: the ``rtsync`` command
     session/     what users hold: ``RealtimeSession``, ``Response``
     threads/     the only threads and locks: reader, delivery of handlers, waits
+    devices/     microphone and speaker, ``rtsync.devices``; loaded on first use
     edges/       the outside, one module a dependency: socket, WebSocket, signals, credentials, environment
     pure/        rules without threads or sockets: states, who answers whom, what a window shows, responses
     audio/       sound as bytes, ``rtsync.audio``: formats, sample rates, WAV files, levels; loaded on first use
@@ -41,6 +42,7 @@ from rtsync.vocabulary.errors import (
     ConnectFailed,
     ConnectionLost,
     ConnectTimeout,
+    DeviceFailed,
     FellBehind,
     ProtocolError,
     RateLimited,
@@ -61,6 +63,7 @@ from rtsync.vocabulary.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from rtsync import audio as audio
+    from rtsync import devices as devices
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
@@ -87,6 +90,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionLost",
+    "DeviceFailed",
     "Event",
     "Expectation",
     "FellBehind",
@@ -140,8 +144,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "audio":
-        return importlib.import_module("rtsync.audio")
+    if name in ("audio", "devices"):
+        return importlib.import_module(f"rtsync.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'rtsync' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)

@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "pure": frozenset({"vocabulary"}),
     "audio": frozenset({"vocabulary"}),
     "edges": frozenset({"vocabulary", "pure", "audio"}),
+    "devices": frozenset({"vocabulary", "audio", "edges"}),
     "threads": frozenset({"vocabulary", "pure", "audio", "edges"}),
-    "session": frozenset({"vocabulary", "pure", "audio", "edges", "threads"}),
+    "session": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads"}),
     "simulator": frozenset({"vocabulary", "audio"}),
-    FACE: frozenset({"vocabulary", "pure", "audio", "edges", "threads", "session"}),
-    "cli": frozenset({"vocabulary", "pure", "audio", "edges", "threads", "session", "simulator", FACE}),
+    FACE: frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session"}),
+    "cli": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE}),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}
@@ -50,9 +51,11 @@ HOMES = {
     "click": "cli/",
     "cryptography": "simulator/",
     "dotenv": "edges/environment.py",
+    "miniaudio": "devices/miniaudio.py",
     "msgspec": ANYWHERE,
     "pocketsphinx": "simulator/sphinx.py",
     "simple_websocket": "simulator/",
+    "sounddevice": "devices/portaudio.py",
     "webrtcvad": "simulator/webrtc.py",
     "websocket": "edges/transport.py",
 }

@@ -16,10 +16,13 @@ HEAVY = [
     "click",
     "cryptography",
     "dotenv",
+    "miniaudio",
     "rtsync.audio",
     "rtsync.cli",
+    "rtsync.devices",
     "rtsync.simulator",
     "simple_websocket",
+    "sounddevice",
     "tenacity",
 ]
 LIMIT = 1.5

@@ -67,6 +67,7 @@ from rtsync.vocabulary.targets import Simulator, Target
 
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
+    from rtsync.session.interruption import Interruption, Playback, Player
 
 __all__ = ["RealtimeSession"]
 
@@ -169,6 +170,7 @@ class RealtimeSession:
         translates = target.purpose == "translation"  # protocol 2.2
         self._append_type = "session.input_audio_buffer.append" if translates else "input_audio_buffer.append"
         self._speech = Speech(self._core)
+        self._playbacks: list[Playback] = []
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -694,6 +696,63 @@ class RealtimeSession:
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
         return self.respond(timeout=deadline.remaining(), **params).wait(deadline.remaining())
+
+    # -- on a speaker --------------------------------------------------------------------------------------------------
+
+    def attach(self, speaker: Player, *, interrupt: bool = True) -> Playback:
+        """Play on ``speaker`` what the model says from now on, until the session ends or the ``Playback`` is closed.
+
+        When voice detection hears somebody (``input_audio_buffer.speech_started``) the speaker stops at once, what
+        still comes of that response is not played, and the service is told how much was heard
+        (``conversation.item.truncate``). The response is cancelled, where the service does not do so by itself.
+
+        Args:
+            speaker: a ``rtsync.devices.Speaker``, open, or anything with its ``play``, ``finish`` and ``stop``.
+            interrupt: whether to stop when somebody speaks; ``interrupt()`` does so in any case.
+
+        Raises:
+            SessionClosed: the session has ended already.
+            UsageError: the session is not open, or the speaker attached already.
+
+        Threads: any. A thread of its own feeds the speaker, so that slow handlers do not hold it up.
+        """
+        from rtsync.session.interruption import Playback  # Needs rtsync.audio, which a session of text does not.
+
+        self._core.check_process()
+        self._check_opened()
+        playing = [each for each in self._playbacks if each.on]
+        if any(each.player is speaker for each in playing):
+            raise UsageError("this speaker is attached already; close() its Playback first")
+        playback = Playback(self._core, speaker, interrupts=interrupt)
+        self._playbacks = [*playing, playback]
+        return playback
+
+    def interrupt(self, speaker: Player | None = None, *, timeout: float | None = 10.0) -> Interruption:
+        """Stop talking: what is played stops at once, the response is cancelled, the service told what was heard.
+
+        Nothing happens where nothing is played and nothing running, or when the session ends meanwhile.
+
+        Args:
+            speaker: what plays; None for all that are attached. One that is not attached was given what to play with
+                its ``item_id``.
+            timeout: seconds for the service to answer; None waits for ever. The speaker has stopped before.
+
+        Returns:
+            What was cancelled and what was cut off.
+
+        Raises:
+            WaitTimeout: the service did not answer.
+            ServerError: it refused.
+
+        Threads: any that may block.
+        """
+        from rtsync.session.interruption import interrupt
+
+        self._core.check_process()
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        self._check_opened()
+        attached = [each for each in self._playbacks if speaker is None or each.player is speaker]
+        return interrupt(self._core, attached or ([] if speaker is None else [speaker]), limit)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 

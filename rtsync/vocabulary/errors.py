@@ -18,6 +18,7 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     │   ├── ConnectionLost
     │   └── SessionExpired
     ├── SendTimeout             the peer stopped reading; the connection is given up
+    ├── DeviceFailed            the sound device: unplugged, or it stopped
     ├── WebhookRefused          somebody: a webhook that is forged, stale or malformed
     └── WaitTimeout             a deadline passed; the session is still usable
 
@@ -42,6 +43,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectTimeout",
     "ConnectionLost",
+    "DeviceFailed",
     "FellBehind",
     "ProtocolError",
     "RateLimited",
@@ -361,6 +363,13 @@ class WaitTimeout(RealtimeError, TimeoutError):
         super().__init__(message, arrived=tuple(arrived))
 
     arrived: tuple[str, ...]
+
+
+class DeviceFailed(RealtimeError):
+    """A microphone or speaker that was open works no more: unplugged, or stopped by its system."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class WebhookRefused(RealtimeError):

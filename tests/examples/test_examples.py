@@ -25,7 +25,10 @@ LIMIT = 30.0  # seconds; reached only on failure
 
 every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 # Those that choose their target themselves, or run a simulator beside them, have tests of their own below.
-OTHER_TARGETS = {"azure_entra", "sideband", "surviving", "translation"}
+OTHER_TARGETS = {"azure_entra", "sideband", "surviving", "talking", "translation"}
+every_example_without_sound = pytest.mark.parametrize(  # The others go on until Ctrl+C: see tests/devices.
+    "path", [path for path in EXAMPLES if path.stem != "talking"], ids=lambda path: path.stem
+)
 those_with_one_line_to_change = pytest.mark.parametrize(
     "path", [path for path in EXAMPLES if path.stem not in OTHER_TARGETS], ids=lambda path: path.stem
 )
@@ -73,6 +76,7 @@ def test_the_examples_are_there() -> None:
         "transcription",
         "sideband",
         "surviving",
+        "talking",
         "translation",
         "voice",
     }
@@ -88,7 +92,7 @@ def test_an_example_is_short_and_says_what_it_needs(path: Path) -> None:
         assert word in said
 
 
-@every_example
+@every_example_without_sound
 def test_an_example_runs_without_an_account(path: Path) -> None:
     assert says_who_it_is(path, output_of(path.stem))
 

@@ -57,6 +57,7 @@ TREE: dict[str, tuple[type[Exception] | None, str, dict[str, Any]]] = {
     "ConnectionLost": (ConnectionError, "SessionClosed", END),
     "SessionExpired": (ConnectionError, "SessionClosed", END),
     "SendTimeout": (TimeoutError, "RealtimeError", {}),
+    "DeviceFailed": (None, "RealtimeError", {}),
     "WebhookRefused": (None, "RealtimeError", {"reason": "forged"}),
     "WaitTimeout": (TimeoutError, "RealtimeError", {"arrived": ("session.created", "response.output_text.delta x 3")}),
 }

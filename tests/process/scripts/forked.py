@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtsync import RealtimeSession, UsageError
+from rtsync.devices import Speaker, VirtualDevice
 from tests.process.scripts.sessions import session_to, sockets
 
 SILENT = {"close", "state", "target"}  # allowed in a fork, and about the program or the session's past only
@@ -27,6 +28,8 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "send_audio": lambda: session.send_audio(b"\0\1" * 4800, sample_rate=24_000, pace=False),
         "stop_audio": session.stop_audio,
         "responses": lambda: session.responses(timeout=None),
+        "attach": lambda: session.attach(held["speaker"]),
+        "interrupt": lambda: session.interrupt(timeout=None),
         "wait_for": lambda: session.wait_for("response.done", timeout=None),
         "expect": lambda: session.expect("response.done", timeout=None),
         "events": lambda: session.events(timeout=None),
@@ -114,6 +117,7 @@ def main() -> None:
         "response": session.respond(instructions="never end"),
         "stream": session.events(),
         "responses": session.responses(),
+        "speaker": Speaker(VirtualDevice(stepped=True)),
         "expected": session.expect("response.done", timeout=None),
         "entered": session.expect("response.done", timeout=None).__enter__(),
     }

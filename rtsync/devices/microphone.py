@@ -1,0 +1,229 @@
+"""``Microphone``: what a device records, as chunks in a session's format.
+
+1. The device's callback appends to ``_blocks``, measures the level and rings; it takes no lock. Bringing sound to the
+   wanted rate and format is the business of the thread that reads.
+2. When nobody reads, the oldest sound is dropped and counted: what is said now matters more than what was said before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Self
+
+from rtsync.audio.formats import PCM16, AudioFormat, audio_format
+from rtsync.audio.levels import LevelMeter
+from rtsync.audio.resampling import Resampler
+from rtsync.devices.choice import DeviceChoice, open_input
+from rtsync.devices.system import InputStream
+from rtsync.edges.latch import Bell
+from rtsync.vocabulary.deadline import Deadline, seconds
+from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
+
+__all__ = ["Microphone"]
+
+_STALL_SECONDS = 3.0  # without a callback of a device that must call by itself
+_LOOK_SECONDS = 0.5  # how often a wait looks for that
+
+
+class Microphone:
+    """Records from a device; an iterator of chunks.
+
+    ::
+
+        with Microphone() as microphone:
+            for chunk in microphone:
+                session.append_audio(chunk)
+
+    Args:
+        device: as of ``Speaker``.
+        form: of the chunks: a session's input format.
+        chunk_ms: length of a chunk.
+        max_queue_ms: how much is kept while nobody reads, the newest of it; less than a chunk more or less.
+
+    Raises:
+        ConfigurationError: no such format, or a length that is none. From ``open()``: no device, no such device, no
+            library for it.
+
+    Threads: one thread reads; ``close()`` and what it knows from any. Several readers each get a share.
+    """
+
+    def __init__(
+        self,
+        device: DeviceChoice = None,
+        *,
+        form: AudioFormat | str = PCM16,
+        chunk_ms: int = 20,
+        max_queue_ms: int = 5_000,
+    ) -> None:
+        self.form = audio_format(form)
+        self.chunk_ms = _whole(chunk_ms, "chunk_ms")
+        self.max_queue_ms = _whole(max_queue_ms, "max_queue_ms")
+        self._choice = device
+        self._stream: InputStream | None = None
+        self._blocks: deque[bytes] = deque()
+        self._taken = 0
+        self._recorded = 0
+        self._dropped = 0
+        self._chunk = b""
+        self._arrived = Bell()
+        self._failure: str | None = None
+        self._closed = False
+        self._beat = 0.0
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "not open" if self._stream is None else "open"
+        return f"<Microphone {state}, {self.form.name} by {self.chunk_ms} ms>"
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = self.read(timeout=None)
+        if chunk is None:
+            raise StopIteration
+        return chunk
+
+    def open(self) -> Self:
+        """Open the device and begin to record. Does nothing when open.
+
+        Raises:
+            ConfigurationError: there is no device, or none of that name; the message says what there is.
+            UsageError: the microphone was closed.
+        """
+        if self._closed:
+            raise UsageError("the microphone was closed; make another one")
+        if self._stream is None:
+            stream = open_input(self._choice, self.form.sample_rate)
+            self._meter = LevelMeter(stream.sample_rate)
+            same = stream.sample_rate == self.form.sample_rate
+            self._resampler = None if same else Resampler(stream.sample_rate, self.form.sample_rate)
+            self._most = 2 * stream.sample_rate * self.max_queue_ms // 1_000
+            self._stream, self._beat = stream, time.monotonic()
+            try:
+                stream.start(self._take, self._fail)
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    def close(self) -> None:
+        """Stop recording; who reads gets the rest, and then the end. More than once is fine."""
+        self._closed = True
+        if self._stream is not None:
+            self._stream.close()
+        self._arrived.ring()
+
+    def read(self, *, timeout: float | None = 10.0) -> bytes | None:
+        """The next chunk, ``chunk_ms`` in ``form``; None at the end, when the microphone was closed.
+
+        Args:
+            timeout: in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeout: it is not there yet.
+            DeviceFailed: the device is gone, and all that it recorded was read.
+            UsageError: the microphone is not open.
+
+        Threads: blocks the caller.
+        """
+        if self._stream is None:
+            raise UsageError("the microphone is not open; use it in a with block, or call open() first")
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        size = self.form.byte_count(self.chunk_ms)
+        while len(self._chunk) < size:
+            if self._blocks:
+                self._chunk += self._converted()
+            elif self._closed:
+                return None
+            else:
+                self._check()
+                self._await(deadline)
+        chunk, self._chunk = self._chunk[:size], self._chunk[size:]
+        return chunk
+
+    # -- what it knows -----------------------------------------------------------------------------------------------
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of the device; 0 before it is open."""
+        return 0 if self._stream is None else self._stream.sample_rate
+
+    @property
+    def rms_dbfs(self) -> float:
+        """How loud it is now; also while nobody reads. Minus infinity before anything was recorded."""
+        return float("-inf") if self._stream is None else self._meter.rms_dbfs
+
+    @property
+    def peak_dbfs(self) -> float:
+        """The highest peak, falling by 20 dB a second."""
+        return float("-inf") if self._stream is None else self._meter.peak_dbfs
+
+    @property
+    def queued_ms(self) -> int:
+        """How much was recorded and not read."""
+        return self._in_ms(self._recorded - self._taken - self._dropped)
+
+    @property
+    def dropped_ms(self) -> int:
+        """How much was dropped so far because nobody read it in time."""
+        return self._in_ms(self._dropped)
+
+    # -- how ---------------------------------------------------------------------------------------------------------
+
+    def _in_ms(self, byte_count: int) -> int:
+        return 0 if self._stream is None else max(0, byte_count) * 500 // self._stream.sample_rate
+
+    def _converted(self) -> bytes:
+        try:
+            block = self._blocks.popleft()
+        except IndexError:  # It was dropped at this moment.
+            return b""
+        self._taken += len(block)
+        pcm = block if self._resampler is None else self._resampler.feed(block)
+        return self.form.from_pcm(pcm)
+
+    def _await(self, deadline: Deadline) -> None:
+        def more() -> bool:
+            return bool(self._blocks) or self._closed or self._failure is not None
+
+        if not self._arrived.wait_until(more, deadline.remaining(_LOOK_SECONDS)) and deadline.passed:
+            raise WaitTimeout(f"no chunk of {self.chunk_ms} ms was recorded within {deadline.timeout:g} s")
+
+    def _check(self) -> None:
+        assert self._stream is not None
+        if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
+            self._failure = f"it has recorded nothing for {_STALL_SECONDS:g} s"
+        if self._failure is not None:
+            raise DeviceFailed(f"the microphone is gone: {self._failure}; open another one (rtsync.devices.devices())")
+
+    # -- the device's side ---------------------------------------------------------------------------------------------
+
+    def _take(self, pcm: bytes) -> None:
+        self._beat = time.monotonic()
+        self._recorded += len(pcm)
+        self._blocks.append(pcm)
+        self._meter.feed(pcm)
+        while self._recorded - self._taken - self._dropped > self._most and len(self._blocks) > 1:
+            try:
+                self._dropped += len(self._blocks.popleft())
+            except IndexError:  # It was read at this moment.
+                break
+        self._arrived.ring()
+
+    def _fail(self, reason: str) -> None:
+        self._failure = self._failure or reason
+        self._arrived.ring()
+
+
+def _whole(value: int, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} must be a whole number of milliseconds, at least 1, not {value!r}")
+    return value

@@ -1,0 +1,325 @@
+"""``Speaker``: plays what it is given, and knows what was heard.
+
+1. ``_lock`` guards the playlist, the playhead and the parts. The device's callback takes it too, so nobody holds it for
+   longer than converting ten milliseconds of sound takes; it is reentrant so that ``stop()`` in a signal handler
+   cannot lock itself out.
+2. Sound belongs to a *part*: an item of the conversation and the index of its content. A part that was stopped stays
+   stopped: what comes late for it is not played.
+3. What was handed to the device and has not sounded yet, by what the device says of its delay, was not heard.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Self
+
+import msgspec
+
+from rtsync.audio.formats import PCM16, AudioFormat, audio_format
+from rtsync.devices.choice import DeviceChoice, open_output
+from rtsync.devices.playhead import Playhead
+from rtsync.devices.playlist import Playlist
+from rtsync.devices.system import OutputStream
+from rtsync.edges.latch import Bell
+from rtsync.vocabulary.deadline import Deadline, seconds
+from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
+
+__all__ = ["Heard", "Speaker"]
+
+_MOST_PARTS = 256
+_STALL_SECONDS = 3.0  # without a callback of a device that must call by itself
+_LOOK_SECONDS = 0.5  # how often a wait looks for that
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """What was heard of one part.
+
+    Attributes:
+        item_id: of the item, None for sound that is of none.
+        content_index: of the item's content.
+        heard_ms: how much of it was heard.
+        given_ms: how much of it the speaker was given.
+        finished: whether it was heard to its end.
+    """
+
+    item_id: str | None
+    content_index: int
+    heard_ms: int
+    given_ms: int
+    finished: bool
+
+
+class _Part(NamedTuple):
+    item_id: str | None
+    content_index: int
+    number: int  # Sound of no item is another part after each stop.
+
+
+class _Given:
+    """What a speaker was given of one part."""
+
+    __slots__ = ("byte_count", "ended", "form", "over")
+
+    def __init__(self, form: AudioFormat) -> None:
+        self.form = form
+        self.byte_count = 0
+        self.ended = False  # Nothing more comes of it.
+        self.over = False  # It was stopped, or heard to its end and told of.
+
+
+class Speaker:
+    """Plays sound on a device.
+
+    ::
+
+        with Speaker() as speaker:
+            for chunk in response.audio_chunks():
+                speaker.play(chunk)
+            speaker.drain()
+
+    ``session.attach(speaker)`` does that for every answer of a session, and handles interruptions.
+
+    Args:
+        device: number, name or part of a name (``devices()`` lists them), a ``VirtualDevice``, ``"virtual"`` for one,
+            ``"null"`` for miniaudio's device without sound; None for the default one.
+        form: of what is played: a session's output format.
+        max_queue_ms: how much sound may wait to be played.
+
+    Raises:
+        ConfigurationError: no such format. From ``open()``: no device, no such device, no library for it.
+
+    Threads: every method from any thread. None but ``drain`` blocks.
+    """
+
+    def __init__(
+        self, device: DeviceChoice = None, *, form: AudioFormat | str = PCM16, max_queue_ms: int = 1_200_000
+    ) -> None:
+        self.form = audio_format(form)
+        self.max_queue_ms = max_queue_ms
+        self._choice = device
+        self._lock = threading.RLock()
+        self._changed = Bell()
+        self._stream: OutputStream | None = None
+        self._failure: str | None = None
+        self._closed = False
+        self._beat = 0.0
+        self._stops = 0
+        self._parts: dict[_Part, _Given] = {}
+        self._last: _Part | None = None
+
+    def __repr__(self) -> str:
+        rate = f", {self._stream.sample_rate} Hz" if self._stream is not None else ""
+        return f"<Speaker {'closed' if self._closed else 'open' if rate else 'not open'}{rate}>"
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> Self:
+        """Open the device. Does nothing when open.
+
+        Raises:
+            ConfigurationError: there is no device, or none of that name; the message says what there is.
+            UsageError: the speaker was closed.
+        """
+        if self._closed:
+            raise UsageError("the speaker was closed; make another one")
+        if self._stream is None:
+            stream = open_output(self._choice, self.form.sample_rate)
+            self._playlist: Playlist[_Part] = Playlist(stream.sample_rate)
+            self._playhead: Playhead[_Part] = Playhead(stream.sample_rate)
+            self._stream, self._beat = stream, time.monotonic()
+            try:
+                stream.start(self._fill, self._fail)
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    def close(self) -> None:
+        """Stop playing, and close the device. More than once is fine."""
+        self._closed = True
+        if self._stream is not None:
+            self.stop()
+            self._stream.close()
+        self._changed.ring()
+
+    # -- playing -----------------------------------------------------------------------------------------------------
+
+    def play(
+        self,
+        sound: bytes,
+        *,
+        item_id: str | None = None,
+        content_index: int = 0,
+        form: AudioFormat | str | None = None,
+    ) -> None:
+        """Play ``sound`` behind all that is to be played; returns at once.
+
+        Args:
+            sound: whole samples, without a header.
+            item_id: the item of the conversation that it is of. What comes for an item that was stopped is not played.
+            content_index: of the item's content.
+            form: of ``sound``; the speaker's where None.
+
+        Raises:
+            ConfigurationError: half a sample.
+            DeviceFailed: the device is gone.
+            UsageError: the speaker is not open, or more than ``max_queue_ms`` would wait.
+        """
+        self._check()
+        chosen = self.form if form is None else audio_format(form)
+        if len(sound) % chosen.sample_bytes:
+            raise ConfigurationError(f"{chosen.name} has {chosen.sample_bytes} bytes a sample, and half of one came")
+        with self._lock:
+            if self._playlist.queued_ms + len(sound) / chosen.bytes_per_ms > self.max_queue_ms:
+                raise UsageError(f"more than {self.max_queue_ms} ms of sound would wait for the speaker: max_queue_ms")
+            part = self._part(item_id, content_index)
+            given = self._parts.get(part) or self._begin(part, chosen)
+            if not given.over:
+                given.byte_count += len(sound)
+                self._playlist.add(part, chosen, bytes(sound))
+
+    def finish(self, item_id: str | None = None, content_index: int = 0) -> None:
+        """Nothing more comes of this part; once it is heard to its end it counts as finished."""
+        with self._lock:
+            self._end(self._part(item_id, content_index))
+
+    def stop(self) -> tuple[Heard, ...]:
+        """Stop playing at once; what waits is thrown away.
+
+        Returns:
+            What was heard of every part that was not told of by an earlier ``stop``. Parts that were heard to their
+            end are ``finished``.
+        """
+        if self._stream is None:
+            return ()
+        with self._lock:
+            self._playhead.stop(self._stream.now())
+            self._playlist.clear()
+            self._stops += 1
+            told = tuple(self._heard(part, given) for part, given in self._parts.items() if not given.over)
+            for given in self._parts.values():
+                given.over = True
+        self._changed.ring()
+        return told
+
+    def drain(self, *, timeout: float | None = 60.0) -> None:
+        """Block until everything has been heard, or was stopped.
+
+        Args:
+            timeout: in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeout: there is more.
+            DeviceFailed: the device is gone.
+            UsageError: the speaker is not open.
+        """
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        with self._lock:
+            if self._last is not None:
+                self._end(self._last)
+        while not self._changed.wait_until(lambda: self._is_over(), deadline.remaining(_LOOK_SECONDS)):
+            self._check()
+            if deadline.passed:
+                raise WaitTimeout(f"{round(self.queued_ms)} ms are still to be played after {deadline.timeout:g} s")
+        if not self._closed:
+            self._check()
+
+    # -- what it knows -----------------------------------------------------------------------------------------------
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of the device; 0 before it is open."""
+        return 0 if self._stream is None else self._stream.sample_rate
+
+    @property
+    def queued_ms(self) -> float:
+        """How much sound waits to be given to the device."""
+        return 0.0 if self._stream is None else max(0.0, self._playlist.queued_ms)
+
+    def played_ms(self, item_id: str | None = None, content_index: int = 0) -> int:
+        """How much of a part was heard so far; 0 for one that is unknown, or too long ago (256 parts are known)."""
+        with self._lock:
+            part = self._part(item_id, content_index)
+            given = self._parts.get(part)
+            return 0 if given is None else self._heard(part, given).heard_ms
+
+    def heard(self) -> tuple[Heard, ...]:
+        """What was heard so far of every part that is known, oldest first."""
+        with self._lock:
+            return tuple(self._heard(part, given) for part, given in self._parts.items())
+
+    # -- how, under the lock -------------------------------------------------------------------------------------------
+
+    def _part(self, item_id: str | None, content_index: int) -> _Part:
+        return _Part(item_id, content_index, self._stops if item_id is None else 0)
+
+    def _begin(self, part: _Part, form: AudioFormat) -> _Given:
+        if self._last is not None:
+            self._end(self._last)
+        for old in self._superfluous():
+            del self._parts[old]
+            self._playhead.forget(old)
+        self._last = part
+        given = self._parts[part] = _Given(form)
+        return given
+
+    def _superfluous(self) -> Iterator[_Part]:
+        """The oldest of too many; not one that is still to be heard of."""
+        over = [part for part, given in self._parts.items() if given.over or self._heard(part, given).finished]
+        yield from over[: max(0, len(self._parts) + 1 - _MOST_PARTS)]
+
+    def _end(self, part: _Part) -> None:
+        given = self._parts.get(part)
+        if given is not None and not given.ended:
+            given.ended = True
+            if not given.over:
+                self._playlist.end(part, given.form)
+
+    def _heard(self, part: _Part, given: _Given) -> Heard:
+        assert self._stream is not None
+        rate, form = self._stream.sample_rate, given.form
+        frames = self._playhead.heard(part, self._stream.now())
+        given_frames = given.byte_count // form.sample_bytes
+        given_ms = form.duration_ms(given.byte_count)
+        finished = given.ended and frames >= -(-given_frames * rate // form.sample_rate)
+        heard_ms = given_ms if finished else min(given_ms, frames * 1_000 // rate)
+        return Heard(part.item_id, part.content_index, heard_ms, given_ms, finished)
+
+    def _is_over(self) -> bool:
+        if self._closed or self._failure is not None or self._stream is None:
+            return True
+        with self._lock:
+            return self._playlist.is_empty and self._playhead.is_silent(self._stream.now())
+
+    def _check(self) -> None:
+        if self._stream is None or self._closed:
+            raise UsageError("the speaker is not open; use it in a with block, or call open() first")
+        if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
+            self._failure = f"it has asked for nothing for {_STALL_SECONDS:g} s"
+        if self._failure is not None:
+            raise DeviceFailed(f"the speaker is gone: {self._failure}; open another one (rtsync.devices.devices())")
+
+    # -- the device's side ---------------------------------------------------------------------------------------------
+
+    def _fill(self, frame_count: int, starts_at: float) -> bytes:
+        self._beat = time.monotonic()
+        try:
+            with self._lock:
+                pcm, spans = self._playlist.take(frame_count)
+                self._playhead.hand(spans, starts_at)
+        except Exception as error:
+            self._fail(f"its sound cannot be made ({type(error).__name__})")
+            pcm = b""
+        if self._changed.waiting:
+            self._changed.ring()
+        return pcm.ljust(2 * frame_count, b"\0")
+
+    def _fail(self, reason: str) -> None:
+        self._failure = self._failure or reason
+        self._changed.ring()
