@@ -2,28 +2,19 @@
 
 What:  streams sound to a translation session, prints both transcripts, and counts the sound that comes back.
 Needs: nothing: it then sends a hum, which the simulator hears and cannot translate. With an account of OpenAI, the only
-       service that has it, the last line says where to connect. With a recording, a WAV file of 16 bits, mono, 24 kHz.
+       service that has it, the last line says where to connect. With a recording, a WAV file at any rate.
 Run:   python examples/translation.py
 """
 
 import math
 import sys
-import time
-import wave
 from array import array
 
 import rtsync
 from rtsync.simulator import SimulatorServer
 
 RATE = 24000
-PIECE = RATE // 5 * 2  # bytes: 200 ms, the step in which the service translates
-
-
-def sound() -> bytes:
-    if len(sys.argv) > 1:
-        with wave.open(sys.argv[1]) as recording:
-            return bytes(recording.readframes(recording.getnframes()))
-    return array("h", [int(6000 * math.sin(at * math.tau * 220 / RATE)) for at in range(3 * RATE)]).tobytes()
+HUM = array("h", [int(6000 * math.sin(at * math.tau * 220 / RATE)) for at in range(3 * RATE)]).tobytes()
 
 
 def main(target: rtsync.Target) -> None:
@@ -32,10 +23,11 @@ def main(target: rtsync.Target) -> None:
         heard = {"transcription": {"model": "gpt-realtime-whisper"}}
         session.update(audio={"input": heard, "output": {"language": "fr"}})
         events = session.events(timeout=30)
-        pcm = sound()
-        for start in range(0, len(pcm), PIECE):
-            session.send({"type": "session.input_audio_buffer.append", "audio": pcm[start : start + PIECE]})
-            time.sleep(0.05)  # a microphone would take 0.2; there is nothing to commit, and no answer to ask for
+        # Four times as fast as it was said. There is nothing to commit, and no answer to ask for.
+        if len(sys.argv) > 1:
+            session.send_audio(sys.argv[1], pace=4.0, chunk_ms=200)  # the step in which the service translates
+        else:
+            session.send_audio(HUM, sample_rate=RATE, pace=4.0, chunk_ms=200)
         session.send({"type": "session.close"})  # What is still to be said comes first; then the service closes.
 
         words: dict[str, str] = {}

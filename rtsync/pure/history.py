@@ -14,6 +14,7 @@ stays in a bounded history, and every thread has a window on it:
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -127,7 +128,7 @@ class _Chunk:
 
     def __init__(self) -> None:
         self.types: list[str] = []
-        self.numbers: list[int] = []
+        self.numbers = array("q")  # A fifth of a list of integers.
         self.said: list[bytes | Event] = []
         self.sizes: list[int] = []
         self.size = 0
@@ -188,7 +189,7 @@ class History:
             newest = _Chunk()
             chunks.append(newest)
         newest.types += types
-        newest.numbers += numbers
+        newest.numbers.extend(numbers)
         newest.said += said
         newest.sizes += sizes
         newest.size += size

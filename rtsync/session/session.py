@@ -41,10 +41,10 @@ from rtsync.session.speech import (
     Progress,
     Speech,
     checked_silence_ms,
-    form_of,
     input_settings,
     silence_to_end_a_turn,
     speed_of,
+    with_its_form,
 )
 from rtsync.session.typed_face import typed_as
 from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
@@ -385,8 +385,8 @@ class RealtimeSession:
         self._core.check_may_wait(settled=False)
         self._check_opened()
         settings = input_settings(self._core.config)
-        if source_format is None and sample_rate is None:
-            source_format = form_of(source)
+        if source_format is None and sample_rate is None and (said := with_its_form(source)) is not None:
+            source, source_format = said
         open_source = functools.partial(
             read_audio,
             source,
@@ -409,6 +409,7 @@ class RealtimeSession:
         What was sent is in the input buffer: ``commit_audio()`` or ``clear_audio()`` decides about it. Nothing happens
         when none is at work. Threads: any, a handler and ``progress`` too.
         """
+        self._core.check_process()
         self._speech.stop()
 
     # -- waiting -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rtsync.edges.latch import Latch
@@ -27,10 +27,10 @@ __all__ = [
     "Progress",
     "Speech",
     "checked_silence_ms",
-    "form_of",
     "input_settings",
     "silence_to_end_a_turn",
     "speed_of",
+    "with_its_form",
 ]
 
 CHUNK_MS = 40
@@ -164,12 +164,14 @@ def speed_of(pace: object) -> float | None:
     return float(pace)
 
 
-def form_of(source: object) -> AudioFormat | None:
-    """The format that ``source`` says it has, as an ``AudioReader`` does."""
+def with_its_form(source: object) -> tuple[Iterator[bytes], AudioFormat] | None:
+    """The chunks and the format of a source that says what it has, as a ``Microphone`` and an ``AudioReader`` do."""
     from rtsync.audio import AudioFormat
 
-    said = getattr(source, "form", None)
-    return said if isinstance(said, AudioFormat) else None
+    form = getattr(source, "form", None)
+    if not isinstance(form, AudioFormat) or not isinstance(source, Iterable):
+        return None
+    return (chunk for chunk in source), form  # Without the read() of a microphone, which is no file's.
 
 
 def input_settings(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from rtsync.vocabulary.errors import (
     RealtimeError,
     SessionClosed,
 )
-from rtsync.vocabulary.events import Event, decode_object, raw
+from rtsync.vocabulary.events import Event, decode_object, parse, raw
 
 __all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
@@ -157,11 +157,14 @@ class Connection:
         try:
             for message in messages:
                 try:
-                    data = decode_object(message)
-                except ProtocolError as error:
-                    run = self._end_run()
-                    self._refuse(error, len(message))
-                    continue
+                    data = parse(message)
+                except (msgspec.MsgspecError, RecursionError):
+                    data = None
+                if type(data) is not dict:
+                    data = self._decoded(message)
+                    run = self._run
+                    if data is None:
+                        continue
                 kind: Any = data.get("type")
                 cls = deltas.get(kind) if type(kind) is str else None
                 if cls is None or "error" in data or "item" in data or "response" in data:
@@ -177,6 +180,15 @@ class Connection:
                     run.said.append(bytes(message) if size < _LARGE else event)
         finally:  # Also those before one that ends the line.
             self._end_run()
+
+    def _decoded(self, message: bytes | memoryview) -> dict[str, Any] | None:
+        """What the fast parser does not give: an object that it refuses, or None for what is no event."""
+        try:
+            return decode_object(message)
+        except ProtocolError as error:
+            self._end_run()
+            self._refuse(error, len(message))
+            return None
 
     def _end_run(self) -> Run:
         """Hand over the deltas read so far. Returns where the next ones go."""

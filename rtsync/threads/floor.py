@@ -36,18 +36,20 @@ _MOST_UNCLAIMED = 16
 class Unasked:
     """Responses that began without our asking, until somebody claims them: at most 16, of which the oldest goes first.
 
-    Filled by the reader, emptied by one user thread at a time.
+    Args:
+        books: the core's lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, books: threading.RLock) -> None:
+        self._books = books
         self._waiting: dict[str, Follower] = {}
         self._dropped = 0
 
     def put(self, response_id: str, follower: Follower) -> None:
-        """A response has begun."""
+        """A response has begun. Under the books."""
         self._waiting[response_id] = follower
         if len(self._waiting) > _MOST_UNCLAIMED:
-            self._waiting.pop(next(iter(self._waiting)), None)
+            del self._waiting[next(iter(self._waiting))]
             self._dropped += 1
 
     def claim(self, response_id: object) -> Follower | None:
@@ -56,10 +58,11 @@ class Unasked:
         Raises:
             LookupError: it, and perhaps more, began too long ago; said once.
         """
-        if self._dropped:
-            self._dropped = 0
-            raise LookupError
-        return self._waiting.pop(response_id, None) if isinstance(response_id, str) else None
+        with self._books:
+            if self._dropped:
+                self._dropped = 0
+                raise LookupError
+            return self._waiting.pop(response_id, None) if isinstance(response_id, str) else None
 
 
 class Floor:
@@ -179,7 +182,7 @@ class Floor:
 
     def listen(self) -> Unasked:
         """Collect the responses that begin from now on without our asking, until ``ignore``."""
-        unasked = Unasked()
+        unasked = Unasked(self._books)
         with self._books:
             self._unasked.append(unasked)
             self._ledger.keeps_all = True

@@ -168,7 +168,8 @@ class ResponseFailed(RealtimeError):
             ``response`` (protocol section 5.1), or None where none had begun.
         status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
         reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None; ``"too_large"`` where it was
-            larger than what rtsync keeps of a response, of whatever status.
+            larger than what rtsync keeps of a response, ``"no_audio"`` where audio was to be saved and there is none,
+            of whatever status.
         text: the text (or transcript) received before the end.
     """
 

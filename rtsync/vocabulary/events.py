@@ -19,9 +19,10 @@ from rtsync.vocabulary.discretion import outline
 from rtsync.vocabulary.errors import ProtocolError
 from rtsync.vocabulary.foreign import one_line
 
-__all__ = ["Event", "Fields", "Items", "decode", "decode_object", "encode", "new_event_id", "quick", "raw"]
+__all__ = ["Event", "Fields", "Items", "decode", "decode_object", "encode", "new_event_id", "parse", "quick", "raw"]
 
-_decode = msgspec.json.Decoder().decode
+parse = msgspec.json.Decoder().decode
+"""The JSON in one message, for what receives many; ``decode_object`` takes what it refuses, too."""
 
 _REFUSED = object()  # by the fast parser
 _LONGEST_SHOWN = 120
@@ -258,7 +259,7 @@ def decode_object(message: bytes | memoryview) -> dict[str, Any]:
         ProtocolError: it is not a JSON object; the session goes on (as the service itself does, protocol 6.4).
     """
     try:
-        data = _decode(message)
+        data = parse(message)
     except (msgspec.MsgspecError, RecursionError):
         data = _REFUSED
     if data is _REFUSED:  # Not in the handler above: what follows may raise, and shall not carry the message along.

@@ -61,7 +61,24 @@ def test_a_frame_may_lie_anywhere_across_the_end_of_the_buffer(edge: int, short:
         assert client.messages == [filler, *messages]
 
 
-_SIZES = [*range(301), 16_383, 16_384, 65_535, 65_536, 65_537, 262_143, 262_145, 1_048_577, *[246] * 1000, 0, 1, 7, 8]
+_SIZES = [
+    *range(301),
+    4_095,
+    4_096,
+    16_383,
+    16_384,
+    65_535,
+    65_536,
+    65_537,
+    262_143,
+    262_145,
+    1_048_577,
+    *[246] * 1000,
+    0,
+    1,
+    7,
+    8,
+]
 
 
 def _mixed(seed: int) -> tuple[bytes, list[bytes], int]:

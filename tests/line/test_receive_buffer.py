@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rtsync.edges.receive_buffer import ReceiveBuffer
 
-LEAST = 16 << 10
+LEAST = 4 << 10
 MOST = 256 << 10
 AT_ONCE = 1 << 20
 
@@ -69,7 +69,7 @@ def test_at_rest_it_is_small_and_full_reads_make_it_grow_up_to_its_most() -> Non
     for _ in range(5):
         _fill(buffer, 1)
         lengths.append(len(buffer.data))
-    assert lengths == [LEAST, 4 * LEAST, MOST, MOST, MOST]
+    assert lengths == [LEAST, 4 * LEAST, 16 * LEAST, MOST, MOST]
     assert buffer.spacious
 
 
@@ -91,7 +91,7 @@ def test_small_reads_in_a_row_make_it_small_again_and_a_larger_one_between_does_
         _put(buffer, b"x" * (MOST // 8))
         buffer.take(MOST // 8)
     assert len(buffer.data) == MOST
-    for _ in range(40):
+    for _ in range(60):
         _put(buffer, b"x" * 246)
         buffer.take(246)
     assert len(buffer.data) == LEAST

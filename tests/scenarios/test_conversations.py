@@ -117,6 +117,7 @@ def test_a_function_call_and_what_comes_of_it() -> None:
 
 
 def test_the_arguments_of_a_call_are_there_while_they_come() -> None:
+    """At each delta at least what has come so far; what arrived with it may be there already."""
     grown: list[Any] = []
     with replayed("function_call", handlers="inline") as replay:
         session = replay.session
@@ -129,7 +130,8 @@ def test_the_arguments_of_a_call_are_there_while_they_come() -> None:
         session.add_item({"type": "function_call_output", "call_id": call["call_id"], "output": '{"c":21}'})
         session.respond().wait()
         replay.finish()
-    assert grown == ['{"city":', '{"city":"Tokyo"}']
+    assert grown[0] in ('{"city":', '{"city":"Tokyo"}')
+    assert grown[1:] == ['{"city":"Tokyo"}']
 
 
 def test_an_mcp_server_is_listed_and_called() -> None:

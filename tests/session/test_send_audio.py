@@ -25,7 +25,7 @@ from rtsync import (
     Simulator,
     UsageError,
 )
-from rtsync.audio import ALAW, PCM16, ULAW, AudioFormat, read_audio, write_wav
+from rtsync.audio import ALAW, PCM16, ULAW, AudioFormat, chunks, read_audio, write_wav
 from tests.loopback import LIMIT, Peer, PeerClosed, ScriptedServer, realtime_greeting
 from tests.session.service import Json, Service, conversing, session_to, spawn, target_of
 from tests.session.sounds import Listener, counting, detection, input_audio
@@ -69,12 +69,28 @@ def _as_path(sound: bytes, folder: Path) -> Any:
     return folder / "sound.wav"
 
 
+class Device:
+    """Chunks that say their format, by a `read` that is no file's."""
+
+    form = PCM16
+
+    def __init__(self, sound: bytes) -> None:
+        self._chunks = chunks(sound)
+
+    def read(self, *, timeout: float = 1.0) -> bytes | None:
+        return next(self._chunks, None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+
 SOURCES: dict[str, Callable[[bytes, Path], Any]] = {
     "path": _as_path,
     "str": lambda sound, folder: str(_as_path(sound, folder)),
     "bytes": lambda sound, folder: _as_path(sound, folder).read_bytes(),
     "file": lambda sound, folder: io.BytesIO(_as_path(sound, folder).read_bytes()),
     "iterator": lambda sound, folder: iter([sound[:1_001], sound[1_001:]]),
+    "device": lambda sound, folder: Device(sound),
     "reader": lambda sound, folder: read_audio(sound, sample_rate=24_000),
 }
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rtsync import RealtimeSession, UsageError
+from rtsync.devices import Speaker, VirtualDevice
 from tests.process.scripts.sessions import session_to, sockets
 
 SILENT = {"close", "state", "target"}  # allowed in a fork, and about the program or the session's past only
@@ -24,6 +25,11 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "open": session.open,
         "send": lambda: session.send({"type": "response.create"}),
         "append_audio": lambda: session.append_audio(b"\0\0"),
+        "send_audio": lambda: session.send_audio(b"\0\1" * 4800, sample_rate=24_000, pace=False),
+        "stop_audio": session.stop_audio,
+        "responses": lambda: session.responses(timeout=None),
+        "attach": lambda: session.attach(held["speaker"]),
+        "interrupt": lambda: session.interrupt(timeout=None),
         "wait_for": lambda: session.wait_for("response.done", timeout=None),
         "expect": lambda: session.expect("response.done", timeout=None),
         "events": lambda: session.events(timeout=None),
@@ -48,6 +54,8 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "Response.cancel": lambda: held["response"].cancel(None),
         "Response.text_deltas": lambda: list(held["response"].text_deltas(timeout=None)),
         "Response.audio_chunks": lambda: list(held["response"].audio_chunks(timeout=None)),
+        "Response.save": lambda: held["response"].save(os.devnull),
+        "Responses.__next__": lambda: next(held["responses"]),
         "Subscription.__next__": lambda: next(held["stream"]),
         "Expectation.__enter__": held["expected"].__enter__,
         "Expectation.__exit__": lambda: held["entered"].__exit__(None, None, None),
@@ -108,6 +116,8 @@ def main() -> None:
     held = {
         "response": session.respond(instructions="never end"),
         "stream": session.events(),
+        "responses": session.responses(),
+        "speaker": Speaker(VirtualDevice(stepped=True)),
         "expected": session.expect("response.done", timeout=None),
         "entered": session.expect("response.done", timeout=None).__enter__(),
     }
