@@ -38,10 +38,17 @@ class Recording:
         return "stdin" if self._path == STDIN else str(self._path)
 
     def check(self) -> None:
-        """See whether it can be read; not of stdin, which comes once."""
+        """See whether it can be read; of stdin, which comes once, only whether something comes.
+
+        Raises:
+            click.UsageError: stdin is a keyboard.
+            ConfigurationError: as of ``with``.
+        """
         if self._path != STDIN:
             with self:
                 pass
+        elif sys.stdin is None or sys.stdin.isatty():
+            raise click.UsageError("stdin is a terminal: pipe a WAV into it, or name a FILE")
 
     def __enter__(self) -> Self:
         from rtsync.audio import HIGHEST_SAMPLE_RATE, LOWEST_SAMPLE_RATE, WavReader

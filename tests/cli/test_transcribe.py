@@ -224,6 +224,12 @@ def test_a_stdin_that_is_no_wav_is_one_line() -> None:
     assert "is no WAV file" in ended.complaint
 
 
+def test_a_keyboard_is_no_wav() -> None:
+    with Terminal("transcribe", *SIMULATOR, "-") as screen:
+        assert screen.wait() == 2
+        assert "stdin is a terminal: pipe a WAV into it" in screen.seen
+
+
 def test_a_key_that_is_refused_is_one_line(tmp_path: Path) -> None:
     with SimulatorServer(api_keys=["another"], refuse_like="openai") as server:
         ended = run("transcribe", str(silent(tmp_path / "a.wav")), **openai(server))
