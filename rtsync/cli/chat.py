@@ -14,6 +14,7 @@ from rtsync.cli.conversation import Conversation, answer_lines, talk
 from rtsync.cli.logs import show_events
 from rtsync.cli.outcome import EXIT_STATUSES
 from rtsync.cli.output import JsonLines, Output, PlainText
+from rtsync.cli.timeline import drawn_to, timeline_options
 
 __all__ = ["chat"]
 
@@ -48,6 +49,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Certificate authority to trust, e.g. that of `rtsync serve --tls`.",
 )
+@timeline_options
 def chat(
     target: str | None,
     model: str | None,
@@ -60,6 +62,8 @@ def chat(
     connect_timeout: float,
     timeout: float,
     ca_file: Path | None,
+    timeline: Path | None,
+    timeline_words: bool,
 ) -> None:
     """Talk with a model in text.
 
@@ -88,7 +92,7 @@ def chat(
         show_events(content=log_events == "content")
     output: Output = JsonLines() if as_json else PlainText()
     output.attach(session)
-    with session:
+    with drawn_to(timeline, session, words=timeline_words), session:
         _converse(chosen, Conversation(session, output, timeout))
 
 
