@@ -45,8 +45,9 @@ def drawn_to(path: Path | None, session: RealtimeSession, *, words: bool = False
     try:
         yield
     except BaseException:
-        with contextlib.suppress(click.FileError):
-            _write(path, session, words)
+        if session.turns:  # Else it was never open, and what is there from an earlier time is worth more.
+            with contextlib.suppress(click.FileError):
+                _write(path, session, words)
         raise
     _write(path, session, words)
 
