@@ -15,6 +15,7 @@ A *turn* here is what the user said and one response to it. The rules:
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -46,6 +47,7 @@ _FIRSTS = {
     "response.audio.delta": "first_audio_at",
 }
 _KINDS = frozenset(_FIRSTS.values())
+_NOTHING = frozenset[str]()
 
 NOTED = frozenset(
     {
@@ -172,20 +174,29 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 class _Course:
     """A turn as it goes on."""
 
-    __slots__ = ("cut_at", "missing", "turn")
+    __slots__ = ("_known", "_told", "cut_at", "missing")
 
     def __init__(self, turn: Turn) -> None:
-        self.turn = turn
-        self.missing: set[str] = set()  # Of the first deltas, those that may still come.
+        self.missing: frozenset[str] = frozenset()  # Of the first deltas, those that may still come.
         self.cut_at: float | None = None  # When it was last tried to cut it off.
+        self._told = turn
+        self._known: dict[str, Any] = {}  # What has been noted since.
 
-    def note(self, **fields: Any) -> None:
-        self.turn = msgspec.structs.replace(self.turn, **fields)
+    @property
+    def turn(self) -> Turn:
+        """As it is now."""
+        if self._known:
+            self._told = msgspec.structs.replace(self._told, **self._known)
+            self._known = {}
+        return self._told
+
+    def note(self, name: str, value: Any) -> None:
+        self._known[name] = value
 
     def add_item(self, item_id: object) -> None:
-        known = self.turn.item_ids
-        if short_text(item_id) is not None and item_id not in known and len(known) < _MOST_ITEMS:
-            self.note(item_ids=(*known, item_id))
+        known = self._known.get("item_ids") or self._told.item_ids
+        if item_id not in known and short_text(item_id) is not None and len(known) < _MOST_ITEMS:
+            self._known["item_ids"] = (*known, item_id)
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -202,13 +213,14 @@ class Turns:
     Attributes:
         heeds: types of server events that ``take`` wants to see now.
         awaited: types of deltas among them; see rule 4.
-        ended: turns that have ended and that ``told`` has not given yet.
+        ended: whether turns have ended that ``told`` has not given yet.
     """
 
     def __init__(self) -> None:
         self.heeds: frozenset[str] = frozenset(_RULES)
         self.awaited: frozenset[str] = frozenset()
-        self.ended: list[Turn] = []
+        self.ended = False
+        self._ended: list[_Course] = []
         self._courses: deque[_Course] = deque(maxlen=_MOST_TURNS)
         self._open: dict[str, _Course] = {}
         self._speaking: Turn | None = None  # What the user says now,
@@ -241,8 +253,9 @@ class Turns:
     def lose(self, now: float) -> None:
         """The line has ended, and everything that was going on with it."""
         for course in self._open.values():
-            course.note(status="lost", done_at=now)
-            self.ended.append(course.turn)
+            course.note("status", "lost")
+            course.note("done_at", now)
+            self._end(course)
         self._open.clear()
         self._await()
         self._give_up(self._speaking)
@@ -277,16 +290,16 @@ class Turns:
         if course is None:
             return
         if ended:
-            course.note(silent_at=now)
+            course.note("silent_at", now)
         elif course.turn.played_at is None:
-            course.note(played_at=now)
+            course.note("played_at", now)
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
     def told(self) -> list[Turn]:
         """The turns that have ended since the last call."""
-        ended, self.ended = self.ended, []
-        return ended
+        ended, self._ended, self.ended = self._ended, [], False
+        return [course.turn for course in ended]
 
     def listed(self) -> tuple[Turn, ...]:
         """The newest 500 turns in the order of their beginning, those that go on included."""
@@ -354,8 +367,13 @@ class Turns:
     def _give_up(self, turn: Turn | None) -> None:
         """Nobody will answer what the user said there."""
         if turn is not None:
-            self._courses.append(_Course(turn))
-            self.ended.append(turn)
+            course = _Course(turn)
+            self._courses.append(course)
+            self._end(course)
+
+    def _end(self, course: _Course) -> None:
+        self.ended = True
+        self._ended.append(course)
 
     # -- responses -----------------------------------------------------------------------------------------------------
 
@@ -365,8 +383,8 @@ class Turns:
         if response_id is None or response_id in self._open:
             return
         course = self._begin(response_id, response)
-        course.note(created_at=now)
-        course.missing = set(_KINDS)
+        course.note("created_at", now)
+        course.missing = _KINDS
         self._open[response_id] = course
         if len(self._open) > _MOST_OPEN:
             del self._open[next(iter(self._open))]
@@ -412,16 +430,15 @@ class Turns:
         response_id, name = fields.get("response_id"), _FIRSTS[kind]
         course = self._open.get(response_id) if type(response_id) is str else None
         if course is not None and name in course.missing:
-            course.missing.discard(name)
-            course.note(**{name: now})
+            course.missing -= {name}
+            course.note(name, now)
             course.add_item(fields.get("item_id"))
             self._await()
 
     def _await(self) -> None:
         """Which deltas may still be the first of their kind has changed."""
-        missing = {name for course in self._open.values() for name in course.missing}
-        self.awaited = frozenset(kind for kind, name in _FIRSTS.items() if name in missing)
-        self.heeds = self.awaited.union(_RULES)
+        missing = _NOTHING.union(*(course.missing for course in self._open.values()))
+        self.awaited, self.heeds = _wanted(missing)
 
     def _on_item_added(self, event: Mapping[str, Any], _now: float) -> None:
         response_id = event.get("response_id")
@@ -449,17 +466,20 @@ class Turns:
             course = self._begin(response_id, response)
         status = short_text(response.get("status"))
         status = "completed" if status in (None, "in_progress") else status
-        course.note(status=status, reason=_reason(response.get("status_details")), done_at=now)
+        course.note("status", status)
+        course.note("reason", _reason(response.get("status_details")))
+        course.note("done_at", now)
         if status == "cancelled":
-            course.note(interrupted_at=now if course.cut_at is None else course.cut_at)
-        self.ended.append(course.turn)
+            course.note("interrupted_at", now if course.cut_at is None else course.cut_at)
+        self._end(course)
         self._await()
 
     def _on_truncated(self, event: Mapping[str, Any], now: float) -> None:
         course, heard = self._course_of(event.get("item_id")), event.get("audio_end_ms")
         if course is not None and type(heard) is int:
             cut = course.turn.interrupted_at or course.cut_at
-            course.note(heard_ms=heard, interrupted_at=now if cut is None else cut)
+            course.note("heard_ms", heard)
+            course.note("interrupted_at", now if cut is None else cut)
 
     def _on_error(self, event: Mapping[str, Any], _now: float) -> None:
         error = _object(event.get("error"))
@@ -524,6 +544,13 @@ class Turns:
             if turn.status is not None and not turn.out_of_band:
                 return course if turn.silent_at is None and turn.interrupted_at is None else None
         return None
+
+
+@functools.cache
+def _wanted(missing: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """The types of deltas that may be the first of a kind in ``missing``, and all types that are to be seen then."""
+    awaited = frozenset(kind for kind, name in _FIRSTS.items() if name in missing)
+    return awaited, awaited.union(_RULES)
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -408,7 +408,18 @@ EVENTS = [
     "response.output_item.added", "response.output_item.done", "response.output_text.delta", "session.created",
     "session.updated",
 ]  # fmt: skip
-ODD = [None, 3, "text", [], [1], {"id": 3}, {"id": "r1"}, {"id": "x" * 10_000}, {"audio": []}, {"audio": {"input": 1}}]
+ODD: list[Any] = [
+    None,
+    3,
+    "text",
+    [],
+    [1],
+    {"id": 3},
+    {"id": "r1"},
+    {"id": "x" * 10_000},
+    {"audio": []},
+    {"audio": {"input": 1}},
+]
 NAMES = ["response", "item", "error", "session", "item_id", "response_id", "audio_end_ms", "audio_start_ms"]
 
 
@@ -448,7 +459,7 @@ def test_what_is_kept_is_bounded() -> None:
     turns = told.turns
     assert len(turns.listed()) == 500
     assert len(turns.listed()[-1].item_ids) == 16
-    held = [turns._open, turns._asked, turns._commits, turns._calls, turns._clock._marks]
+    held: list[Any] = [turns._open, turns._asked, turns._commits, turns._calls, turns._clock._marks]
     assert [len(each) for each in held] == [64, 16, 16, 32, 512]
 
 

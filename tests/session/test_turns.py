@@ -53,7 +53,8 @@ def test_a_turn_of_text(handlers: Any) -> None:
     with RealtimeSession(Simulator(pace=False), handlers=handlers) as session, told_of(session) as heard:
         assert (session.turns, session.stats.last_turn) == ((), None)
         answer = session.ask("Hello", output_modalities=["text"])
-        (turn,) = heard  # Those who wait for the answer find that its handlers have run.
+        session.wait_for("response.done")
+        (turn,) = heard  # Those who wait for the event find that the signal has been sent.
         assert session.turns == (turn,)
         assert session.stats.last_turn == turn
     assert (turn.response_id, turn.status, turn.out_of_band) == (answer.id, "completed", False)
