@@ -171,6 +171,9 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         return [("response_id", self.response_id), ("status", self.status), *spans]
 
 
+_BLANK = Turn()
+
+
 class _Course:
     """A turn as it goes on."""
 
@@ -296,10 +299,10 @@ class Turns:
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
-    def told(self) -> list[Turn]:
-        """The turns that have ended since the last call."""
+    def told(self, wanted: bool = True) -> list[Turn]:
+        """The turns that have ended since the last call; none where that is not ``wanted``."""
         ended, self._ended, self.ended = self._ended, [], False
-        return [course.turn for course in ended]
+        return [course.turn for course in ended] if wanted else []
 
     def listed(self) -> tuple[Turn, ...]:
         """The newest 500 turns in the order of their beginning, those that go on included."""
@@ -396,26 +399,26 @@ class Turns:
             beside = response["conversation_id"] is None
         else:  # Preview says nothing of it.
             beside = asked is not None and asked.out_of_band
-        turn = Turn() if beside else self._input()
-        course = _Course(
-            msgspec.structs.replace(
-                turn,
-                response_id=response_id,
-                status="in_progress",
-                out_of_band=beside,
-                asked_at=None if asked is None else asked.at,
-            )
-        )
+        course = _Course(_BLANK) if beside else self._answer()
+        course.note("response_id", response_id)
+        course.note("status", "in_progress")
+        if beside:
+            course.note("out_of_band", True)
+        if asked is not None:
+            course.note("asked_at", asked.at)
         self._courses.append(course)
         return course
 
-    def _input(self) -> Turn:
-        """What the response that begins now answers: what the user said or typed last, and outputs of functions."""
-        turn = self._said or Turn(user_item_id=self._typed)
-        answered = {key: call for key, call in self._calls.items() if call.answered_at is not None}
-        self._calls = {key: call for key, call in self._calls.items() if key not in answered}
+    def _answer(self) -> _Course:
+        """A response that answers what the user said or typed last, and has the outputs of functions."""
+        course = _Course(self._said or _BLANK)
+        if self._said is None and self._typed is not None:
+            course.note("user_item_id", self._typed)
         self._said = self._typed = None
-        return msgspec.structs.replace(turn, tools=tuple(answered.values()))
+        answered = [call_id for call_id, call in self._calls.items() if call.answered_at is not None]
+        if answered:
+            course.note("tools", tuple(map(self._calls.pop, answered)))
+        return course
 
     def _request_of(self, response: Mapping[str, Any]) -> _Asked | None:
         """The request that a response answers, by its metadata, else by order where the server echoes none."""
@@ -437,7 +440,9 @@ class Turns:
 
     def _await(self) -> None:
         """Which deltas may still be the first of their kind has changed."""
-        missing = _NOTHING.union(*(course.missing for course in self._open.values()))
+        missing = _NOTHING
+        for course in self._open.values():
+            missing |= course.missing
         self.awaited, self.heeds = _wanted(missing)
 
     def _on_item_added(self, event: Mapping[str, Any], _now: float) -> None:
@@ -554,6 +559,8 @@ def _wanted(missing: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _object(value: object) -> Mapping[str, Any]:
+    if type(value) is dict:  # As almost always, and much faster asked.
+        return value
     return value if isinstance(value, Mapping) else {}
 
 

@@ -495,7 +495,7 @@ class Core:
     def _tell_turns(self, sequence: int) -> None:
         """Turns have ended, with the event of that number."""
         with self._books:
-            ended = self.turns.told()
+            ended = self.turns.told(wanted=bool(signals.turn_finished.receivers))
         for turn in ended:
             self.announce(signals.turn_finished, 0, sequence, turn=turn)
 
