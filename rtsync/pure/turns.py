@@ -515,12 +515,12 @@ class Turns:
         named = event.get("response_id")
         running = (course for course in self._open.values() if not course.turn.out_of_band)
         course = self._open.get(named) if type(named) is str else next(running, None)
-        if course is not None and course.cut_at is None:
+        if course is not None:
             course.cut_at = now
 
     def _sent_truncate(self, event: Mapping[str, Any], now: float) -> None:
         course = self._course_of(event.get("item_id"))
-        if course is not None and course.cut_at is None:
+        if course is not None:
             course.cut_at = now
 
     def _sent_item(self, event: Mapping[str, Any], now: float) -> None:

@@ -284,6 +284,15 @@ def test_an_answer_that_is_cancelled_is_cut_off_when_that_was_asked(named: Json)
     assert (told.only.interrupted_at, told.only.reason) == (102.0, "client_cancelled")
 
 
+def test_a_word_in_between_is_no_interruption_and_what_comes_later_is() -> None:
+    told = answering()
+    told.at(2).came("input_audio_buffer.speech_started", item_id="u2")  # With `interrupt_response` off.
+    told.at(3).done()
+    told.at(7).sent("conversation.item.truncate", item_id="i1", audio_end_ms=5900)
+    told.at(7.1).came("conversation.item.truncated", item_id="i1", audio_end_ms=5900)
+    assert told.turns.listed()[0].interrupted_at == 107.0
+
+
 def test_an_answer_that_somebody_else_cancels_is_cut_off_at_its_end() -> None:
     told = answering()
     told.at(2).done(status="cancelled", status_details="odd")
