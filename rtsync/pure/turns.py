@@ -35,6 +35,8 @@ _MOST_OPEN = 64  # responses that have begun and not ended
 _MOST_ASKED = 16  # requests that are not answered
 _MOST_CALLS = 32  # of functions, that are not answered
 _MOST_ITEMS = 16  # of a response
+_MOST_MS = 1 << 40  # that are believed: 35 years
+_HIGHEST_RATE = 1 << 20  # Hz
 _LATELY = 32  # turns among which the one of an item is looked for
 
 # The moment that the first delta of each type is, in both dialects (protocol 3.1 and 3.3).
@@ -323,7 +325,8 @@ class Turns:
         if form:
             rate = form.get("rate")
             pcm = form.get("type") == "audio/pcm"
-            self._bytes_per_ms = (rate if type(rate) is int and rate > 0 else 24_000) / 500 if pcm else 8.0
+            hertz = rate if type(rate) is int and 0 < rate < _HIGHEST_RATE else 24_000
+            self._bytes_per_ms = hertz / 500 if pcm else 8.0
         self._padding_ms, self._silence_ms = _ms(detection, "prefix_padding_ms"), _ms(detection, "silence_duration_ms")
 
     def _on_speech_started(self, event: Mapping[str, Any], now: float) -> None:
@@ -362,9 +365,10 @@ class Turns:
 
     def _moment(self, offset_ms: object, correction_ms: int, now: float) -> float:
         """When the sound at an offset was sent, but not later than ``now``, which it is where that is not known."""
-        if not isinstance(offset_ms, int | float) or isinstance(offset_ms, bool):
+        offset = _checked_ms(offset_ms)
+        if offset is None:
             return now
-        found = self._clock.moment(max(0, offset_ms + correction_ms), self._bytes_per_ms)
+        found = self._clock.moment(max(0, offset + correction_ms), self._bytes_per_ms)
         return now if found is None else min(now, found)
 
     def _give_up(self, turn: Turn | None) -> None:
@@ -480,8 +484,8 @@ class Turns:
         self._await()
 
     def _on_truncated(self, event: Mapping[str, Any], now: float) -> None:
-        course, heard = self._course_of(event.get("item_id")), event.get("audio_end_ms")
-        if course is not None and type(heard) is int:
+        course, heard = self._course_of(event.get("item_id")), _checked_ms(event.get("audio_end_ms"))
+        if course is not None and heard is not None:
             cut = course.turn.interrupted_at or course.cut_at
             course.note("heard_ms", heard)
             course.note("interrupted_at", now if cut is None else cut)
@@ -565,8 +569,12 @@ def _object(value: object) -> Mapping[str, Any]:
 
 
 def _ms(detection: Mapping[str, Any], name: str) -> int:
-    value = detection.get(name)
-    return value if type(value) is int and detection.get("type") == "server_vad" else 0
+    value = _checked_ms(detection.get(name)) if detection.get("type") == "server_vad" else None
+    return value or 0
+
+
+def _checked_ms(value: object) -> int | None:
+    return value if type(value) is int and 0 <= value < _MOST_MS else None
 
 
 def _reason(details: object) -> str | None:

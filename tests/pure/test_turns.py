@@ -6,9 +6,12 @@ import base64
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rtsync.pure.runs import Run
-from rtsync.pure.turns import Turn, Turns
+from rtsync.pure.timeline import timeline_page
+from rtsync.pure.turns import NOTED, Turn, Turns
 from rtsync.vocabulary.events import Event
 
 Json = dict[str, Any]
@@ -180,7 +183,7 @@ def test_what_is_sent_at_once_ends_when_it_was_sent() -> None:
     assert told.only.heard_at == 100.01
 
 
-@pytest.mark.parametrize("offset", [None, "700", 10**9, True, 1e300], ids=str)
+@pytest.mark.parametrize("offset", [None, "700", 10**9, True, -1, 10**400], ids=str)
 def test_offsets_that_cannot_be_counted_are_the_moment_of_the_event(offset: object) -> None:
     told = listening()
     told.spoke(1000)
@@ -429,6 +432,12 @@ ODD: list[Any] = [
     {"audio": []},
     {"audio": {"input": 1}},
 ]
+SENT = sorted(NOTED)
+FIELDS = [
+    "response", "item", "error", "session", "audio", "input", "format", "turn_detection", "type", "rate", "id",
+    "item_id", "response_id", "audio_end_ms", "audio_start_ms", "status", "status_details", "metadata",
+    "conversation_id", "call_id", "silence_duration_ms", "prefix_padding_ms", "delta",
+]  # fmt: skip
 NAMES = ["response", "item", "error", "session", "item_id", "response_id", "audio_end_ms", "audio_start_ms"]
 
 
@@ -443,6 +452,39 @@ def test_odd_events_break_nothing(kind: str) -> None:
     told.at(10).done("last")
     assert told.turns.last is not None
     assert (told.turns.last.response_id, told.turns.last.done_at) == ("last", 110.0)
+
+
+values = st.sampled_from(["i1", "i2", "r1", "r2", 0, 700, 10**400, -1, None, "completed", "cancelled"])
+objects = st.recursive(values, lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4), max_leaves=8)
+steps = st.tuples(st.sampled_from([*EVENTS, *SENT, "append", "lose", "play"]), st.dictionaries(
+    st.sampled_from(FIELDS), objects, max_size=6))  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(steps, max_size=30))
+def test_whatever_comes_in_whatever_order_is_borne_and_ends_once(story: list[tuple[str, Json]]) -> None:
+    told = listening()
+    for kind, fields in story:
+        told.now += 0.1
+        if kind == "append":
+            told.turns.append(fields.get("item", bytes(960)), told.now)
+        elif kind == "lose":
+            told.turns.lose(told.now)
+        elif kind == "play":
+            told.turns.played("i1", told.now, ended="item" in fields)
+        elif kind in SENT:
+            told.sent(kind, **{name: value for name, value in fields.items() if name != "type"})
+        else:
+            told.came(kind, **fields)
+    told.turns.lose(told.now)
+    told.ended += told.turns.told()
+    turns = told.turns.listed()
+    assert len(told.ended) == len(turns)
+    assert all(turn.done or turn.status is None for turn in turns)
+    for turn in turns:
+        assert turn.created_at is None or turn.done_at is None or turn.created_at <= turn.done_at
+        assert turn.to_text is None or turn.to_text >= 0
+    timeline_page(turns)
 
 
 @pytest.mark.parametrize("value", [*ODD, {"type": "function_call_output", "call_id": []}, {"role": "user", "id": 3}])
