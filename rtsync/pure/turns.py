@@ -228,6 +228,7 @@ class Turns:
         self._ended: list[_Course] = []
         self._courses: deque[_Course] = deque(maxlen=_MOST_TURNS)
         self._open: dict[str, _Course] = {}
+        self._newest: _Course | None = None  # Of the conversation: what the user may hear.
         self._speaking: Turn | None = None  # What the user says now,
         self._said: Turn | None = None  # and has said, which nobody has answered yet.
         self._asked: dict[str, _Asked] = {}
@@ -262,6 +263,7 @@ class Turns:
             course.note("done_at", now)
             self._end(course)
         self._open.clear()
+        self._newest = None
         self._await()
         self._give_up(self._speaking)
         self._give_up(self._said)
@@ -296,6 +298,8 @@ class Turns:
             return
         if ended:
             course.note("silent_at", now)
+            if course is self._newest:
+                self._newest = None
         elif course.turn.played_at is None:
             course.note("played_at", now)
 
@@ -337,9 +341,8 @@ class Turns:
         padding = self._padding_ms if offset else 0  # What would begin before the audio begins at 0.
         started = self._moment(offset, padding, now)
         self._speaking = Turn(user_item_id=short_text(event.get("item_id")), speech_started_at=started)
-        heard = self._heard_now()
-        if heard is not None:
-            heard.cut_at = now
+        if self._newest is not None:
+            self._newest.cut_at = now
 
     def _on_speech_stopped(self, event: Mapping[str, Any], now: float) -> None:
         spoken = self._speaking or Turn(user_item_id=short_text(event.get("item_id")))
@@ -403,11 +406,13 @@ class Turns:
             beside = response["conversation_id"] is None
         else:  # Preview says nothing of it.
             beside = asked is not None and asked.out_of_band
-        course = _Course(_BLANK) if beside else self._answer()
+        if beside:
+            course = _Course(_BLANK)
+        else:
+            course = self._newest = self._answer()
         course.note("response_id", response_id)
         course.note("status", "in_progress")
-        if beside:
-            course.note("out_of_band", True)
+        course.note("out_of_band", beside)
         if asked is not None:
             course.note("asked_at", asked.at)
         self._courses.append(course)
@@ -545,14 +550,6 @@ class Turns:
 
     def _course_of(self, item_id: object) -> _Course | None:
         return next((course for course in self._lately() if item_id in course.turn.item_ids), None)
-
-    def _heard_now(self) -> _Course | None:
-        """The response of the conversation that the user may hear at this moment."""
-        for course in self._lately():
-            turn = course.turn
-            if turn.status is not None and not turn.out_of_band:
-                return course if turn.silent_at is None and turn.interrupted_at is None else None
-        return None
 
 
 @functools.cache
