@@ -27,11 +27,13 @@ from rtsync.edges.signals import (
     reconnecting,
     session_closed,
     session_opened,
+    turn_finished,
 )
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
 from rtsync.pure.stats import SessionStats
+from rtsync.pure.turns import ToolCall, Turn
 from rtsync.session import Expectation, RealtimeSession, Response, Responses
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -64,6 +66,7 @@ from rtsync.vocabulary.version import VERSION as __version__
 if TYPE_CHECKING:
     from rtsync import audio as audio
     from rtsync import devices as devices
+    from rtsync.pure.timeline import timeline_page
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
@@ -77,6 +80,7 @@ _LATER = {
     "TrafficLog": "rtsync.session.traffic",
     "create_client_secret": "rtsync.session.client_secret",
     "log_events": "rtsync.session.traffic",
+    "timeline_page": "rtsync.pure.timeline",
     "verify_webhook": "rtsync.pure.webhook",
 }
 
@@ -119,7 +123,9 @@ __all__ = [
     "State",
     "Subscription",
     "Target",
+    "ToolCall",
     "TrafficLog",
+    "Turn",
     "Usage",
     "UsageError",
     "WaitTimeout",
@@ -137,6 +143,8 @@ __all__ = [
     "session_closed",
     "session_opened",
     "target_from_env",
+    "timeline_page",
+    "turn_finished",
     "verify_webhook",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from rtsync.cli.conversation import Conversation, answer_lines, talk
 from rtsync.cli.lines import LineOptions, line_options
 from rtsync.cli.outcome import EXIT_STATUSES
 from rtsync.cli.output import JsonLines, Output, PlainText
+from rtsync.cli.timeline import drawn_to, timeline_options
 
 __all__ = ["chat"]
 
@@ -24,11 +26,14 @@ __all__ = ["chat"]
     "--json", "as_json", is_flag=True, help="Print every server event as a line of JSON, instead of the text."
 )
 @line_options
+@timeline_options
 def chat(
     wish: Wish,
     instructions: str | None,
     as_json: bool,
     line: LineOptions,
+    timeline: Path | None,
+    timeline_words: bool,
 ) -> None:
     """Talk with a model in text.
 
@@ -50,7 +55,7 @@ def chat(
     session = line.session(target, _text_only(instructions))
     output: Output = JsonLines() if as_json else PlainText()
     output.attach(session)
-    with session:
+    with drawn_to(timeline, session, words=timeline_words), session:
         _converse(target, Conversation(session, output, line.timeout))
 
 

@@ -17,6 +17,7 @@ from rtsync.cli.lines import LineOptions, line_options
 from rtsync.cli.meter import Meter
 from rtsync.cli.outcome import EXIT_STATUSES, complain
 from rtsync.cli.senses import Embedded, embedded_options
+from rtsync.cli.timeline import drawn_to, timeline_options
 
 if TYPE_CHECKING:
     from rtsync.devices import Device, DeviceChoice, Microphone, Speaker
@@ -46,6 +47,7 @@ _SHORTEST_TURN_MS = 100  # that a service takes, protocol 4.5
 @target_options
 @embedded_options(listens=True, speaks=True)
 @line_options
+@timeline_options
 def talk(
     source: str | None,
     sink: str | None,
@@ -57,6 +59,8 @@ def talk(
     wish: Wish,
     embedded: Embedded,
     line: LineOptions,
+    timeline: Path | None,
+    timeline_words: bool,
 ) -> None:
     """Talk with a model by microphone and speaker; Ctrl+C ends it.
 
@@ -83,6 +87,7 @@ def talk(
         session = line.session(target, config)
         conversation = _Conversation(session, speaker, microphone, keys, line.timeout)
         opened.callback(conversation.end)
+        opened.enter_context(drawn_to(timeline, session, words=timeline_words))
         opened.enter_context(session)
         _announce(target, embedded, push_to_talk)
         with contextlib.suppress(KeyboardInterrupt):  # That is how it ends.

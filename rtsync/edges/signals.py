@@ -41,6 +41,7 @@ __all__ = [
     "reconnecting",
     "session_closed",
     "session_opened",
+    "turn_finished",
 ]
 
 logger = logging.getLogger("rtsync.handlers")
@@ -359,6 +360,7 @@ event_sent = SafeSignal("An event was handed to the kernel; called in the sendin
 message_refused = SafeSignal("A message was not a JSON object and was ignored. Data: error (ProtocolError).")
 reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
 reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
+turn_finished = SafeSignal("A turn has ended: its response, or the user's next one began. Data: turn (Turn).")
 handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")
 
 
@@ -370,6 +372,7 @@ _OF_ALL_SESSIONS = (
     message_refused,
     reconnecting,
     reconnected,
+    turn_finished,
     handler_failed,
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from rtsync.pure.turns import Turn
+
 __all__ = ["SessionStats"]
 
 
@@ -27,6 +29,8 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
         waiting: threads that wait for something of this session now.
         open_for: time since the service greeted first, until now or the end; 0 before.
         silent_for: time since the last byte from the service on the present line; None before the first line.
+        last_turn: the newest turn of the conversation whose response has ended: how long it took. ``session.turns`` has
+            more.
     """
 
     events_received: int = 0
@@ -44,3 +48,4 @@ class SessionStats(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     open_for: float = 0.0
     silent_for: float | None = None
+    last_turn: Turn | None = None

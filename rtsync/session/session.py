@@ -12,6 +12,7 @@ import functools
 import itertools
 import os
 import ssl
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -24,6 +25,7 @@ from rtsync.pure.recovery import Reconnect
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
 from rtsync.pure.stats import SessionStats
+from rtsync.pure.turns import Turn
 from rtsync.session import typed_face
 from rtsync.session.embedding import reach
 from rtsync.session.options import (
@@ -288,6 +290,31 @@ class RealtimeSession:
         """The session in numbers, at this moment. Threads: any, also before opening and after the end."""
         self._core.check_process()
         return self._core.stats()
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """Who spoke when, and how long the answers took: the newest 500 turns, oldest first, also those that go on.
+
+        ``rtsync.turn_finished`` tells of each when its response has ended; what is played, or cut off, after that
+        stands here. ``rtsync.timeline_page`` draws them.
+
+        Threads: any, also after the session has ended.
+        """
+        self._core.check_process()
+        return self._core.list_turns()
+
+    def note_played(self, item_id: str, *, at: float | None = None, ended: bool = False) -> None:
+        """Say that a speaker plays the first sample of an item, so that its turn knows (``Turn.played_at``).
+
+        Args:
+            item_id: of the item, as it stands in ``response.output_audio.delta``; one that is unknown is passed over.
+            at: the moment, in seconds of ``time.monotonic()``; None for now.
+            ended: say instead that no more of it is played: it was heard to its end, or playing was stopped.
+
+        Threads: any. It takes a lock for a moment, and never blocks for longer.
+        """
+        self._core.check_process()
+        self._core.note_played(item_id, time.monotonic() if at is None else at, ended=ended)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 

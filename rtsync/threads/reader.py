@@ -43,6 +43,7 @@ from rtsync.pure.responses import Record
 from rtsync.pure.runs import Run
 from rtsync.pure.state import State, Trigger, after
 from rtsync.pure.stats import SessionStats
+from rtsync.pure.turns import Turn, Turns
 from rtsync.threads import process
 from rtsync.threads.connection import Connection, Route, nowhere
 from rtsync.threads.delivery import Delivery
@@ -66,7 +67,7 @@ from rtsync.vocabulary.errors import (
     UsageError,
     WaitTimeout,
 )
-from rtsync.vocabulary.events import Event, new_event_id
+from rtsync.vocabulary.events import Event, new_event_id, raw
 
 __all__ = ["Core"]
 
@@ -98,6 +99,7 @@ class Core:
         self.process: int | None = None
         self.settings = Settings()
         self._books = threading.RLock()  # Rule 1.
+        self.turns = Turns()  # Under the books, too.
         self.floor = Floor(self._books, lambda: self.error is not None)
         self._recovery = Recovery(self, reconnect)
         self._state = State.NEW
@@ -359,6 +361,8 @@ class Core:
         board = self._board()
         if board is not None and board.wants(kind):
             self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
+        if self.turns.ended:
+            self._tell_turns(sequence)
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
@@ -418,6 +422,8 @@ class Core:
         kind = event.type
         with self._books:
             sent = connection.note(event)
+            if kind in self.turns.heeds:
+                self.turns.take(kind, raw(event), time.monotonic())
             if kind == "error":
                 return sent, None
             if kind in _HEARD:
@@ -434,6 +440,8 @@ class Core:
         with self._books:
             connection.last_error = None
             connection.conversation.apply_run(run)
+            if not self.turns.awaited.isdisjoint(run.types):
+                self.turns.take_run(run, time.monotonic())
             return self.floor.note_run(run.events) if self.floor.is_followed else ()
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
@@ -484,10 +492,20 @@ class Core:
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
 
-    def announce(self, signal: signals.SafeSignal, size: int | None = None, **data: Any) -> None:
+    def _tell_turns(self, sequence: int) -> None:
+        """Turns have ended, with the event of that number."""
+        with self._books:
+            ended = self.turns.told(wanted=bool(signals.turn_finished.receivers))
+        for turn in ended:
+            self.announce(signals.turn_finished, 0, sequence, turn=turn)
+
+    def announce(
+        self, signal: signals.SafeSignal, size: int | None = None, sequence: int | None = None, **data: Any
+    ) -> None:
         """Send a signal of the module, where handlers run, behind what was delivered before.
 
         ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
+        ``sequence`` is the number of the event that it belongs to; the newest where None.
         """
         if not signal.receivers:
             return
@@ -502,7 +520,7 @@ class Core:
                     **data,
                 )
 
-        self.delivery.put(self.hub.newest, send, size)
+        self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
@@ -535,11 +553,13 @@ class Core:
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
         self.floor.turns.ring()
+        self._tell_turns(self.hub.newest)
         return lost
 
     def _part_with(self, connection: Connection, again: bool) -> Losses:
         """Under the books."""
         connection.over = True
+        self.turns.lose(time.monotonic())
         self.settings.dropped()
         losses = collect(connection, self.floor, again=again)
         self._again += losses.kept
@@ -609,6 +629,7 @@ class Core:
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
         self.floor.turns.ring()
+        self._tell_turns(self.hub.newest)
         return lost
 
     def take_over(self, connection: Connection) -> None:
@@ -710,6 +731,7 @@ class Core:
                 return
             self.error = error
             self._closed_at = time.monotonic()
+            self.turns.lose(self._closed_at)
             self._state = after(self._state, Trigger.ENDED)
             lost = self._end_responses()
             requests, self._requests = self._requests, set()
@@ -725,6 +747,7 @@ class Core:
         quiet = isinstance(error, SessionClosed) and (error.cause is CloseCause.USER or error.code == 1000)
         for subscription in subscriptions:
             subscription.end(None if quiet else error)
+        self._tell_turns(self.hub.newest)
         if self._established:
             self.announce(signals.session_closed, error=error)
         self.delivery.end()
@@ -774,9 +797,20 @@ class Core:
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
             )
 
-    def note_append(self) -> None:
+    def note_append(self, audio: object) -> None:
         """Audio goes out that is in no item yet. Under the books."""
         self._unheard += 1
+        self.turns.append(audio, time.monotonic())
+
+    def note_played(self, item_id: str, moment: float, *, ended: bool) -> None:
+        """A speaker begins to play an item, or plays no more of it."""
+        with self._books:
+            self.turns.played(item_id, moment, ended=ended)
+
+    def list_turns(self) -> tuple[Turn, ...]:
+        """The newest turns, oldest first."""
+        with self._books:
+            return self.turns.listed()
 
     @property
     def recovers(self) -> bool:
@@ -874,7 +908,12 @@ class Core:
             waiting=self._waiting(),
             open_for=0.0 if self._opened_at is None else until - self._opened_at,
             silent_for=None if last is None else now - last,
+            last_turn=self._last_turn(),
         )
+
+    def _last_turn(self) -> Turn | None:
+        with self._books:
+            return self.turns.last
 
     def _bytes_over_all_lines(self) -> tuple[int, int]:
         """Bytes received and sent so far."""

@@ -20,6 +20,7 @@ from rtsync.edges.guard import LineBroken
 from rtsync.edges.latch import Bell, stay_asleep
 from rtsync.pure.recovery import UPDATES
 from rtsync.pure.state import State
+from rtsync.pure.turns import NOTED
 from rtsync.threads.connection import Connection
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
@@ -144,6 +145,7 @@ class Sender:
             with self._books:
                 connection.sending.discard(event_id)
                 connection.correlation.withdraw(event_id)
+                self._core.turns.withdraw(event_id)
             raise
         with self._books:
             self.events_sent += 1
@@ -166,9 +168,11 @@ class Sender:
             connection.correlation.sent(event, owner)
             connection.sending.add(event["event_id"])
             if kind == "input_audio_buffer.append":
-                self._core.note_append()
+                self._core.note_append(event.get("audio"))
             elif kind in UPDATES:
                 self._core.settings.sent(event)
+            elif kind in NOTED:
+                self._core.turns.sent(event, time.monotonic())
 
     def _for_the_wire(self, connection: Connection, event: dict[str, Any]) -> dict[str, Any]:
         """``event`` in the dialect of the endpoint; what that does not know is said once."""

@@ -50,6 +50,8 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "conversation": lambda: session.conversation,
         "item": lambda: session.item("item_1"),
         "stats": lambda: session.stats,
+        "turns": lambda: session.turns,
+        "note_played": lambda: session.note_played("item_1"),
         "Response.wait": lambda: held["response"].wait(None),
         "Response.cancel": lambda: held["response"].cancel(None),
         "Response.text_deltas": lambda: list(held["response"].text_deltas(timeout=None)),
