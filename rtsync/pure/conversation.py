@@ -5,7 +5,8 @@ It is built from server events alone, in the order of their arrival, so it shows
 1. Items are those of the default conversation, announced by ``conversation.item.added`` (or ``created``), each behind
    its ``previous_item_id``. Out-of-band responses leave no items (protocol 3.4, rule 10).
 2. Content grows by deltas and is replaced by what the closing events say. One event costs the same however long the
-   conversation is: items are found by id and linked in order, pieces are joined when somebody looks.
+   conversation is: items are found by id and linked in order, small pieces are joined as they come and
+   the others when somebody looks.
 3. Audio is counted, not kept: parts lose their ``audio`` when they are taken in.
 4. Nothing is trusted: a field of another type is passed over, an unknown item is nobody's.
 5. What is kept is bounded, in items and in bytes of memory. Beyond that the items at the beginning are dropped, one
@@ -34,6 +35,7 @@ _LATELY = 8  # items
 _HEAVIEST_USAGE = 16 << 10
 # Bytes that an item, one of its parts and a piece or field of these take beside what they say, about.
 _ITEM, _PART, _PLACE = 1024, 256, 64
+_PIECE = 512  # characters up to which deltas are joined as they come
 _LIGHT = 1024  # what deltas may add to an item before it is weighed again
 
 
@@ -192,6 +194,11 @@ class _Growing:
         if pieces is None:
             pieces = self.pieces[index, name] = []
             self.weight += _PART
+        if pieces and len(pieces[-1]) + len(piece) <= _PIECE:  # A string takes more memory than a word in it.
+            joined = pieces[-1] + piece
+            self.weight += getsizeof(joined) - getsizeof(pieces[-1])
+            pieces[-1] = joined
+            return
         pieces.append(piece)
         self.weight += getsizeof(piece) + _PLACE
 
