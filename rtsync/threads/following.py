@@ -43,7 +43,7 @@ class Request:
 class Follower:
     """A response that somebody holds: its record, and a bell that rings when the record has grown."""
 
-    __slots__ = ("bell", "cancelled", "error", "options", "record", "sequence")
+    __slots__ = ("bell", "cancelled", "error", "options", "over", "record", "sequence")
 
     def __init__(self, record: Record, options: dict[str, Any]) -> None:
         self.record = record
@@ -52,22 +52,21 @@ class Follower:
         self.error: RealtimeError | None = None
         self.sequence = 0
         self.cancelled = False
+        # Nothing more will come, and ``sequence`` is the last event's: the record alone is done a moment earlier, when
+        # its handlers are not even queued.
+        self.over = False
 
     @property
     def begun(self) -> bool:
         """Whether the service has answered ``response.create``, in whatever way."""
         return self.record.status != "requested" or self.error is not None
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.record.done or self.error is not None
-
     def notify(self, sequence: int, error: RealtimeError | None = None) -> None:
         """The record has grown, or ended with ``error``. Called by the reader."""
         self.sequence = sequence
         if error is not None:
             self.error = error
+        self.over = self.record.done or self.error is not None
         self.bell.ring()
 
 
