@@ -74,6 +74,10 @@ class _OrderedSet(dict[Any, None]):
 class SafeSignal(blinker.Signal):
     """A ``blinker.Signal`` that calls its receivers in the order of their connection, each whatever the others do.
 
+    Args:
+        doc: for people.
+        on_change: called whenever it may have other receivers than before.
+
     Threads: connect, disconnect and send from any thread.
     """
 
@@ -81,8 +85,9 @@ class SafeSignal(blinker.Signal):
     version = object()
     """Another one whenever anything that decides who is called has changed, in any signal."""
 
-    def __init__(self, doc: str | None = None) -> None:
+    def __init__(self, doc: str | None = None, on_change: Callable[[], object] = lambda: None) -> None:
         self._muted = False
+        self._on_change = on_change
         super().__init__(doc)
         self._registry = threading.RLock()  # Guards blinker's four dictionaries, which it changes in several steps.
         self._by_keyword: set[Any] = set()
@@ -118,6 +123,7 @@ class SafeSignal(blinker.Signal):
     def _changed(self) -> None:
         self._plan = None
         SafeSignal.version = object()
+        self._on_change()
 
     @property
     def is_muted(self) -> bool:
@@ -244,15 +250,19 @@ class Board:
         self._making = threading.Lock()  # One signal per type, also when two threads ask at once.
         self._signals: dict[str, SafeSignal] = {}
         self._concerned: dict[str, tuple[SafeSignal, ...]] = {}  # By type, of those that somebody asked for.
-        self._plans: dict[str, tuple[object, Sequence[Call]]] = {}  # By type, whom to call in which version.
+        # By type, whom to call in which version: of this session's own signals alone, and only until one changes,
+        # so that a handler that was disconnected is let go of.
+        self._plans: dict[str, tuple[object, Sequence[Call]]] = {}
 
     def signal(self, event_type: str) -> SafeSignal:
         """The signal of ``event_type``."""
         with self._making:
             found = self._signals.get(event_type)
             if found is None:
-                found = self._signals[event_type] = SafeSignal(f"{event_type} events of one session. Data: event.")
-                self._concerned, self._plans = {}, {}
+                doc = f"{event_type} events of one session. Data: event."
+                found = self._signals[event_type] = SafeSignal(doc, self._plans.clear)
+                self._concerned = {}
+                self._plans.clear()
             return found
 
     def wants(self, event_type: str) -> bool:
@@ -290,12 +300,12 @@ class Board:
 
     def _calls(self, session: Any, event_type: str) -> Sequence[Call]:
         """Whom to call for an event; remembered where that is the same for the next one of its type."""
-        plans, version = self._plans, SafeSignal.version  # Read first: who changes something meanwhile makes new ones.
+        version = SafeSignal.version  # Read first: who changes something meanwhile makes another one.
         concerned = self._concerned.get(event_type) or self._find(event_type)
         asked = [signal for signal in concerned if signal.receivers and not signal.is_muted]
         calls = [call for signal in asked for call in signal.calls(session)]
-        if event_type in self._concerned and all(signal.has_plan for signal in asked):
-            plans[event_type] = version, calls
+        if event_type in self._concerned and event_received not in asked and all(signal.has_plan for signal in asked):
+            self._plans[event_type] = version, calls
         return calls
 
     def _find(self, event_type: str) -> tuple[SafeSignal, ...]:

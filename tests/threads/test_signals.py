@@ -6,6 +6,7 @@ import functools
 import gc
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -439,3 +440,20 @@ def test_a_board_makes_signals_on_request_and_never_from_the_wire() -> None:
         board.emit(Sender(), Event({"type": f"vendor.{number}"}), lambda *_: None, Somewhere())
     assert list(board._signals) == ["x"]
     assert board.signal("x") is board.signal("x")
+
+
+def test_a_handler_that_was_disconnected_is_let_go_of_at_once() -> None:
+    class Handler:
+        def __call__(self, _session: Any, _event: Any) -> None:
+            pass
+
+    board, handler, place = Board(), Handler(), Somewhere()
+    gone = weakref.ref(handler)
+    board.signal("response.done").connect(handler, weak=False)
+    for _ in range(2):  # The second one by the plan of the first.
+        board.emit(Sender(), Event({"type": "response.done"}), lambda *_: None, place)
+    place.current = None
+    board.signal("response.done").disconnect(handler)
+    del handler
+    gc.collect()
+    assert gone() is None
