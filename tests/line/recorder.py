@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from rtsync.edges.transport import Ending, Line, LineOptions
-from tests.loopback import LIMIT, Certificates, Script, ScriptedServer
+from tests.loopback import CLOSE, LIMIT, Certificates, Peer, Script, ScriptedServer
 
-__all__ = ["RecordedLine", "ending_of", "failure_of", "serve"]
+__all__ = ["RecordedLine", "ending_of", "failure_of", "saying", "serve"]
 
 Headers = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
@@ -165,6 +165,19 @@ def failure_of(url: str, headers: Headers | None = None, **options: Any) -> Exce
     assert ending.code is None, ending
     assert ending.error is not None, ending
     return ending.error
+
+
+def saying(pieces: Sequence[bytes], heard: list[tuple[int, bytes]]) -> Script:
+    """A server that writes these pieces, each by itself, and adds to ``heard`` what comes up to a close frame."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for piece in pieces:
+            peer.send_raw(piece)
+        while not heard or heard[-1][0] != CLOSE:
+            heard.append(peer.recv_frame())
+
+    return script
 
 
 def serve(script: Script, certificates: Certificates | None) -> tuple[ScriptedServer, dict[str, Any]]:

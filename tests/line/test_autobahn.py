@@ -11,8 +11,8 @@ from rtsync.edges.transport import Line
 from rtsync.vocabulary.errors import ProtocolError
 from rtsync.vocabulary.events import decode_object
 from tests.line.autobahn import CASES, Case
-from tests.line.recorder import RecordedLine, serve
-from tests.loopback import CLOSE, LIMIT, PONG, Certificates, Peer
+from tests.line.recorder import RecordedLine, saying, serve
+from tests.loopback import CLOSE, LIMIT, PONG, Certificates
 
 _SHORT = 400  # bytes; longer ones are not sent octet by octet
 
@@ -50,15 +50,7 @@ def _decoded(_line: Line, message: bytes | memoryview) -> None:
 def _assert_outcome(case: Case, pieces: Sequence[bytes], *, together: bool, tls: Certificates | None = None) -> None:
     """A line that is sent these pieces does what the case says, and ends."""
     heard: list[tuple[int, bytes]] = []
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for piece in pieces:
-            peer.send_raw(piece)
-        while not heard or heard[-1][0] != CLOSE:
-            heard.append(peer.recv_frame())
-
-    server, options = serve(script, tls)
+    server, options = serve(saying(pieces, heard), tls)
     check = _decoded if case.text else None
     with server, RecordedLine(server.url, together=together, on_message=check, **options) as client:
         ending = client.wait_ending()

@@ -15,7 +15,7 @@ import pytest
 
 from rtsync.edges.guard import LineBroken
 from rtsync.edges.receive_buffer import ReceiveBuffer
-from tests.line.recorder import RecordedLine, serve
+from tests.line.recorder import RecordedLine, saying, serve
 from tests.loopback import CLOSE, CONTINUATION, LIMIT, PING, PONG, TEXT, Certificates, Peer, frame
 
 _END = frame(CLOSE, struct.pack("!H", 1000))
@@ -25,15 +25,7 @@ _LEAST = len(ReceiveBuffer().data)
 def _told(pieces: Sequence[bytes], tls: Certificates | None, *, pongs: int = 0) -> RecordedLine:
     """A line that has read these pieces, each written by itself, to a regular end."""
     heard: list[tuple[int, bytes]] = []
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for piece in pieces:
-            peer.send_raw(piece)
-        while not heard or heard[-1][0] != CLOSE:
-            heard.append(peer.recv_frame())
-
-    server, options = serve(script, tls)
+    server, options = serve(saying(pieces, heard), tls)
     with server, RecordedLine(server.url, together=True, **options) as client:
         assert client.wait_ending().code == 1000
         assert server.peers[0].finished.wait(LIMIT)
