@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 import threading
 import time
@@ -57,7 +58,9 @@ def no_thread_outlives_its_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, request: pytest.FixtureRequest) -> None:
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, empty_directory: Path, request: pytest.FixtureRequest
+) -> Iterator[None]:
     """Keep accounts, proxies, certificates and the `.env` of whoever runs the tests out of them."""
     if request.path.parent.name in _UNMEASURED:
         for name in os.environ.keys() - without_coverage().keys():
@@ -66,6 +69,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, empty_directory: Path, re
         if name.startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES:
             monkeypatch.delenv(name)
     monkeypatch.chdir(empty_directory)
+    yield
+    if left := sorted(empty_directory.iterdir()):
+        shutil.rmtree(empty_directory)
+        empty_directory.mkdir()
+        pytest.fail(f"the test left {', '.join(path.name for path in left)} where every test begins: use tmp_path")
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,8 @@ def test_every_block_says_how_it_is_run() -> None:
 
 
 @pytest.mark.parametrize("line", _lines(""))
-def test_a_line_that_is_shown_runs(line: str, simulator: SimulatorServer, empty_directory: Path) -> None:
-    ended = _run_by_a_shell(line, simulator, empty_directory)
+def test_a_line_that_is_shown_runs(line: str, simulator: SimulatorServer, tmp_path: Path) -> None:
+    ended = _run_by_a_shell(line, simulator, tmp_path)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert ended.stdout
 
