@@ -259,7 +259,7 @@ class Rounds:
                 self._close(one)
         if not out_of_band:
             self._speaking = False
-            for one in [one for one in self._open() if one.stage in ("due", "asked") and not one.out_of_band]:
+            for one in [one for one in self.open() if one.stage in ("due", "asked") and not one.out_of_band]:
                 self._close(one)
 
     def interrupted(self) -> list[Call]:
@@ -315,17 +315,23 @@ class Rounds:
 
     # -- from line to line ---------------------------------------------------------------------------------------------
 
-    def lost(self) -> None:
-        """The line has ended; the session may go on over another one."""
+    def lost(self) -> list[Any]:
+        """The line has ended; the session may go on over another one.
+
+        Returns who held responses that were running. What becomes of their calls concerns nobody any more.
+        """
+        holders = []
         self._online = self._speaking = False
         self._stops.clear()
         self._depths.clear()
-        for one in list(self._open()):
+        for one in list(self.open()):
             for output in one.outputs:
                 self.unsent(output)
             if not one.done:
-                one.done = one.stopped = True
+                holders.append(one.holder)
+                one.holder, one.done, one.stopped = None, True, True
                 self._settle(one)
+        return holders
 
     def restored(self, calls: Collection[str], outputs: Collection[str]) -> list[Call]:
         """There is a new line, whose conversation has calls and outputs of these call ids.
@@ -334,7 +340,7 @@ class Rounds:
         """
         self._online = True
         left = []
-        for one in [one for one in self._open() if not one.out_of_band]:
+        for one in [one for one in self.open() if not one.out_of_band]:
             for output in one.outputs:
                 known = calls if output.item["type"] == "function_call" else outputs
                 output.state = "there" if output.item["call_id"] in known else "waiting"
@@ -364,11 +370,11 @@ class Rounds:
             return None
         if self._stops:
             return self._stops.pop()
-        waiting = (output for one in self._open() for output in one.outputs if output.state == "waiting")
+        waiting = (output for one in self.open() for output in one.outputs if output.state == "waiting")
         return next(waiting, None) or self._due_ask()
 
     def _due_ask(self) -> Ask | None:
-        found = [one for one in self._open() if one.stage == "due"]
+        found = [one for one in self.open() if one.stage == "due"]
         beside = next((one for one in found if one.out_of_band), None)
         if beside is not None:
             return self._ask_for((beside,))
@@ -389,7 +395,8 @@ class Rounds:
         """Whether nothing is open."""
         return not (self._rounds or self._late or self._asked or self._stops)
 
-    def _open(self) -> Iterator[Round]:
+    def open(self) -> Iterator[Round]:
+        """The rounds of which it is not known yet what follows."""
         return chain(list(self._rounds.values()), list(self._late))
 
     # -- how -----------------------------------------------------------------------------------------------------------

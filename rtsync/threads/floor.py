@@ -233,6 +233,11 @@ class Floor:
         self.step_back(follower)
         return True
 
+    def may_take_turn(self, follower: Follower) -> bool:
+        """Whether ``takes_turn`` would be true at this moment."""
+        with self._books:
+            return not self._ledger.busy and self._queue[0] is follower
+
     def step_back(self, follower: Follower) -> None:
         """It does not wait for its turn any more."""
         if follower in self._queue:

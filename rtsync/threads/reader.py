@@ -378,7 +378,7 @@ class Core:
             self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
         if self.turns.ended:
             self._tell_turns(sequence)
-        if self.tools is not None and kind in self.tools.heeds:  # Before anybody is told that a response is done.
+        if self.tools is not None:  # Before anybody is told that a response is done.
             self.tools.take(event, record)
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
@@ -524,20 +524,17 @@ class Core:
         ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
         ``sequence`` is the number of the event that it belongs to; the newest where None.
         """
-        if not signal.receivers:
-            return
+        if signal.receivers:
+            send = partial(self.announce_here, signal, **data)
+            self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
 
-        def send() -> None:
-            session = self._session()
-            if session is not None:
-                signal.emit(
-                    session,
-                    lambda handler, error: self._report(session, None, handler, error),
-                    self._mark_current,
-                    **data,
-                )
-
-        self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
+    def announce_here(self, signal: signals.SafeSignal, **data: Any) -> None:
+        """The same, at once. Runs where handlers run."""
+        session = self._session()
+        if session is not None:
+            signal.emit(
+                session, lambda handler, error: self._report(session, None, handler, error), self._mark_current, **data
+            )
 
     def run_with_handlers(self, job: Callable[[], None]) -> None:
         """Run ``job`` where handlers run, behind what was delivered before. Threads: one that runs no handlers."""
@@ -856,6 +853,11 @@ class Core:
             return self.turns.listed()
 
     @property
+    def rejoins(self) -> bool:
+        """Whether a new line comes back to the same session."""
+        return self._recovery.rejoins
+
+    @property
     def recovers(self) -> bool:
         """Whether a line that ends may be followed by another one."""
         return self._recovery.wanted
@@ -981,6 +983,13 @@ class Core:
         """The session as last confirmed, a copy."""
         with self._books:
             return self._conversation.config
+
+    def confirmed_tools(self) -> list[Any]:
+        """The tools that the program has set and the service has taken, in the program's own words."""
+        with self._books:
+            update = self.settings.event
+        tools = None if update is None else update["session"].get("tools")
+        return tools if isinstance(tools, list) else []
 
     def item(self, item_id: str) -> Item | None:
         """One item of the conversation as it is now."""
