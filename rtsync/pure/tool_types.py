@@ -242,7 +242,7 @@ def _foreign(annotation: Any) -> ArgumentType:
 
     def read(name: str, raw: msgspec.Raw) -> Any:
         try:
-            return adapter.validate_json(bytes(raw))
+            return adapter.validate_json(bytes(raw), strict=True)
         except pydantic.ValidationError as error:
             # Not what pydantic says of the whole error: that quotes the input.
             found = error.errors(include_url=False, include_context=False, include_input=False)
