@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["REFERENCES", "Definitions", "flattened", "place"]
+__all__ = ["REFERENCES", "Definitions", "flattened", "places"]
 
 Schema = dict[str, Any]
 Definitions = dict[str, Schema]
@@ -105,20 +105,23 @@ def _any_of(schemas: list[Schema]) -> Schema:
     return different[0] if len(different) == 1 else {"anyOf": different} if different else {}
 
 
-def place(schema: Schema, path: list[str], definitions: Definitions) -> Schema:
-    """The schema of what stands at ``path`` in a value of ``schema``; ``{}`` where that cannot be told."""
+def places(schema: Schema, path: list[str], definitions: Definitions) -> list[Schema]:
+    """The schemas of what stands at ``path`` in a value of ``schema``: names of fields, and ``[3]`` or ``[...]``.
+
+    Several where it may be one of several; none where that cannot be told.
+    """
     if "$ref" in schema:
-        return place(definitions.get(schema["$ref"].removeprefix(REFERENCES), {}), path, definitions)
-    if path:
-        candidates = _step(schema, path[0])
-        return next(filter(None, (place(each, path[1:], definitions) for each in candidates)), {})
-    return schema
+        return places(definitions.get(schema["$ref"].removeprefix(REFERENCES), {}), path, definitions)
+    if "anyOf" in schema:
+        return [found for each in schema["anyOf"] for found in places(each, path, definitions)]
+    if not path:
+        return [schema]
+    return [found for each in _step(schema, path[0]) for found in places(each, path[1:], definitions)]
 
 
 def _step(schema: Schema, step: str) -> list[Schema]:
-    named = schema.get("properties", {}).get(step)
-    others = [schema.get(key) for key in ("items", "additionalProperties")] if step in ("[]", "[...]") else []
-    found = [named, *others]
-    for branch in schema.get("anyOf", ()):
-        found.extend(_step(branch, step))
+    if not step.startswith("["):
+        named = schema.get("properties", {}).get(step)
+        return [] if named is None else [named]
+    found = (schema.get(key) for key in ("items", "additionalProperties"))
     return [each for each in found if isinstance(each, dict)]

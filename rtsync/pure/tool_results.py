@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -23,7 +23,7 @@ def serialise(result: Any) -> str:
     A string stays as it is, without quotes; halves of characters in it (lone surrogates) become ``?``. Bytes are
     taken for UTF-8 text. Everything else becomes JSON: None is ``null``, as are NaN and the infinities, which JSON does
     not have; dataclasses, structs, attrs and pydantic models, TypedDicts, mappings and rows of sqlite3 are objects;
-    lists, tuples, NamedTuples and sets are arrays; Enum members are their values; dates and times are ISO 8601; Decimal
+    sequences, NamedTuples and sets are arrays; Enum members are their values; dates and times are ISO 8601; Decimal
     and UUID are strings; bytes inside of something are base64.
 
     Raises:
@@ -62,13 +62,16 @@ def _plain(value: Any) -> Any:
     """What msgspec does not know by itself."""
     if isinstance(value, PurePath):
         return str(value)
-    if isinstance(value, Mapping):  # Fields and events of ours, too.
-        return dict(value)
+    if isinstance(value, dict | list | tuple | set | frozenset):
+        raise TypeError("msgspec knows all of them but as keys")
     kind = type(value)
     if hasattr(kind, "__pydantic_serializer__"):
         return kind.__pydantic_serializer__.to_python(value, mode="json")
-    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):  # sqlite3.Row is no Mapping, but reads like one.
+    # Fields and events of ours, too; sqlite3.Row is a sequence that reads like a mapping.
+    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
         return {key: value[key] for key in value.keys()}  # noqa: SIM118
+    if isinstance(value, Sequence):
+        return list(value)
     raise NotSerialisable(
         f"the tool returned {kind.__module__}.{kind.__qualname__}, or something that holds one, which JSON cannot"
         " express; return plain values, a dataclass or a string"

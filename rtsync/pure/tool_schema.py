@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from rtsync.pure.docstrings import Documentation, documentation
+from rtsync.pure.docstrings import documentation
 from rtsync.pure.json_schema import Definitions
 from rtsync.pure.ready_schema import ReadySchema
 from rtsync.pure.tool_signature import EMPTY, Signature, check_callable, docstring_of, name_of, signature_of
@@ -161,7 +161,7 @@ def declare(
     found = documentation(docstring_of(function))
     described = _checked_description(named, found.description if description is None else description)
     if parameters is None:
-        return Declaration(function, named, described, _annotated(named, signature, found))
+        return Declaration(function, named, described, _annotated(named, signature, found.arguments))
     return Declaration(function, named, described, _ready(named, signature, parameters))
 
 
@@ -170,6 +170,8 @@ def declare(
 
 def _checked_name(function: Any, name: str | None) -> str:
     found = name_of(function) if name is None else name
+    if not isinstance(found, str):
+        raise ConfigurationError(f"the name of a tool must be a string, not {type(found).__name__}")
     if found == "<lambda>":
         raise ConfigurationError("a lambda has no name that a model could call: give it one, name=..., or use def")
     if not _NAME.fullmatch(found):
@@ -181,6 +183,8 @@ def _checked_name(function: Any, name: str | None) -> str:
 
 
 def _checked_description(tool: str, description: str) -> str:
+    if not isinstance(description, str):
+        raise ConfigurationError(f"tool {tool}: its description must be a string, not {type(description).__name__}")
     if len(description) > _LONGEST_DESCRIPTION:
         raise ConfigurationError(
             f"tool {tool}: its description has {len(description)} characters, and services refuse more than"
@@ -189,15 +193,42 @@ def _checked_description(tool: str, description: str) -> str:
     return description
 
 
-def _annotated(tool: str, signature: Signature, found: Documentation) -> _AnnotatedReader:
+def _annotated(tool: str, signature: Signature, descriptions: dict[str, str]) -> _AnnotatedReader:
     if signature.is_open:
         raise ConfigurationError(
             f"tool {tool}: a model cannot know what **kwargs may hold; name its arguments, or give their schema:"
             " parameters=..."
         )
-    return _AnnotatedReader(
-        signature, {name: _type_of(tool, parameter) for name, parameter in signature.filled.items()}, found
-    )
+    kinds = {name: _type_of(tool, parameter) for name, parameter in signature.filled.items()}
+    definitions: Definitions = {}
+    for name, definition in (pair for kind in kinds.values() for pair in kind.definitions.items()):
+        if definitions.setdefault(name, definition) != definition:
+            raise ConfigurationError(f"tool {tool}: two types are called {name}, and contain themselves: rename one")
+    schema = _object_schema(signature, kinds, descriptions)
+    return _AnnotatedReader(signature, {**schema, "$defs": definitions} if definitions else schema, kinds)
+
+
+def _object_schema(
+    signature: Signature, kinds: dict[str, ArgumentType], descriptions: dict[str, str]
+) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {
+            name: _property(kind, signature.filled[name], descriptions.get(name)) for name, kind in kinds.items()
+        },
+        "required": signature.required,
+        "additionalProperties": False,
+    }
+
+
+def _property(kind: ArgumentType, parameter: inspect.Parameter, description: str | None) -> dict[str, Any]:
+    schema = dict(kind.schema)
+    if description:
+        schema.setdefault("description", description)
+    if parameter.default is not EMPTY:
+        with contextlib.suppress(TypeError, ValueError):  # A default that JSON has no word for is only not shown.
+            schema.setdefault("default", kind.plain(parameter.default))
+    return schema
 
 
 def _type_of(tool: str, parameter: inspect.Parameter) -> ArgumentType:
@@ -242,10 +273,10 @@ class _Reader(Protocol):
 class _AnnotatedReader:
     """By the function's annotations."""
 
-    def __init__(self, signature: Signature, kinds: dict[str, ArgumentType], found: Documentation) -> None:
+    def __init__(self, signature: Signature, schema: dict[str, Any], kinds: dict[str, ArgumentType]) -> None:
         self.signature = signature
+        self.schema = schema
         self._kinds = kinds
-        self.schema = _object_schema(signature, kinds, found.arguments)
 
     def read(self, given: dict[str, msgspec.Raw], plain: dict[str, Any]) -> dict[str, Any]:
         values, problems = {}, list[str]()
@@ -269,28 +300,6 @@ class _ReadyReader:
 
     def read(self, given: dict[str, msgspec.Raw], plain: dict[str, Any]) -> dict[str, Any]:
         return self._ready.read(plain)
-
-
-def _object_schema(
-    signature: Signature, kinds: dict[str, ArgumentType], descriptions: dict[str, str]
-) -> dict[str, Any]:
-    definitions: Definitions = {}
-    properties = {}
-    for name, kind in kinds.items():
-        definitions |= kind.definitions
-        properties[name] = _property(kind, signature.filled[name], descriptions.get(name))
-    schema = {"type": "object", "properties": properties, "required": signature.required, "additionalProperties": False}
-    return {**schema, "$defs": definitions} if definitions else schema
-
-
-def _property(kind: ArgumentType, parameter: inspect.Parameter, description: str | None) -> dict[str, Any]:
-    schema = dict(kind.schema)
-    if description:
-        schema.setdefault("description", description)
-    if parameter.default is not EMPTY:
-        with contextlib.suppress(TypeError, ValueError):  # A default that JSON has no word for is only not shown.
-            schema.setdefault("default", kind.plain(parameter.default))
-    return schema
 
 
 def _object(arguments: str) -> tuple[dict[str, msgspec.Raw], dict[str, Any]]:

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from rtsync.pure.json_schema import REFERENCES, Definitions, flattened, place
+from rtsync.pure.json_schema import REFERENCES, Definitions, flattened, places
 from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["ArgumentType", "Inexpressible", "Misfit", "argument_type", "problem_of"]
@@ -242,7 +242,7 @@ def _foreign(annotation: Any) -> ArgumentType:
 
     def read(name: str, raw: msgspec.Raw) -> Any:
         try:
-            return adapter.validate_json(bytes(raw))
+            return adapter.validate_json(bytes(raw), strict=True)
         except pydantic.ValidationError as error:
             # Not what pydantic says of the whole error: that quotes the input.
             found = error.errors(include_url=False, include_context=False, include_input=False)
@@ -254,7 +254,7 @@ def _foreign(annotation: Any) -> ArgumentType:
 # --- what the model is told
 
 
-_PLACED = re.compile(r"(?P<problem>.*?)(?: - at `(?P<key>key in )?\$(?P<path>.*)`)?", re.DOTALL)
+_PLACED = re.compile(r"(?P<problem>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 # msgspec quotes the value that is none of those allowed.
 _QUOTING = re.compile(r"Invalid (enum )?value ")
@@ -266,24 +266,26 @@ def problem_of(said: str, name: str, schema: dict[str, Any], definitions: Defini
     assert found is not None
     problem, path = found["problem"], [*_steps(found["path"] or "")]
     if _QUOTING.match(problem):
-        problem = _allowed(place(schema, path, definitions))
+        problem = _allowed(places(schema, path, definitions))
     problem = problem.replace("`", "").replace("Object missing required field", "missing")
-    return _at([name, *path], f"a key: {problem}" if found["key"] else problem)
+    return _at([name, *path], f"a key: {_small(problem)}" if found["key"] else problem)
 
 
 def _steps(path: str) -> Iterator[str]:
     for field, index in _STEP.findall(path):
-        yield field or ("[...]" if index == "[...]" else index)
+        yield field or index
 
 
-def _allowed(schema: dict[str, Any]) -> str:
-    values = [value for each in (schema, *schema.get("anyOf", ())) for value in each.get("enum", ())]
-    if not values:
-        return "none of the values allowed"
-    return f"expected one of {', '.join(msgspec.json.encode(value).decode() for value in values)}"
+def _allowed(schemas: Iterable[dict[str, Any]]) -> str:
+    values = [msgspec.json.encode(value).decode() for each in schemas for value in each.get("enum", ())]
+    return f"expected one of {', '.join(values)}" if values else "none of the values allowed"
 
 
 def _at(path: Iterable[Any], problem: str) -> str:
     steps = [f"[{step}]" if isinstance(step, int) else str(step) for step in path]
     where = "".join(step if step.startswith("[") or not index else f".{step}" for index, step in enumerate(steps))
-    return one_line(f"{where}: {problem[:1].lower()}{problem[1:]}", _LONGEST_PROBLEM)
+    return one_line(f"{where}: {_small(problem)}", _LONGEST_PROBLEM)
+
+
+def _small(problem: str) -> str:
+    return problem[:1].lower() + problem[1:]
