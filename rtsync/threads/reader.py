@@ -383,9 +383,8 @@ class Core:
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
-        if self._subscriptions:
-            for subscription in tuple(self._subscriptions):
-                subscription.put(event, size)
+        for subscription in tuple(self._subscriptions):
+            subscription.put(event, size)
         if owner is not None:
             self._answer(sequence, event, fault, owner)
         if record is not None or kind == "response.done":

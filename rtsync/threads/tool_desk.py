@@ -1,7 +1,7 @@
 """The desk at which a session's tools are served: calls come in from the reader, outputs and responses go out.
 
-1. The reader tells the desk of events; those that it heeds stand in ``_RULES``. The desk asks ``choose`` whose call it is, and gives it to the
-   pool. What follows from what is decided by ``pure.tool_turns``.
+1. The reader tells the desk of events, and ``_RULES`` says which it heeds. The desk asks ``choose`` whose call it is,
+   and gives it to the pool. What follows from what is decided by ``pure.tool_turns``.
 2. One thread, the *courier* (``rtsync-tools-N``), sends: outputs, and ``response.create`` when the floor is free. It
    looks after deadlines, too. It is there while anything is open and no longer, and sleeps on the floor's bell.
    No thread in which a tool runs ever sends for the desk, so a tool that hangs keeps nothing from going on.
