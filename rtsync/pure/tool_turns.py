@@ -97,8 +97,8 @@ class Round:
     """
 
     __slots__ = (
-        "calls", "depth", "done", "holder", "late", "options", "out_of_band", "outputs", "response_id", "stage",
-        "stopped", "wants",
+        "calls", "decided", "depth", "done", "holder", "late", "options", "out_of_band", "outputs", "response_id",
+        "stage", "stopped", "wants",
     )  # fmt: skip
 
     def __init__(
@@ -120,7 +120,7 @@ class Round:
         self.calls: list[Call] = []
         self.outputs: list[Output] = []
         self.done = late
-        self.stopped = False
+        self.stopped = self.decided = False
         self.wants = False
         self.stage: Literal["open", "due", "asked", "over"] = "open"
 
@@ -168,11 +168,11 @@ class Rounds:
     """The rounds of one session.
 
     Attributes:
-        over: rounds that nothing follows, to be taken by the caller.
+        decided: rounds of which it has become known what follows, or that nothing will; to be taken by the caller.
     """
 
     def __init__(self, limit: int) -> None:
-        self.over: list[Round] = []
+        self.decided: list[Round] = []
         self._limit = limit
         self._rounds: dict[str, Round] = {}  # Open ones, by response id.
         self._late: list[Round] = []
@@ -243,7 +243,8 @@ class Rounds:
         inside = self._rounds.get(response_id)
         if inside is not None:
             inside.done = True
-            inside.stopped = inside.stopped or status not in ("completed", "incomplete")
+            if status not in ("completed", "incomplete"):
+                self._stop(inside)
             self._settle(inside)
 
     def began(self, response_id: str, ask: Ask | None, *, out_of_band: bool = False) -> None:
@@ -354,13 +355,11 @@ class Rounds:
 
     def _leave(self, one: Round) -> None:
         """The conversation that it belongs to is gone."""
-        one.stopped = True
+        self._stop(one)
         for call in one.calls:
             call.unknown = True
         for output in one.outputs:
             output.state = "void"
-        if one.stage == "due":
-            self._close(one)
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -411,7 +410,9 @@ class Rounds:
             one.stage = "due"
 
     def _stop(self, one: Round) -> list[Call]:
+        """Nothing follows; what it has called is answered all the same."""
         one.stopped = True
+        self._decide(one)
         if one.stage in ("due", "asked"):
             self._close(one)
         return [call for call in one.calls if not call.answered]
@@ -421,11 +422,16 @@ class Rounds:
         if one.stage == "over":
             return
         one.stage = "over"
-        self.over.append(one)
+        self._decide(one)
         if one.late:
             self._late.remove(one)
         else:
             self._rounds.pop(one.response_id, None)
+
+    def _decide(self, one: Round) -> None:
+        if not one.decided:
+            one.decided = True
+            self.decided.append(one)
 
     def _forget(self, ask: Ask) -> None:
         self._asked = [known for known in self._asked if known is not ask]

@@ -184,8 +184,8 @@ class Desk:
             if found is not None:
                 self._asking.remove(found)
             self._rounds.began(response_id, None if found is None else found[0], out_of_band=record.out_of_band)
-            over = self._taken_over()
-        self._lead(over, follower)
+            decided = self._decided()
+        self._lead(decided, follower)
         self.rouse()
 
     def _on_done(self, data: Mapping[str, Any], record: Record | None) -> None:
@@ -475,10 +475,10 @@ class Desk:
                     continue
                 self._asking.remove((ask, follower))
                 self._rounds.unasked(ask, again=again)
-                over = self._taken_over()
+                decided = self._decided()
             if not again:
                 logger.warning("the service refused the response that tools asked for: %s", error)
-            self._lead(over, None, error)
+            self._lead(decided, None, error)
 
     def _act(self, lined_up: _LinedUp) -> bool:
         """Do the next thing that is due; False where there is nothing that can be done now."""
@@ -561,17 +561,17 @@ class Desk:
     def _close_rounds(self) -> None:
         """Tell those who hold a response that nothing follows, where that is so."""
         with self.lock:
-            over = self._taken_over()
-        self._lead(over, None)
+            decided = self._decided()
+        self._lead(decided, None)
         self.rouse()
 
-    def _taken_over(self) -> list[Round]:
+    def _decided(self) -> list[Round]:
         """Under the lock."""
-        over, self._rounds.over = self._rounds.over, []
-        return over
+        decided, self._rounds.decided = self._rounds.decided, []
+        return decided
 
-    def _lead(self, over: Iterable[Round], follower: Follower | None, error: RealtimeError | None = None) -> None:
-        for one in over:
+    def _lead(self, decided: Iterable[Round], follower: Follower | None, error: RealtimeError | None = None) -> None:
+        for one in decided:
             if one.holder is not None:
                 one.holder.lead_to(follower, error)
 

@@ -510,19 +510,19 @@ def test_a_context_that_fails_is_a_tool_that_fails() -> None:
 def test_calls_can_be_looked_at_while_they_run() -> None:
     running, go_on = threading.Event(), threading.Event()
 
-    def slow(a: int) -> int:
+    def slow(a: str) -> str:
         running.set()
         assert go_on.wait(LIMIT)
         return a
 
-    with conversing_with([call("slow", a=7)], tools=[slow]) as (session, _):
+    with conversing_with([call("slow", a="canary")], tools=[slow]) as (session, _):
         asked = spawn(lambda: session.ask("?").text)
         assert running.wait(LIMIT)
         (found,) = session.tool_calls
-        assert (found.name, found.arguments, found.status, found.output) == ("slow", {"a": 7}, "running", None)
-        assert "7" not in repr(found)
+        assert (found.name, found.arguments, found.status, found.output) == ("slow", {"a": "canary"}, "running", None)
+        assert "canary" not in repr(found)
         go_on.set()
-        assert asked.result() == "Heard 7."
+        assert asked.result() == "Heard canary."
         sound(session)
 
 
