@@ -26,8 +26,7 @@ and waits for nothing. The rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -174,8 +173,8 @@ class Rounds:
     def __init__(self, limit: int) -> None:
         self.decided: list[Round] = []
         self._limit = limit
-        self._rounds: dict[str, Round] = {}  # Open ones, by response id.
-        self._late: list[Round] = []
+        self._rounds: list[Round] = []  # Open ones, oldest first.
+        self._by_id: dict[str, Round] = {}  # Those of this line. Some servers begin to count anew with each.
         self._known: dict[str, None] = {}
         self._depths: dict[str, int] = {}
         self._asked: list[Ask] = []
@@ -203,11 +202,12 @@ class Rounds:
         self._known[call_id] = None
         if len(self._known) > _MOST_KNOWN:
             del self._known[next(iter(self._known))]
-        inside = self._rounds.get(response_id)
+        inside = self._by_id.get(response_id)
         if inside is None:
             depth = self._depths.get(response_id, 0)
             inside = Round(response_id, holder, options, out_of_band=out_of_band, depth=depth)
-            self._rounds[response_id] = inside
+            self._by_id[response_id] = inside
+            self._rounds.append(inside)
         call = Call(call_id, name, arguments, item_id, inside)
         inside.calls.append(call)
         return call
@@ -234,13 +234,13 @@ class Rounds:
             Output(call, late, type="function_call_output", call_id=new_id, output=output),
         ]
         late.wants = responds
-        self._late.append(late)
+        self._rounds.append(late)
         return late.outputs[-1]
 
     def ended(self, response_id: str, status: str) -> None:
         """A response is done."""
         self._depths.pop(response_id, None)
-        inside = self._rounds.get(response_id)
+        inside = self._by_id.get(response_id)
         if inside is not None:
             inside.done = True
             if status not in ("completed", "incomplete"):
@@ -265,12 +265,13 @@ class Rounds:
 
     def interrupted(self) -> list[Call]:
         """The user has interrupted. Returns the calls that are not answered, and need not go on."""
-        return [call for one in list(self._rounds.values()) if not one.out_of_band for call in self._stop(one)]
+        found = [one for one in self.open() if not (one.out_of_band or one.late)]
+        return [call for one in found for call in self._stop(one)]
 
     def stopped(self, response_id: str) -> list[Call]:
         """Nobody wants this response and what it leads to any more. Returns as ``interrupted``."""
-        inside = self._rounds.get(response_id)
-        return [] if inside is None else self._stop(inside)
+        found = [one for one in self.open() if one.response_id == response_id and not one.late]
+        return [call for one in found for call in self._stop(one)]
 
     def speaks(self, speaking: bool) -> None:
         """Somebody begins to speak, or is known to have ended without a response that follows."""
@@ -325,6 +326,7 @@ class Rounds:
         self._online = self._speaking = False
         self._stops.clear()
         self._depths.clear()
+        self._by_id.clear()
         for one in list(self.open()):
             for output in one.outputs:
                 self.unsent(output)
@@ -392,11 +394,11 @@ class Rounds:
     @property
     def idle(self) -> bool:
         """Whether nothing is open."""
-        return not (self._rounds or self._late or self._asked or self._stops)
+        return not (self._rounds or self._asked or self._stops)
 
-    def open(self) -> Iterator[Round]:
-        """The rounds of which it is not known yet what follows."""
-        return chain(list(self._rounds.values()), list(self._late))
+    def open(self) -> list[Round]:
+        """The rounds to which something belongs that is not done yet."""
+        return list(self._rounds)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
@@ -423,10 +425,9 @@ class Rounds:
             return
         one.stage = "over"
         self._decide(one)
-        if one.late:
-            self._late.remove(one)
-        else:
-            self._rounds.pop(one.response_id, None)
+        self._rounds.remove(one)
+        if self._by_id.get(one.response_id) is one:
+            del self._by_id[one.response_id]
 
     def _decide(self, one: Round) -> None:
         if not one.decided:

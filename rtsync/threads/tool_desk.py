@@ -416,7 +416,7 @@ class Desk:
         lined_up = _LinedUp(self._core)
         try:
             while True:
-                self._news = False
+                self._news, seen = False, self._surroundings()
                 with self.lock:
                     if self._left or self._is_done():
                         self._courier = None
@@ -424,7 +424,7 @@ class Desk:
                 self._look_at_clock()
                 self._look_at_asked()
                 if not self._act(lined_up):
-                    self._bell.wait_until(lambda: self._news or self._left or lined_up.is_due(), self._patience())
+                    self._sleep(lined_up, seen)
         except Exception:
             logger.exception("the tools of session %d are not served any more", self._core.number)
         finally:
@@ -432,6 +432,20 @@ class Desk:
             with self.lock:
                 if self._courier is threading.current_thread():
                     self._courier = None
+
+    def _sleep(self, lined_up: _LinedUp, seen: object) -> None:
+        def stirs() -> bool:
+            if self._news or self._left or lined_up.is_due() or self._surroundings() != seen:
+                return True
+            return any(follower.error is not None for _, follower in self._asking)
+
+        self._bell.wait_until(stirs, self._patience())
+
+    def _surroundings(self) -> object:
+        """What else decides whether anything can be sent now; the bell rings when it changes."""
+        core = self._core
+        floor = None if self._refused_at is None else (core.floor.ended, core.floor.active)
+        return core.state, core.holds_back, core.current, floor
 
     def _is_done(self) -> bool:
         """Whether the courier has nothing to look after. Under the lock."""
