@@ -46,8 +46,6 @@ class ReadySchema:
             self._check(plain)
         except fastjsonschema.JsonSchemaValueException as error:
             problem = _problem(error.message)
-        except RecursionError:
-            problem = "nested too deeply"
         else:
             return plain
         raise Misfit(problem)

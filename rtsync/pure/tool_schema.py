@@ -114,18 +114,24 @@ class Declaration:
         Raises:
             BadArguments: it is no JSON object, or breaks the schema.
         """
-        given, plain = _object(arguments)
-        problems = [*_misnamed(given, self._reader.signature)]
-        if problems:
-            raise BadArguments(_told(problems))
         try:
-            values = self._reader.read(given, plain)
+            values, plain = self._values(arguments)
         except Misfit as misfit:
-            problems += misfit.problems
-        if problems:
-            raise BadArguments(_told(problems))
-        args, kwargs = self._reader.signature.placed(values, context)
-        return BoundCall(self.function, args, kwargs, plain)
+            problems = misfit.problems
+        except RecursionError:
+            problems = ("the arguments are nested too deeply",)
+        else:
+            args, kwargs = self._reader.signature.placed(values, context)
+            return BoundCall(self.function, args, kwargs, plain)
+        raise BadArguments(one_line("; ".join(problems), _LONGEST_MESSAGE))
+
+    def _values(self, arguments: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        given = _object(arguments)
+        plain = {name: msgspec.json.decode(raw) for name, raw in given.items()}
+        misnamed = [*_misnamed(plain, self._reader.signature)]
+        if misnamed:
+            raise Misfit(*misnamed)
+        return self._reader.read(given, plain), plain
 
     def __repr__(self) -> str:
         return f"Declaration({self.name!r})"
@@ -302,19 +308,16 @@ class _ReadyReader:
         return self._ready.read(plain)
 
 
-def _object(arguments: str) -> tuple[dict[str, msgspec.Raw], dict[str, Any]]:
+def _object(arguments: str) -> dict[str, msgspec.Raw]:
     try:
-        given = msgspec.json.decode(arguments.strip() or "null", type=dict[str, msgspec.Raw] | None) or {}
-        return given, {name: msgspec.json.decode(raw) for name, raw in given.items()}
+        return msgspec.json.decode(arguments.strip() or "null", type=dict[str, msgspec.Raw] | None) or {}
     except msgspec.ValidationError:
         problem = "the arguments must be one JSON object"
-    except RecursionError:
-        problem = "the arguments are nested too deeply"
     except msgspec.DecodeError as error:
         problem = f"the arguments are no valid JSON: {error}"
     except UnicodeError:
         problem = "the arguments hold half of a character"
-    raise BadArguments(problem)
+    raise Misfit(problem)
 
 
 def _misnamed(given: Iterable[str], signature: Signature) -> Iterator[str]:
@@ -327,7 +330,3 @@ def _misnamed(given: Iterable[str], signature: Signature) -> Iterator[str]:
     for name in signature.required:
         if name not in given:
             yield f"missing {name}"
-
-
-def _told(problems: Iterable[str]) -> str:
-    return one_line("; ".join(problems), _LONGEST_MESSAGE)

@@ -93,8 +93,6 @@ def _known(annotation: Any) -> ArgumentType:
             return decoder.decode(raw)
         except msgspec.DecodeError as error:
             problem = problem_of(str(error), name, schema, definitions)
-        except RecursionError:
-            problem = f"{name}: nested too deeply"
         raise Misfit(problem)
 
     return ArgumentType(schema, definitions, read, msgspec.to_builtins)
@@ -208,9 +206,7 @@ def _union(members: list[Any]) -> Any:
     return whole[tuple(members)]
 
 
-def _name_of(kind: Any) -> str:
-    if not isinstance(kind, type) or get_origin(kind):
-        return str(kind).replace("typing.", "")
+def _name_of(kind: type) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

@@ -12,9 +12,11 @@ import json
 import operator
 import pickle
 import socket
+import subprocess
 import sys
 import typing
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -73,6 +75,17 @@ class Positive:
 class Tree:
     name: str
     children: list[Tree] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Coloured:
+    colour: Unit
+    next: Coloured | None = None
+
+
+class Forest(pydantic.BaseModel):
+    name: str
+    children: list[Forest] = []
 
 
 class Box(msgspec.Struct, Generic[T]):
@@ -219,6 +232,34 @@ def test_a_type_that_contains_itself_is_defined_once() -> None:
     assert (
         refusal(f, {"tree": {"name": "a", "children": [{"name": 1}]}}) == "tree.children[0].name: expected str, got int"
     )
+
+
+@pytest.mark.parametrize("annotation", [Tree, Forest, Any])
+def test_however_deep_a_value_is_it_is_taken_or_refused(annotation: Any) -> None:
+    def f(value: Any) -> None: ...
+
+    f.__annotations__["value"] = annotation
+    declaration = declare(f)
+
+    def outcome(depth: int) -> str:
+        try:
+            declaration.bind('{"value": ' + '{"name": "a", "children": [' * depth + "]}" * depth + "}")
+        except BadArguments as error:
+            return str(error)
+        return "taken"
+
+    # Somewhere between 400 and 500, Python's limit is met: by one reader first, and then by the others.
+    told = {outcome(depth) for depth in [3, *range(400, 500), 20_000]}
+    assert "taken" in told
+    assert len(told) > 1
+    assert all("nested too deeply" in each or "recursion limit" in each for each in told - {"taken"})
+
+
+def test_an_enum_inside_of_a_type_in_itself_is_found() -> None:
+    def f(tree: Coloured) -> None: ...
+
+    given = {"tree": {"colour": "c", "next": {"colour": "c", "next": {"colour": "SECRET"}}}}
+    assert refusal(f, given) == 'tree.next.next.colour: expected one of "c", "f"'
 
 
 def test_two_types_of_one_name_that_contain_themselves_are_refused() -> None:
@@ -625,6 +666,9 @@ def takes_member(value: Literal[Unit.CELSIUS]) -> None: ...
 def takes_class(value: type[int]) -> None: ...
 
 
+def takes_deque(value: deque[int]) -> None: ...
+
+
 def takes_bounds(value: Annotated[str, msgspec.Meta(ge=3)]) -> None: ...
 
 
@@ -664,6 +708,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (takes_mixed, {}, "annotation of value does not work: Enums must contain"),
     (takes_member, {}, "annotation of value does not work: Literal may only contain"),
     (takes_class, {}, "annotation of value does not work: JSON cannot express type"),
+    (takes_deque, {}, r"annotation of value does not work: JSON cannot express collections\.deque\. Use"),
     (takes_bounds, {}, "annotation of value does not work: Can only set `ge`"),
     (takes_loop, {}, "annotation of value does not work: JSON cannot express asyncio"),
     (takes_field, {}, "^tool takes_field: the default of value is pydantic's Field"),
@@ -706,3 +751,16 @@ def test_types_of_a_closure_are_found() -> None:
         return f
 
     assert declare(outer()).bind('{"kind": "a"}')() is True
+
+
+def test_pydantic_is_not_needed_and_not_imported() -> None:
+    code = """
+import datetime, sys
+from rtsync.pure.tool_schema import declare
+def f(at: datetime.datetime, values: "list[int] | None" = None) -> object:
+    "Do it."
+    return at.year
+assert declare(f).bind('{"at": "2026-05-01T00:00:00"}')() == 2026
+assert not sys.modules.keys() & {"pydantic", "docstring_parser", "fastjsonschema"}, sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
