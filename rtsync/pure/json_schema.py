@@ -16,6 +16,8 @@ Schema = dict[str, Any]
 Definitions = dict[str, Schema]
 
 REFERENCES = "#/$defs/"
+# A discriminator is OpenAPI's, and points at definitions that are gone; the tag of each member says the same.
+_DROPPED = ("title", "discriminator")
 _SCHEMAS_BY_NAME = ("properties", "patternProperties")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE_SCHEMAS = ("items", "additionalProperties", "propertyNames", "contains", "not")
@@ -37,7 +39,8 @@ class _Flattening:
 
     def schema(self, schema: Schema) -> Schema:
         schema = {**schema}
-        schema.pop("title", None)
+        for keyword in _DROPPED:
+            schema.pop(keyword, None)
         name = schema.get("$ref", "").removeprefix(REFERENCES)
         if name in self._recursive:
             self._keep(name)

@@ -69,8 +69,8 @@ def argument_type(annotation: Any, *, nullable: bool = False) -> ArgumentType:
     Raises:
         Inexpressible: JSON cannot express it.
     """
-    wanted = annotation | None if nullable and annotation is not Any else annotation
     try:
+        wanted = annotation | None if nullable and annotation is not Any else annotation
         if _is_foreign(annotation):
             return _foreign(wanted)
         return _known(_rewritten(wanted))

@@ -88,6 +88,14 @@ class Forest(pydantic.BaseModel):
     children: list[Forest] = []
 
 
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
+
+
 class Box(msgspec.Struct, Generic[T]):
     content: T
 
@@ -343,6 +351,43 @@ def test_decorated_functions_are_read_behind_their_decorator() -> None:
     assert declaration.bind('{"city": "Oslo"}')() == ("loud", ("Oslo", "c"))
     cached = functools.lru_cache(weather)
     assert declare(cached).to_dict() == declare(weather).to_dict()
+
+
+def test_a_decorator_may_make_a_plain_function_of_a_coroutine_function() -> None:
+    async def slow(value: int) -> int:
+        return value
+
+    @functools.wraps(slow)
+    def plain(*args: Any, **kwargs: Any) -> int:
+        return asyncio.run(slow(*args, **kwargs))
+
+    assert declare(plain).bind('{"value": 3}')() == 3
+
+
+def test_a_choice_of_tagged_types_is_said_by_their_tags() -> None:
+    def f(who: Guest | Host, pet: Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]) -> None: ...
+
+    properties = declare(f).parameters["properties"]
+    assert [each["properties"]["type"]["enum"] for each in properties["who"]["anyOf"]] == [["guest"], ["host"]]
+    assert [each["properties"]["kind"]["const"] for each in properties["pet"]["oneOf"]] == ["cat", "dog"]
+    assert "#/$defs" not in json.dumps(properties)
+
+
+def test_fields_may_be_called_as_keywords_are() -> None:
+    @dataclasses.dataclass
+    class Odd:
+        title: str
+        discriminator: int
+        items: list[int]
+        properties: Point
+
+    def f(odd: Any) -> None: ...
+
+    f.__annotations__["odd"] = Odd
+    schema = declare(f).parameters["properties"]["odd"]
+    assert [*schema["properties"]] == ["title", "discriminator", "items", "properties"]
+    given = {"odd": {"title": "a", "discriminator": 1, "items": [1], "properties": {"x": 1}}}
+    assert kwargs_of(f, given) == {"odd": Odd("a", 1, [1], Point(1))}
 
 
 def test_builtins_with_a_signature_are_tools() -> None:
@@ -669,6 +714,9 @@ def takes_class(value: type[int]) -> None: ...
 def takes_deque(value: deque[int]) -> None: ...
 
 
+def takes_no_type(value: 5 = None) -> None: ...  # type: ignore[valid-type]
+
+
 def takes_bounds(value: Annotated[str, msgspec.Meta(ge=3)]) -> None: ...
 
 
@@ -709,6 +757,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (takes_member, {}, "annotation of value does not work: Literal may only contain"),
     (takes_class, {}, "annotation of value does not work: JSON cannot express type"),
     (takes_deque, {}, r"annotation of value does not work: JSON cannot express collections\.deque\. Use"),
+    (takes_no_type, {}, "annotation of value does not work|annotation of value cannot be resolved"),
     (takes_bounds, {}, "annotation of value does not work: Can only set `ge`"),
     (takes_loop, {}, "annotation of value does not work: JSON cannot express asyncio"),
     (takes_field, {}, "^tool takes_field: the default of value is pydantic's Field"),
