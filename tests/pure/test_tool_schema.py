@@ -57,6 +57,13 @@ class Point:
 
 
 @dataclasses.dataclass
+class Place:
+    """A place on a map."""
+
+    x: int
+
+
+@dataclasses.dataclass
 class Near:
     x: int
     distance: int = 0
@@ -215,6 +222,14 @@ def test_a_description_in_annotated_counts_more_than_the_docstring() -> None:
         "d": "from the docstring",
     }
     assert properties["b"]["minimum"] == 1
+
+
+def test_what_is_said_of_an_argument_counts_more_than_what_is_said_of_its_type() -> None:
+    def f(centre: Annotated[Place, "where it begins"], edge: Place) -> None: ...
+
+    properties = declare(f).parameters["properties"]
+    assert properties["centre"]["description"] == "where it begins"
+    assert properties["edge"]["description"] == "A place on a map."
 
 
 def test_a_default_that_json_has_no_word_for_is_not_shown() -> None:
@@ -507,6 +522,7 @@ VALUES: list[tuple[Any, Any, Any]] = [
     (Plan | Point, {"name": "a"}, {"name": "a"}),
     (list[Point | Near], [{"x": 1}, {"x": 1, "distance": 2}], [Point(1), Near(1, 2)]),
     (Point | Near | None, None, None),
+    (dict[int, str] | Point, {"7": "a"}, {7: "a"}),
     (Path | int, 3, 3),
     (Path | int, "a", Path("a")),
     (dt.date | str, "2026-05-01", dt.date(2026, 5, 1)),
@@ -591,6 +607,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (Positive, {"value": -1}, "value: value must not be negative"),
     (Person, {"age": -1}, "value.name: field required; value.age: input should be greater than or equal to 0"),
     (Person, {"name": 3}, "value.name: input should be a valid string"),
+    (dict[str, list[Person]], {"SECRET": [{}]}, "value[...][0].name: field required"),
     (list[Person], [{"name": "a"}, "SECRET"], "value[1]: input should be an object"),
 ]
 
