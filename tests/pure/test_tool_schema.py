@@ -639,10 +639,16 @@ def test_what_is_no_object_is_refused(text: str, said: str) -> None:
 
 def test_all_that_is_wrong_is_said_at_once_and_briefly() -> None:
     assert refusal(weather, {"city": 1, "unit": "x"}) == 'city: expected str, got int; unit: expected one of "c", "f"'
-    said = refusal(weather, {"x" * 10_000: 1, "y\n\u202e": 2})
-    assert said.startswith(f"there is no argument '{'x' * 40}…'; there is no argument 'y'; ")
-    assert said.endswith("the arguments are: city, unit; missing city")
-    assert len(refusal(weather, {f"n{index}": 1 for index in range(1000)})) <= 501
+    said = refusal(weather, {f"n{index}": 1 for index in range(1000)})
+    assert said.startswith("there is no argument 'n0'; there is no argument 'n1'; ")
+    assert said.endswith("; the arguments are: city, unit; missing city")
+    assert len(said) < 250
+
+
+@pytest.mark.parametrize("name", ["what Ann said", "x" * 41, "a\nb", ""])
+def test_a_made_up_argument_that_is_no_name_is_not_quoted(name: str) -> None:
+    said = refusal(weather, {"city": "Oslo", name: 1})
+    assert said == "one argument has a name that no argument has; the arguments are: city, unit"
 
 
 def test_a_tool_without_arguments_says_so() -> None:
@@ -675,11 +681,11 @@ def test_bad_arguments_are_an_error_of_ours_and_travel() -> None:
     assert caught.value.__cause__ is None
 
 
-def test_a_call_shows_names_and_no_values() -> None:
+def test_a_call_shows_no_arguments() -> None:
     declaration = declare(weather)
     bound = declaration.bind('{"city": "SECRET"}')
-    assert repr(bound) == "<BoundCall weather, city>"
-    assert bound.__rich_repr__() == [("function", "weather"), ("plain", ["city"])]
+    assert repr(bound) == "<BoundCall weather, arguments: 1>"
+    assert bound.__rich_repr__() == [("function", "weather"), ("arguments", 1)]
     assert repr(declaration) == "Declaration('weather')"
 
 
