@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
@@ -72,12 +72,13 @@ from rtsync.vocabulary.targets import Simulator, Target
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
     from rtsync.session.interruption import Interruption, Playback, Player
-    from rtsync.session.tools import Tool, Toolbox, ToolCall
+    from rtsync.session.tools import Tool, Toolbox, ToolCall, ToolOptions
     from rtsync.threads.tool_pool import Within
 
 __all__ = ["RealtimeSession"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Declared = TypeVar("Declared", bound="Callable[..., Any] | Tool")
 Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
 
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
@@ -749,7 +750,13 @@ class RealtimeSession:
 
     # -- tools ---------------------------------------------------------------------------------------------------------
 
-    def tool(self, function: Handler | None = None, **options: Any) -> Any:
+    @overload
+    def tool(self, function: Declared, **options: Unpack[ToolOptions]) -> Declared: ...
+
+    @overload
+    def tool(self, function: None = None, **options: Unpack[ToolOptions]) -> Callable[[Declared], Declared]: ...
+
+    def tool(self, function: Any = None, **options: Any) -> Any:
         """Let the model call ``function``; returns it. Also a decorator, with and without options::
 
             @session.tool

@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rtsync.session.session import RealtimeSession
     from rtsync.threads.reader import Core
 
-__all__ = ["Tool", "ToolCall", "ToolContext", "Toolbox", "serve"]
+__all__ = ["Tool", "ToolCall", "ToolContext", "ToolOptions", "Toolbox", "serve"]
 
 Approval = Callable[["ToolCall"], bool | str]
 Status = Literal["waiting", "approving", "running", "completed", "failed", "denied", "timed_out", "cancelled"]
@@ -241,6 +241,19 @@ class Tool:
             RealtimeError: they are not what the schema says.
         """
         return self._declaration.bind(arguments, context)
+
+
+class ToolOptions(TypedDict, total=False):
+    """The options of ``Tool``, for type checkers."""
+
+    name: str | None
+    description: str | None
+    parameters: Mapping[str, Any] | None
+    timeout: float | None
+    approval: Approval | None
+    working: str | None
+    respond: bool
+    tell_errors: bool
 
 
 class Toolbox:

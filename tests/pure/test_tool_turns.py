@@ -332,7 +332,7 @@ def test_what_is_asked_beside_the_conversation_has_call_and_output_as_its_input(
     call = called(rounds, out_of_band=True, options=options)
     rounds.answered(call, "out")
     rounds.ended("resp_1", "completed")
-    said = [
+    said: list[dict[str, Any]] = [
         {"id": "item_1", "type": "message", "role": "assistant", "content": [{"type": "audio", "transcript": "Well"}]},
         {"id": "item_2", "type": "message", "role": "assistant", "content": []},
         {"id": "item_3", "type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"},

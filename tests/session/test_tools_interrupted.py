@@ -625,6 +625,6 @@ def test_two_threads_that_ask_get_their_own_answers() -> None:
         yield from [newest["output"]] if newest["type"] == "function_call_output" else act(turn)
 
     with conversing_with(*[tell] * 100, tools=[echo]) as (session, _):
-        asked = [spawn(lambda word=word: session.ask(word).text) for word in "abcdef"]  # type: ignore[misc]
+        asked = [spawn(lambda word=word: session.ask(word).text) for word in "abcdef"]
         assert len([task.result() for task in asked]) == 6
         sound(session)

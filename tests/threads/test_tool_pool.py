@@ -110,7 +110,7 @@ def test_a_closed_pool_begins_nothing() -> None:
         third = submitted()
         first.go.set()
         assert pool.join(LIMIT) == []
-        assert not (second.running.is_set() or third.running.is_set())
+        assert [job.running.is_set() for job in (second, third)] == [False, False]
 
 
 def test_joining_is_bounded_and_names_what_hangs() -> None:
