@@ -417,7 +417,7 @@ class Run:
     @property
     def title(self) -> str:
         """The tool's name."""
-        return one_line(self.call.name)
+        return "an unknown one" if self._tool is None else self._tool.name
 
     def snapshot(self) -> ToolCall:
         """How it stands."""

@@ -239,7 +239,7 @@ class Desk:
             else:
                 self._rounds.unsent(output)
         if isinstance(error, ServerError) and not _is_there(error):
-            logger.warning("the service refused the output of the tool %s (%s)", output.call.name, error.code)
+            logger.warning("the service refused the output of the tool %s (%s)", self._title(output.call), error.code)
         self._close_rounds()
 
     # -- interruption: any thread --------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ class Desk:
         with self.lock:
             left = self._rounds.restored(calls, outputs)
         if left:
-            names = ", ".join(sorted({call.name for call in left}))
+            names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)
         self._close_rounds()
         self._tell()
@@ -461,7 +461,8 @@ class Desk:
         for work in late:
             work.run_out()
         for receipt in silent:
-            logger.warning("the service has not confirmed the output of the tool %s", receipt.output.call.name)
+            title = self._title(receipt.output.call)
+            logger.warning("the service has not confirmed the output of the tool %s; it is taken for given", title)
             receipt.resolve(0, None, None)
 
     def _patience(self) -> float | None:
@@ -527,6 +528,11 @@ class Desk:
                 self._rounds.unsent(output)
         self._pause()
         return True
+
+    def _title(self, call: Call) -> str:
+        """The name of its tool, for a message; not what the model may have made up."""
+        work = self._works.get(call.call_id)
+        return "(done)" if work is None else work.title
 
     def _pause(self) -> None:
         """The line takes nothing: it will have ended in a moment, or be replaced."""
