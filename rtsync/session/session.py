@@ -12,6 +12,7 @@ import functools
 import itertools
 import os
 import ssl
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -190,6 +191,7 @@ class RealtimeSession:
         self._playbacks: list[Playback] = []
         self._serving = serving(tool_threads, tool_rounds, within)
         self._toolbox: Toolbox | None = None
+        self._declaring = threading.Lock()  # So that there is one box although two threads declare the first tool.
         if tools != ():
             self._box().fill(tools)
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
@@ -797,13 +799,16 @@ class RealtimeSession:
 
     def _box(self) -> Toolbox:
         """Where tools are declared; made with the first one."""
-        if self._toolbox is None:
-            from rtsync.session.tools import Toolbox, serve  # Costs time, and few sessions have any.
+        if self.target.purpose in ("transcription", "translation"):
+            raise ConfigurationError(f"a {self.target.purpose} session has no tools (protocol 4.10)")
+        with self._declaring:
+            if self._toolbox is None:
+                from rtsync.session.tools import Toolbox, serve  # Costs time, and few sessions have any.
 
-            box = Toolbox(self._core)
-            self._core.tools = serve(self._core, self, box, self._serving)
-            self._toolbox = box
-        return self._toolbox
+                box = Toolbox(self._core)
+                self._core.tools = serve(self._core, self, box, self._serving)
+                self._toolbox = box
+            return self._toolbox
 
     # -- on a speaker --------------------------------------------------------------------------------------------------
 

@@ -101,7 +101,8 @@ class ToolContext:
 
         ``ask()`` and ``respond()`` are answered while the call of this tool is still open, which the model sees as a
         call without output; with ``conversation="none"`` and an ``input`` of its own a response is not concerned. What
-        they wait for counts as time of the tool. Tools that such a response calls need threads of their own
+        they wait for counts as time of the tool. What waits for the end of this very call waits in vain: ``final()`` of
+        the response that made it. Tools that such a response calls need threads of their own
         (``tool_threads``). ``close()`` does not wait for the tool that calls it.
 
         Raises:
@@ -446,6 +447,7 @@ class Run:
         try:
             with self._within():
                 self._serve(tool)
+            self._finish("failed", error="the tool failed")  # Where its surroundings have swallowed an exception.
         except BaseException as error:  # Also sys.exit(), which ends no thread of rtsync's.
             self._raised(tool, error)
 

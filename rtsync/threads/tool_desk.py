@@ -42,6 +42,7 @@ __all__ = ["Desk", "Work"]
 logger = logging.getLogger("rtsync.tools")
 
 _CONFIRMATION = 10.0  # seconds; a server that has not confirmed an item by then never does
+_ANSWER = 10.0  # seconds within which voice detection has begun a response, or will not
 _PAUSE = 0.25  # seconds between two attempts to send over a line that takes nothing
 _RACE = 5.0  # seconds until a refusal, because a response runs that nobody has seen, is not believed any longer
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
@@ -113,6 +114,7 @@ class Desk:
         self._courier: threading.Thread | None = None
         self._news = False
         self._refused_at: tuple[int, float] | None = None  # How many responses had ended then, and when.
+        self._answer_by: float | None = None
         self._left = False
         self._ended = False
         self._to_tell: deque[Callable[[], None]] = deque()
@@ -209,6 +211,7 @@ class Desk:
     def _on_speech_started(self, _data: Mapping[str, Any], _record: Record | None) -> None:
         interrupts = self._detection().get("interrupt_response") is not False
         with self.lock:
+            self._answer_by = None
             self._rounds.speaks(True)
             unwanted = self._rounds.interrupted() if interrupts else []
         self._cancel(unwanted, _USER)
@@ -216,10 +219,16 @@ class Desk:
 
     def _on_speech_ended(self, data: Mapping[str, Any], _record: Record | None) -> None:
         answers = data["type"].endswith("stopped") and self._detection().get("create_response") is not False
-        if not answers or self._core.floor.active is not None:  # The service begins none while another one is running.
-            with self.lock:
-                self._rounds.speaks(False)
-            self.rouse()
+        if answers and self._core.floor.active is None:  # The service begins none while another one is running.
+            self._answer_by = time.monotonic() + _ANSWER
+        else:
+            self._be_silent()
+        self.rouse()
+
+    def _be_silent(self) -> None:
+        with self.lock:
+            self._answer_by = None
+            self._rounds.speaks(False)
 
     def _detection(self) -> Mapping[str, Any]:
         """What voice detection does (protocol 4.2)."""
@@ -283,6 +292,7 @@ class Desk:
         if left:
             names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)
+            self._cancel([call for call in left if not call.answered], "the conversation was lost with its line")
         self._close_rounds()
         self._tell()
 
@@ -458,6 +468,8 @@ class Desk:
         with self.lock:
             late = [work for work in self._works.values() if work.due_at is not None and now >= work.due_at]
             silent = [receipt for receipt in self._receipts if now >= receipt.until]
+        if self._answer_by is not None and now >= self._answer_by:
+            self._be_silent()
         for work in late:
             work.run_out()
         for receipt in silent:
@@ -470,6 +482,7 @@ class Desk:
         with self.lock:
             moments = [work.due_at for work in self._works.values() if work.due_at is not None]
             moments += [receipt.until for receipt in self._receipts]
+            moments += [] if self._answer_by is None else [self._answer_by]
         if self._refused_at is not None:
             moments.append(self._refused_at[1] + _RACE)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
