@@ -9,12 +9,14 @@
 Rules:
 
 1. ``_lock`` guards the queue and the list of those who wait for it; handlers run outside it.
-2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then. Of deltas that
+2. The worker is woken when the reader runs out of input (``flush``), not in the middle of it: every event by itself
+   wakes it, and many deltas do.
+3. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then. Of deltas that
    came together the worker takes several at once, and says without the lock which one is running: first that, then it
    looks at who waits. Who begins to wait does it the other way round, so that one of the two sees the other.
-3. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
+4. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
    forgotten session alive.
-4. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
+5. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
    overflows the reader ends the session, and nobody waits for the handlers any longer: what they were to settle ends
    unsettled.
 """
@@ -45,6 +47,9 @@ Handle = Callable[[int, Event], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
 _MOST_AT_ONCE = 64  # jobs
+# Deltas, and bytes of their messages, from which on the worker is woken although the reader has more at hand: a waking
+# costs as much as several of them, and what is queued should still be in the caches.
+_MANY, _MUCH = 512, 1 << 20
 _NEVER = float("inf")
 
 
@@ -102,8 +107,14 @@ class Delivery:
         return self.overflow is None and self.queue.has_room(events, size)
 
     def put_run(self, run: Run) -> None:
-        """Have ``handle`` called for each of the deltas, for which there is room, after all earlier jobs."""
+        """Have ``handle`` called for each of the deltas, for which there is room, after all earlier jobs.
+
+        Soon, that is: when more than a few wait, or at the next job by itself, or ``flush``.
+        """
         raise NotImplementedError
+
+    def flush(self) -> None:
+        """The reader is about to sleep, or to do something else: nothing shall wait for more to come."""
 
     def end(self) -> None:
         """No more jobs will come; ``drained`` is set once those that have come are done.
@@ -365,11 +376,20 @@ class Worker(Delivery):
             self._heed(trouble)
 
     def put_run(self, run: Run) -> None:
-        """Queue them, and wake the worker where it sleeps."""
+        """Queue them, and wake a worker that sleeps where they are worth a change of threads."""
         with self._lock:
             self._enqueue_run(run)
-            rouse = self._to_rouse()
+            few = self._started and self.queue.events < _MANY and self.queue.size < _MUCH
+            rouse = _nothing if few else self._to_rouse()
         rouse()
+
+    def flush(self) -> None:
+        """Wake the worker where it sleeps and something waits."""
+        # Without the lock: a worker that is not asleep yet looks at the queue once more before it is.
+        if self._asleep and self.queue:
+            with self._lock:
+                rouse = self._to_rouse()
+            rouse()
 
     def _to_rouse(self) -> Callable[[], None]:
         """Something has been queued: what starts the worker, or wakes it where it is asleep. Under the lock."""

@@ -195,7 +195,9 @@ class Core:
             refuse=self._refuse,
         )  # fmt: skip
         connection.line = self._connect(
-            self._recovery.fresh(connection, self._headers), on_messages=connection.on_messages
+            self._recovery.fresh(connection, self._headers),
+            on_messages=connection.on_messages,
+            on_lull=self.delivery.flush,
         )
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
