@@ -27,9 +27,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
@@ -43,7 +43,7 @@ __all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "
 logger = logging.getLogger("rtsync.handlers")
 
 Job = Callable[[], None]
-Handle = Callable[[int, Event], None]
+Handle = Callable[[Iterable[tuple[int, Event]]], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
 _MOST_AT_ONCE = 64  # jobs
@@ -57,7 +57,7 @@ def _nothing() -> None:
     """What there is to do for a worker that is at work."""
 
 
-def _nobody(_number: int, _event: Event) -> None:
+def _nobody(_events: Iterable[tuple[int, Event]]) -> None:
     """Handlers that nobody has named."""
 
 
@@ -65,7 +65,7 @@ class Delivery:
     """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event.
 
     Attributes:
-        handle: calls the handlers of a delta of a run, given its number and itself.
+        handle: calls the handlers of deltas, one after the other; each is given with its number.
     """
 
     def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
@@ -266,7 +266,7 @@ class Delivery:
             return None
         sequence, item = taken.numbers[0], taken.items[0]  # One at a time, but for the worker.
         self._running.append((sequence, taken.arrived))
-        return item if callable(item) else partial(self.handle, sequence, item)
+        return item if callable(item) else partial(self.handle, ((sequence, item),))
 
     def _run(self, job: Job) -> None:
         """Run the job taken last."""
@@ -288,10 +288,24 @@ class Delivery:
         except BaseException as error:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
 
-    def _run_several(self, numbers: Sequence[int], jobs: Sequence[Job | Event], arrived: float) -> None:
-        """The same for jobs of which the first is running: the way of most events, so with as little as possible."""
-        running, handle, monotonic = self._running, self.handle, time.monotonic
-        for number, job in zip(numbers, jobs, strict=True):
+    def _run_deltas(self, numbers: Sequence[int], deltas: Sequence[Event], arrived: float) -> None:
+        """The same for deltas of which the first is running: the way of most events, so with as little as possible."""
+        rest = self._one_by_one(numbers, deltas, arrived)
+        while True:
+            try:
+                self.handle(rest)
+                break
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+        self.current = None  # It may close over the session, which must stay collectable.
+
+    def _one_by_one(
+        self, numbers: Sequence[int], deltas: Sequence[Event], arrived: float
+    ) -> Iterator[tuple[int, Event]]:
+        """Each with its number, entered as the one that is running from when it is taken."""
+        running, monotonic = self._running, time.monotonic
+        for numbered in zip(numbers, deltas, strict=True):
+            number = numbered[0]
             running[-1] = number, arrived
             # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
             if number > self._soonest:
@@ -299,14 +313,7 @@ class Delivery:
             if self._dropped:
                 return
             self._since = monotonic()
-            try:
-                if callable(job):
-                    job()
-                else:
-                    handle(number, job)
-            except BaseException as error:
-                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-            self.current = None  # It may close over the session, which must stay collectable.
+            yield numbered
 
     def _wake_settled(self) -> None:
         if self._awaiting:
@@ -342,7 +349,7 @@ class Inline(Delivery):
         arrived, self._thread_id = time.monotonic(), threading.get_ident()
         with self._lock:
             self._running.append((run.numbers[0], arrived))
-        self._run_several(run.numbers, run.events, arrived)
+        self._run_deltas(run.numbers, run.events, arrived)
         with self._lock:
             self._running.pop()
         self._wake_settled()
@@ -452,7 +459,7 @@ class Worker(Delivery):
                 if over and not self._ending:
                     self._started = False  # Whoever comes next starts it again.
             if batch is not None:
-                self._run_several(batch.numbers, batch.items, batch.arrived)
+                self._run_batch(batch)
             elif over:
                 break
             elif not due:
@@ -461,6 +468,19 @@ class Worker(Delivery):
                 wake()
         if self._ending:
             self.drained.set()
+
+    def _run_batch(self, batch: Batch[Job | Event]) -> None:
+        """Run what is in hand: a job, or deltas."""
+        job = batch.items[0]
+        if not callable(job):
+            self._run_deltas(batch.numbers, cast("Sequence[Event]", batch.items), batch.arrived)
+        elif not self._dropped:
+            self._since = time.monotonic()
+            try:
+                job()
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+            self.current = None
 
 
 class Posted(Delivery):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +47,11 @@ def _run_of(count: int) -> Run:
     return run
 
 
+def _release(handled: threading.Semaphore, events: Iterable[tuple[int, Event]]) -> None:
+    for _ in events:
+        handled.release()
+
+
 def _put_to_sleep(worker: Worker) -> None:
     ran = threading.Event()
     worker.put(0, ran.set)
@@ -57,7 +62,7 @@ def _put_to_sleep(worker: Worker) -> None:
 
 def test_a_few_deltas_are_worth_no_waking_before_the_reader_has_nothing_else_to_do(worker: Worker) -> None:
     handled = threading.Semaphore(0)
-    worker.handle = lambda number, event: handled.release()
+    worker.handle = functools.partial(_release, handled)
     _put_to_sleep(worker)
     worker.put_run(_run_of(3))
     assert worker.queued() == (3, 300)
@@ -68,7 +73,7 @@ def test_a_few_deltas_are_worth_no_waking_before_the_reader_has_nothing_else_to_
 @pytest.mark.parametrize("also", ["many", "an event by itself", "the end"])
 def test_the_worker_does_not_sleep_over(also: str, worker: Worker) -> None:
     handled = threading.Semaphore(0)
-    worker.handle = lambda number, event: handled.release()
+    worker.handle = functools.partial(_release, handled)
     _put_to_sleep(worker)
     worker.put_run(_run_of(600 if also == "many" else 3))
     if also == "an event by itself":
