@@ -38,7 +38,6 @@ __all__ = ["BadArguments", "BoundCall", "Declaration", "declare"]
 
 # Both services' pattern; the length is Azure's, OpenAI documents none for realtime sessions.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LONGEST_DESCRIPTION = 1024  # Azure OpenAI's limit for functions
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME_SHOWN = 40
 _NAMES_SHOWN = 5
@@ -193,11 +192,6 @@ def _checked_name(function: Any, name: str | None) -> str:
 def _checked_description(tool: str, description: str) -> str:
     if not isinstance(description, str):
         raise ConfigurationError(f"tool {tool}: its description must be a string, not {type(description).__name__}")
-    if len(description) > _LONGEST_DESCRIPTION:
-        raise ConfigurationError(
-            f"tool {tool}: its description has {len(description)} characters, and services refuse more than"
-            f" {_LONGEST_DESCRIPTION}: give a shorter one (description=...), and put the rest into the instructions"
-        )
     return description
 
 

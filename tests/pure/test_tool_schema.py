@@ -755,11 +755,6 @@ def takes_odd_model(value: Annotated[socket.socket, pydantic.Field(description="
 def grüße() -> None: ...
 
 
-def long_winded() -> None: ...
-
-
-long_winded.__doc__ = "x" * 1025
-
 WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (coroutine, {}, r"^coroutine is a coroutine function, and tools are called plainly.*run_coroutine_threadsafe"),
     (functools.partial(coroutine, 1), {}, "^coroutine is a coroutine function"),
@@ -794,8 +789,6 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (weather, {"name": "x" * 65}, "^the service refuses 'x{40}…' as the name"),
     (weather, {"name": 5}, "^the name of a tool must be a string, not int"),
     (weather, {"description": 5}, "^tool weather: its description must be a string, not int"),
-    (weather, {"description": "x" * 1025}, "^tool weather: its description has 1025 characters, .* more than 1024"),
-    (long_winded, {}, "^tool long_winded: its description has 1025 characters"),
     (min, {}, r"^tool min: its signature cannot be known .*; wrap it in a function of your own"),
 ]
 
@@ -808,8 +801,8 @@ def test_wrong_declarations_fail_when_declared_and_say_what_to_do(
         declare(function, **options)
 
 
-def test_the_longest_name_and_description_are_taken() -> None:
-    assert declare(lambda: 1, name="x" * 64, description="y" * 1024).name == "x" * 64
+def test_the_longest_name_is_taken_and_a_description_of_any_length() -> None:
+    assert declare(lambda: 1, name="x" * 64, description="y" * 5000).name == "x" * 64
 
 
 def test_types_of_a_closure_are_found() -> None:
