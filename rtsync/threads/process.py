@@ -43,7 +43,7 @@ class Live(Protocol):
     def abort_line(self, why: str) -> None:
         """End the line at once."""
 
-    def join_tools(self, timeout: float | None) -> None:
+    def join_tools(self, timeout: float | None) -> list[str]:
         """Wait for the tools that run."""
 
     def disown(self) -> None:

@@ -299,13 +299,12 @@ class Core:
                 thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
-        self.join_tools(_at_least(_MOMENT, deadline))
-
-    def join_tools(self, timeout: float | None) -> None:
-        """Block until the tools that run have ended, at most ``timeout`` seconds."""
-        running = [] if self.tools is None else self.tools.join(timeout)
-        if running:
+        if running := self.join_tools(_at_least(_MOMENT, deadline)):
             signals.logger.warning("close() did not wait any longer for the tools: %s", ", ".join(running))
+
+    def join_tools(self, timeout: float | None) -> list[str]:
+        """Block until the tools that run have ended, at most ``timeout`` seconds. Returns the names of the others."""
+        return [] if self.tools is None else self.tools.join(timeout)
 
     def _leave_asking(self) -> bool:
         """End the session where its reader stands in a callable of the program's, which nothing can interrupt.

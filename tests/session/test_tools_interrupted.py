@@ -531,7 +531,7 @@ def test_a_forgotten_session_is_collected_although_its_tool_runs() -> None:
 
     with pytest.warns(ResourceWarning, match="dropped while open"):
         gone = opened()
-        gc.collect()
+    gc.collect()
     assert gone() is None
     assert gate.saw_cancellation.wait(LIMIT)
 

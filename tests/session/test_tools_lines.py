@@ -260,6 +260,39 @@ def test_a_call_that_is_told_twice_runs_once() -> None:
     assert ran == [1]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"item": None},
+        {"item": []},
+        {"item": {"type": "function_call", "name": "quick"}},
+        {"item": {"type": "function_call", "name": "quick", "call_id": 5}},
+        {"item": {"type": "function_call", "name": None, "call_id": "call_x"}},
+        {"item": {"type": "function_call", "name": "x" * 9999, "call_id": "call_x"}},
+        {"item": {"type": "function_call", "name": "quick", "call_id": "call_x", "status": "incomplete"}},
+        {"response_id": 7, "item": {"type": "message"}},
+    ],
+    ids=range(8),
+)
+def test_calls_that_are_none_do_no_harm(wrong: Json) -> None:
+    script = Script()
+
+    def answer(service: Service, event: Json) -> None:
+        if event["type"] == "response.create" and not script.asked:
+            script.asked.append(1)
+            created, *rest, done = calling(event, "quick")
+            place = {"type": "response.output_item.done", "response_id": "resp_1", "output_index": 0}
+            service.say(created, {**place, **wrong}, {"type": "response.created", "response": 5}, *rest)
+            service.say({"type": "input_audio_buffer.speech_stopped"})
+            done["response"]["output"] += [wrong["item"], 5, None]
+            service.say(done)
+        else:
+            attend(service, event)
+
+    with resuming(answer, tools=[quick]) as (session, _):
+        assert session.respond().final().text == "Yes."
+
+
 def test_a_server_that_tells_of_calls_at_the_end_only() -> None:
     def answer(service: Service, event: Json) -> None:
         if event["type"] == "response.create" and not answer.called:  # type: ignore[attr-defined]
