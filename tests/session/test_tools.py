@@ -585,7 +585,7 @@ def test_a_chain_that_is_not_final_in_time_names_the_tool() -> None:
         assert go_on.wait(LIMIT)
 
     with conversing_with([call("slow")], tools=[slow]) as (session, _):
-        response = session.respond()
+        response = session.respond().wait()
         with pytest.raises(WaitTimeout, match="slow"):
             response.final(timeout=0.2)
         go_on.set()
