@@ -178,6 +178,12 @@ class Tool:
     """
 
     __slots__ = ("_declaration", "approval", "respond", "tell_errors", "timeout", "working")
+    _declaration: Declaration
+    approval: Approval | None
+    respond: bool
+    tell_errors: bool
+    timeout: float | None
+    working: str | None
 
     def __init__(
         self,
@@ -192,7 +198,7 @@ class Tool:
         respond: bool = True,
         tell_errors: bool = False,
     ) -> None:
-        self._declaration: Declaration = declare(
+        declaration = declare(
             function, name=name, description=description, parameters=parameters, context_type=ToolContext
         )
         if approval is not None and not callable(approval):
@@ -202,11 +208,18 @@ class Tool:
         for option, value in (("respond", respond), ("tell_errors", tell_errors)):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"{option} must be True or False, not {type(value).__name__}")
-        self.timeout = seconds(timeout, "timeout", none="any time")
-        self.approval = approval
-        self.working = working
-        self.respond = respond
-        self.tell_errors = tell_errors
+        options: dict[str, Any] = {
+            "approval": approval,
+            "working": working,
+            "respond": respond,
+            "tell_errors": tell_errors,
+        }
+        options["timeout"] = seconds(timeout, "timeout", none="any time")
+        for field, chosen in {"_declaration": declaration, **options}.items():
+            object.__setattr__(self, field, chosen)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a Tool does not change; declare another one")
 
     def __repr__(self) -> str:
         return f"<Tool {self.name!r}>"
