@@ -185,8 +185,10 @@ class Desk:
             found = next((pair for pair in self._asking if pair[1].record is record), None)
             if found is not None:
                 self._asking.remove(found)
+            before = self._decided()
             self._rounds.began(response_id, None if found is None else found[0], out_of_band=record.out_of_band)
             decided = self._decided()
+        self._lead(before, None)
         self._lead(decided, follower)
         self.rouse()
 
@@ -502,10 +504,12 @@ class Desk:
                 if (ask, follower) not in self._asking:
                     continue
                 self._asking.remove((ask, follower))
+                before = self._decided()
                 self._rounds.unasked(ask, again=again)
                 decided = self._decided()
             if not again:
                 logger.warning("the service refused the response that tools asked for: %s", error)
+            self._lead(before, None)
             self._lead(decided, None, error)
 
     def _act(self, lined_up: _LinedUp) -> bool:
