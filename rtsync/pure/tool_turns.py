@@ -265,6 +265,7 @@ class Rounds:
                 self._close(one)
         if not out_of_band:
             self._speaking = False
+        if not (out_of_band or (ask is not None and ask.rounds[0].reads_apart)):
             for one in [one for one in self.open() if one.stage in ("due", "asked") and not one.out_of_band]:
                 self._close(one)
 

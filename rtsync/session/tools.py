@@ -536,17 +536,20 @@ class Run:
 
     # -- any thread ----------------------------------------------------------------------------------------------------
 
-    def cancel(self, why: str) -> None:
-        """Nobody waits for it any longer. A function that runs is told, and answers when it has ended."""
+    def cancel(self, why: str) -> bool:
+        """Nobody waits for it any longer. A function that runs is told, and answers when it has ended.
+
+        Returns whether it had not begun, and never will.
+        """
         with self._desk.lock:
             if self.over or self.unwanted:
-                return
+                return False
             self.why = why
             running = self._started_at is not None
         self.unwanted.set()
         if not running:
             self._finish("cancelled", error=f"cancelled: {why}")
-            self._desk.give_up(self)
+        return not running
 
     def run_out(self) -> None:
         """It has taken too long."""
@@ -556,7 +559,6 @@ class Run:
         self.why = f"it took longer than {timeout:g} s"
         self._finish("timed_out", error=f"the tool did not answer within {timeout:g} s")
         self.unwanted.set()
-        self._desk.give_up(self)
 
     def forsake(self, why: str) -> None:
         """The session ends."""

@@ -60,8 +60,8 @@ class Work(Job, Protocol):
     output: Output | None
     """What the conversation shall have of it."""
 
-    def cancel(self, why: str) -> None:
-        """Nobody waits for it any longer: tell the function, or do not begin."""
+    def cancel(self, why: str) -> bool:
+        """Nobody waits for it any longer: tell the function, or do not begin. Returns whether it had not begun."""
 
     def run_out(self) -> None:
         """Its time is over."""
@@ -270,10 +270,10 @@ class Desk:
         self._close_rounds()
 
     def _cancel(self, calls: Iterable[Call], why: str) -> None:
-        for call in calls:
-            work = self._works.get(call.call_id)
-            if work is not None:
-                work.cancel(why)
+        works = [work for call in calls if (work := self._works.get(call.call_id)) is not None]
+        # All of them are told before a thread comes free, so that none of them begins.
+        for work in [work for work in works if work.cancel(why)]:
+            self._pool.give_up(work)
 
     # -- from line to line: readers ------------------------------------------------------------------------------------
 
@@ -370,10 +370,6 @@ class Desk:
     def go_on(self) -> None:
         """See what follows from what is known now."""
         self._close_rounds()
-
-    def give_up(self, work: Work) -> None:
-        """Nobody waits for ``work``: its thread counts no more."""
-        self._pool.give_up(work)
 
     def rouse(self) -> None:
         """Have the courier look, and see to it that there is one."""
@@ -474,6 +470,7 @@ class Desk:
             self._be_silent()
         for work in late:
             work.run_out()
+            self._pool.give_up(work)
         for receipt in silent:
             title = self._title(receipt.output.call)
             logger.warning("the service has not confirmed the output of the tool %s; it is taken for given", title)

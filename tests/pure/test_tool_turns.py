@@ -282,6 +282,8 @@ def test_a_round_with_an_input_of_its_own_shares_no_response() -> None:
     ask = asked(rounds)
     assert [one.response_id for one in ask.rounds] == ["resp_2"]
     assert [item["type"] for item in following(ask, [], ())["input"]] == ["function_call_output"]
+    rounds.began("resp_3", ask)
+    assert [one.response_id for one in asked(rounds).rounds] == ["resp_1"]
 
 
 def test_the_row_of_rounds_ends_without_tools_and_then_for_good() -> None:

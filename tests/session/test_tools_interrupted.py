@@ -112,6 +112,7 @@ def test_what_waits_for_a_thread_or_for_approval_is_not_begun_after_an_interrupt
             session.interrupt()
             asked.result()
             assert [output(), output()] == [INTERRUPTED] * 2
+            told.until("finished", 2)
             assert told.names == [("finished", "cancelled")] * 2
         answer.set()
         sound(session)
