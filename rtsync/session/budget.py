@@ -54,6 +54,7 @@ class Allowance:
         self._bell = Bell()  # Rings when the thread that waits for the end of the time need not wait any longer.
         self._reaching = threading.Lock()  # Guards that a limit is reached once.
         self._spent: str | None = None
+        self._thread: threading.Thread | None = None
         self._running: list[Record] = []
         self._unpriced = False
         if budget.max_tokens is not None or budget.prices is not None:
@@ -99,10 +100,28 @@ class Allowance:
             cause=CloseCause.BUDGET,
         )
 
+    def await_farewell(self, deadline: Deadline) -> None:
+        """Where the budget is spent: block until the last words are said, so that a program that leaves its ``with``
+        block because nothing more can be asked for does not cut them off. Not in a handler, which they may need.
+        """
+        core = self._core
+        if self._spent is None or self._budget.farewell is None or core.delivery.in_handler():
+            return
+        if threading.current_thread() is not self._thread:
+            core.finished.wait(deadline.remaining())
+
+    def join(self, deadline: Deadline) -> None:
+        """The session is closed: block until the thread has ended, or ``deadline``."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and self._core.finished:
+            thread.join(deadline.remaining())
+
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _run_thread(self) -> None:
-        threading.Thread(target=self._run, name=f"rtsync-budget-{self._core.number}", daemon=True).start()
+        name = f"rtsync-budget-{self._core.number}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def _run(self) -> None:
         try:

@@ -250,8 +250,9 @@ class RealtimeSession:
             return
         deadline = Deadline(self._close_timeout if limit is None else limit)
         core.close(deadline)
-        if self._guards is not None:
-            self._guards.join(deadline)
+        for helper in (self._guards, self._allowance):
+            if helper is not None:
+                helper.join(deadline)
 
     def _start(self) -> None:
         core = self._core
@@ -712,7 +713,8 @@ class RealtimeSession:
         Raises:
             ServerError: the service refused to begin.
             WaitTimeout: its turn did not come, or the service did not answer.
-            SessionClosed: the session ended, or its budget is spent and it is about to.
+            SessionClosed: the session ended; or its budget is spent, and it is about to: behind the last words, where
+                there are any.
 
         Threads: any that may block.
         """
@@ -721,7 +723,13 @@ class RealtimeSession:
         core.check_process()
         core.delivery.check_may_wait(settled=False)
         manner = Manner(exempt=self._guards is not None and self._guards.at_work_here)
-        return Response(core, begin_response(core, params, Deadline(limit), manner))
+        deadline = Deadline(limit)
+        try:
+            return Response(core, begin_response(core, params, deadline, manner))
+        except SessionClosed:
+            if self._allowance is not None:
+                self._allowance.await_farewell(deadline)
+            raise
 
     def ask(self, text: str, *, timeout: float | None = 60.0, **params: Any) -> Response:
         """Say ``text`` as the user and return the model's complete answer.
