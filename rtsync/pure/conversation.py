@@ -607,7 +607,7 @@ def _added(total: Usage, usage: dict[str, Any]) -> Usage:
 
 def _transcribed(total: Usage, usage: dict[str, Any]) -> Usage:
     came, lasted = _object(usage.get("input_token_details")), usage.get("seconds")
-    believed = isinstance(lasted, int | float) and 0 < lasted < _LONGEST
+    believed = isinstance(lasted, int | float) and lasted is not True and 0 < lasted < _LONGEST
     counts = {
         "transcriptions": 1,
         "transcription_tokens": _count(usage, "total_tokens"),

@@ -168,13 +168,12 @@ class _Watched:
 
     def has_news(self, now: float) -> bool:
         """Whether it is to be looked at now."""
-        record = self.follower.record
-        grown = len(record.pieces) != self.seen or record.restarts != self.restarts
-        return self.follower.over or (grown and now >= self.due)
+        return self.follower.over or (self.has_grown() and now >= self.due)
 
-    def waits(self) -> bool:
-        """Whether it is to be looked at later, although nothing more may come."""
-        return len(self.follower.record.pieces) != self.seen
+    def has_grown(self) -> bool:
+        """Whether it has said something that was not looked at."""
+        record = self.follower.record
+        return len(record.pieces) != self.seen or record.restarts != self.restarts
 
     def text(self) -> str:
         """What it has said so far."""
@@ -212,16 +211,26 @@ class _Desk:
             found = self._newest()
             if found is not None:
                 return found
-            self.bell.wait_until(lambda: ended() or self._newest() is not None, self._pause())
+            self._sleep(ended)
         return None
+
+    def _sleep(self, ended: Callable[[], bool]) -> None:
+        """Until something may be due. Where nothing has grown the first that does ends it: then it is known when."""
+        pause = self._pause()
+        enough = self._growing if pause is None else self._newest
+        self.bell.wait_until(lambda: ended() or enough() is not None, pause)
 
     def _newest(self) -> _Watched | None:
         now = time.monotonic()
         return next((each for each in list(self.watched.values()) if each.has_news(now)), None)
 
+    def _growing(self) -> _Watched | None:
+        """One that is to be looked at now or later."""
+        return next((each for each in list(self.watched.values()) if each.follower.over or each.has_grown()), None)
+
     def _pause(self) -> float | None:
         """Seconds until the next look that is due; None where there is none."""
-        due = [each.due for each in list(self.watched.values()) if each.waits()]
+        due = [each.due for each in list(self.watched.values()) if each.has_grown()]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
 
@@ -324,7 +333,7 @@ class Guards:
                 core.announce_later(signals.response_guarded, response=Response(core, follower), verdict=verdict)
                 self._forget(follower, kept if verdict.keep_heard else {})
                 if verdict.replace and self._may_replace(follower, guard):
-                    follower.follow = self._replacement(follower, verdict.instructions or _ANSWER_AGAIN)
+                    follower.next = self._replacement(follower, verdict.instructions or _ANSWER_AGAIN)
         except RealtimeError as error:
             if core.error is None and core.refusal is None:
                 logger.warning("a response was stopped by %s, and what was to follow failed: %s", verdict, error)
@@ -390,6 +399,8 @@ class Guards:
             return False
         if (follower.error is not None or record.status == "lost") and not core.asks_again:
             return False  # Its question is gone with the line.
+        if record.status == "completed" and any(item.get("type") == "function_call" for item in record.items):
+            return False  # Its calls will be answered, and the model speaks again.
         if record.out_of_band:
             return bool(follower.options)  # Else it is not known what was asked for.
         return core.floor.newest is record and core.floor.active is None and not core.is_spoken_to

@@ -134,7 +134,7 @@ class Response:
 
         It is known when ``wait()`` has raised ``ResponseFailed`` with the reason ``"guarded"``.
         """
-        following = self._follower.follow
+        following = self._follower.next
         return Response(self._core, following) if following is not None and self._follower.verdict is not None else None
 
     def to_dict(self) -> dict[str, Any]:

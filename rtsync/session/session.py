@@ -14,7 +14,7 @@ import ssl
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
@@ -67,12 +67,13 @@ if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
     from rtsync.pure.budget import Budget, Spending
     from rtsync.session.budget import Allowance
-    from rtsync.session.guards import Check, Guards
+    from rtsync.session.guards import Guards
     from rtsync.session.interruption import Interruption, Playback, Player
 
 __all__ = ["RealtimeSession"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Checking = TypeVar("Checking", bound=Callable[[str, Response], Any])
 Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
 
 _ONCE = "_rtsync_once"  # Attribute of the function that stands in for a handler of once(): the handler.
@@ -816,9 +817,32 @@ class RealtimeSession:
 
     # -- guarded -------------------------------------------------------------------------------------------------------
 
+    @overload
     def guard(
         self,
-        check: Check | None = None,
+        check: Checking,
+        *,
+        instructions: str | None = None,
+        replacements: int = 1,
+        keep_heard: bool = True,
+        on_error: Literal["stop", "pass"] = "stop",
+        interval: float = 0.1,
+    ) -> Checking: ...
+
+    @overload
+    def guard(
+        self,
+        *,
+        instructions: str | None = None,
+        replacements: int = 1,
+        keep_heard: bool = True,
+        on_error: Literal["stop", "pass"] = "stop",
+        interval: float = 0.1,
+    ) -> Callable[[Checking], Checking]: ...
+
+    def guard(
+        self,
+        check: Any = None,
         *,
         instructions: str | None = None,
         replacements: int = 1,

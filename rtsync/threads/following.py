@@ -52,7 +52,7 @@ class Follower:
         watcher: another bell that rings with ``bell``.
         guard: the thread of the guards, while these may still stop it: whoever waits for it waits for them, too.
         verdict: why a guard has stopped it.
-        follow: the response that was asked for because of this one.
+        next: the response that was asked for because of this one, once it has begun.
         replaces: the response that a guard has stopped, and in whose place this one was asked for.
     """
 
@@ -62,8 +62,8 @@ class Follower:
         "error",
         "exempt",
         "first",
-        "follow",
         "guard",
+        "next",
         "options",
         "over",
         "record",
@@ -86,7 +86,7 @@ class Follower:
         self.watcher: Bell | None = None
         self.guard: int | None = None
         self.verdict: Any = None
-        self.follow: Follower | None = None
+        self.next: Follower | None = None
         self.replaces: Follower | None = None
 
     @property
