@@ -1,7 +1,7 @@
 """The budget of a session at work: what was used is looked at when the service tells more, and when time is up.
 
-1. ``take_stock`` is called in the reader, behind the event that says what was used and before anybody who waits for
-   that event is woken. It computes, and where a limit is reached it says so, once: from then on nothing is asked for.
+1. ``take_stock`` is called in the reader, with the event that says what was used and before anybody hears of that. It
+   computes, and where a limit is reached, once, nothing is asked for from then on.
 2. What follows waits for responses and sends, so it has a thread of its own, ``rtsync-budget-N``, which is started
    then. Where time is limited that thread is started with the session, and sleeps until then.
 3. The thread refers to the core only, so that a forgotten session is collected.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rtsync.edges import signals
@@ -70,19 +71,22 @@ class Allowance:
             self._core.at_end.append(self._bell.ring)
             self._run_thread()
 
-    def take_stock(self) -> None:
-        """More was used. In the reader."""
+    def take_stock(self) -> Callable[[], None] | None:
+        """More was used. In the reader, under the books. Returns what is to be done where that was enough."""
         used = self.spending()
         if used.unpriced and not self._unpriced:
             self._unpriced = True
             logger.warning("the cost of the session is more than is counted: no price for %s", ", ".join(used.unpriced))
         said = overspent(used)
-        if said is not None and self._reach(said):
-            self._core.announce(signals.budget_spent, spending=self.spending())
-            if self._budget.max_seconds is None:
-                self._run_thread()
-            else:
-                self._bell.ring()
+        return self._end if said is not None and self._reach(said) else None
+
+    def _end(self) -> None:
+        """The limit is reached by what was used. In the reader."""
+        self._core.announce(signals.budget_spent, spending=self.spending())
+        if self._budget.max_seconds is None:
+            self._run_thread()
+        else:
+            self._bell.ring()
 
     def _reach(self, said: str) -> bool:
         """A limit is reached; returns whether it is the first."""

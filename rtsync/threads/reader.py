@@ -86,7 +86,9 @@ class Core:
     """The inside of one session."""
 
     refusal: SessionClosed | None = None  # Why nothing is asked for any more, although the session is open.
-    count: Callable[[], None] | None = None  # Called in the reader when more was used.
+    # Called in the reader when more was used, under the books; what it gives is called once that is delivered.
+    count: Callable[[], Callable[[], None] | None] | None = None
+    _due: Callable[[], None] | None = None
     _dismissal: SessionClosed | None = None  # Why it ends where we end it.
 
     def __init__(
@@ -376,8 +378,8 @@ class Core:
         board = self._board()
         if board is not None and board.wants(kind):
             self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
-        if self.turns.ended or self.count is not None:
-            self._tell_of_use(sequence, kind)
+        if self.turns.ended or self._due is not None:
+            self._tell_of_use(sequence)
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
@@ -437,6 +439,8 @@ class Core:
         kind = event.type
         with self._books:
             sent = connection.note(event)
+            if self.count is not None and kind in COUNTED:  # Before anybody hears of it, who might ask for more.
+                self._due = self.count()
             if kind in self.turns.heeds:
                 self.turns.take(kind, raw(event), time.monotonic())
             if kind == "error":
@@ -507,12 +511,13 @@ class Core:
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
 
-    def _tell_of_use(self, sequence: int, kind: str) -> None:
-        """What an event has ended and used up, behind its handlers and before whoever waits for it asks for more."""
+    def _tell_of_use(self, sequence: int) -> None:
+        """What an event has ended and used up, behind its handlers."""
         if self.turns.ended:
             self._tell_turns(sequence)
-        if self.count is not None and kind in COUNTED:
-            self.count()
+        due, self._due = self._due, None
+        if due is not None:
+            due()
 
     def _tell_turns(self, sequence: int) -> None:
         """Turns have ended, with the event of that number."""
