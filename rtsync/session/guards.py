@@ -44,6 +44,7 @@ logger = logging.getLogger("rtsync.guards")
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _PATIENCE = 30.0  # seconds for the service to answer, and for another response to begin
 _MOMENT = 0.2  # seconds in which a thread that is done surely ends
+_WANTED = frozenset({"in_progress", "completed", "incomplete"})  # States of a response that nobody else has stopped.
 _ANSWER_AGAIN = (
     "The answer that you were about to give was stopped, because it broke a rule of this application. Answer again, in"
     " another way."
@@ -313,7 +314,7 @@ class Guards:
             self._checking = True
             try:
                 verdict = guard.verdict_of(guard.check(text, response))
-            except Exception as error:
+            except BaseException as error:  # sys.exit() too: what was to be checked must not pass for that.
                 self._core.report(guard.check, error)
                 verdict = guard.failed()
             finally:
@@ -325,6 +326,7 @@ class Guards:
     def _stop(self, follower: Follower, guard: Guard, verdict: Verdict) -> None:
         """Stop a response, make the conversation forget it, and ask for another one."""
         core = self._core
+        wanted = verdict.replace and not follower.cancelled and follower.record.status in _WANTED
         follower.verdict, follower.cancelled = verdict, True
         kept = self._silence(follower)
         try:
@@ -332,7 +334,7 @@ class Guards:
                 self._cancel(follower)
                 core.announce_later(signals.response_guarded, response=Response(core, follower), verdict=verdict)
                 self._forget(follower, kept if verdict.keep_heard else {})
-                if verdict.replace and self._may_replace(follower, guard):
+                if wanted and self._may_replace(follower, guard):
                     follower.next = self._replacement(follower, verdict.instructions or _ANSWER_AGAIN)
         except RealtimeError as error:
             if core.error is None and core.refusal is None:
@@ -403,7 +405,7 @@ class Guards:
             return False  # Its calls will be answered, and the model speaks again.
         if record.out_of_band:
             return bool(follower.options)  # Else it is not known what was asked for.
-        return core.floor.newest is record and core.floor.active is None and not core.is_spoken_to
+        return core.floor.newest == record.id and core.floor.active is None and not core.is_spoken_to
 
     def _replacement(self, follower: Follower, instructions: str) -> Follower | None:
         options = {**follower.options}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rtsync.session.guards import Verdict
     from rtsync.threads.reader import Core
 
-__all__ = ["Response"]
+__all__ = ["Response", "last_of"]
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _TOO_LARGE = "too_large"
@@ -266,21 +266,6 @@ class Response:
         self._raise_failure()
         return self
 
-    def wait_for_last(self, deadline: Deadline) -> Response:
-        """Block until it is done, or the one that was asked for in its place; returns the last of them.
-
-        Raises and Threads: as of ``wait``.
-        """
-        response = self
-        while True:
-            try:
-                return response.wait(deadline.remaining())
-            except ResponseFailed:
-                following = response.replacement
-                if following is None:
-                    raise
-                response = following
-
     def cancel(self, timeout: float | None = 10.0) -> None:
         """Have the service stop, and block until it has. What was said stays in the conversation.
 
@@ -334,6 +319,21 @@ class Response:
     def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
         text = self.text or self.transcript
         return ResponseFailed(message, response=self.to_dict() or None, status=status, reason=reason, text=text)
+
+
+def last_of(response: Response, deadline: Deadline) -> Response:
+    """Block until ``response`` is done, or the one that was asked for in its place; returns the last of them.
+
+    Raises: as of ``Response.wait``.
+    """
+    while True:
+        try:
+            return response.wait(deadline.remaining())
+        except ResponseFailed:
+            following = response.replacement
+            if following is None:
+                raise
+            response = following
 
 
 def _output_format(config: dict[str, Any]) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ from rtsync.session.options import (
     required_seconds,
     tls_context,
 )
-from rtsync.session.response import Response
+from rtsync.session.response import Response, last_of
 from rtsync.session.responses import Responses
 from rtsync.session.speech import (
     CHUNK_MS,
@@ -756,7 +756,7 @@ class RealtimeSession:
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
-        return self.respond(timeout=deadline.remaining(), **params).wait_for_last(deadline)
+        return last_of(self.respond(timeout=deadline.remaining(), **params), deadline)
 
     # -- on a speaker --------------------------------------------------------------------------------------------------
 

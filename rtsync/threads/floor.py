@@ -86,7 +86,7 @@ class Floor:
         self._queue: deque[Follower] = deque()
         self._unasked: list[Unasked] = []
         self._watch: Callable[[Follower], None] | None = None
-        self._newest: Record | None = None
+        self._newest: str | None = None
         self._kept = 0
         self._mark = os.urandom(8).hex()
         self._marks = 0
@@ -108,7 +108,7 @@ class Floor:
         record = self._ledger.apply(event)
         if record is not None and event.type in _BEGINNINGS:
             if not record.out_of_band:
-                self._newest = record
+                self._newest = record.id
             if self._unasked and event.type == "response.created":
                 self._offer(record)
             if self._watch is not None and record.kept:
@@ -203,8 +203,8 @@ class Floor:
             return self._ledger.open
 
     @property
-    def newest(self) -> Record | None:
-        """The response to the default conversation that began last."""
+    def newest(self) -> str | None:
+        """The id of the response to the default conversation that began last."""
         with self._books:
             return self._newest
 

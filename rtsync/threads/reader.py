@@ -527,14 +527,12 @@ class Core:
             self.announce(signals.turn_finished, 0, sequence, turn=turn)
 
     def announce_later(self, signal: signals.SafeSignal, **data: Any) -> None:
-        """``announce`` from a thread that is no reader: between two events."""
+        """``announce`` from a thread that is no reader."""
         current = self._current
-        if signal.receivers and current is not None:
-            send = partial(self.announce, signal, **data)
-            if current.line.ending is None:
-                current.line.post(send)
-            else:  # No reader runs handlers now.
-                send()
+        if self.delivery.runs_in_reader and current is not None and current.line.ending is None:
+            current.line.post(partial(self.announce, signal, **data))
+        else:
+            self.announce(signal, **data)
 
     def announce(
         self, signal: signals.SafeSignal, size: int | None = None, sequence: int | None = None, **data: Any

@@ -596,6 +596,29 @@ def test_no_other_answer_is_asked_for_while_somebody_speaks() -> None:
             service.hear("response.cancel")
 
 
+def test_what_somebody_else_has_stopped_is_not_replaced() -> None:
+    looked = threading.Event()
+
+    def check(text: str, response: Response) -> str | None:
+        looked.set()
+        return NICE if response.done else None
+
+    stops: tuple[Callable[[RealtimeSession, Response], object], ...] = (
+        lambda session, response: response.cancel(),
+        lambda session, response: session.cancel(),
+        lambda session, response: session.interrupt(),
+    )
+    for stop in stops:
+        with guarded(Model(), check) as session:
+            looked.clear()
+            stopped = session.respond()
+            assert looked.wait(LIMIT)
+            stop(session, stopped)
+            assert failure_of(stopped).reason == "guarded"
+            assert stopped.replacement is None
+            assert said_in(session) == []
+
+
 def test_an_answer_with_calls_that_will_be_answered_is_not_replaced() -> None:
     """The model speaks again when it has the outputs."""
     tool = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
@@ -618,10 +641,10 @@ class Failures:
     """What `handler_failed` tells of one session."""
 
     def __init__(self, session: RealtimeSession) -> None:
-        self.heard: queue.SimpleQueue[tuple[Any, Exception]] = queue.SimpleQueue()
+        self.heard: queue.SimpleQueue[tuple[Any, BaseException]] = queue.SimpleQueue()
         handler_failed.connect(self._take, sender=session)
 
-    def _take(self, _session: RealtimeSession, handler: Any, error: Exception, **_: Any) -> None:
+    def _take(self, _session: RealtimeSession, handler: Any, error: BaseException, **_: Any) -> None:
         self.heard.put((handler, error))
 
 
@@ -629,12 +652,16 @@ def broken(text: str, response: Response) -> None:
     raise KeyError("broken")
 
 
+def leaving(text: str, response: Response) -> None:
+    raise SystemExit
+
+
 def talkative(text: str, response: Response) -> object:
     return 7
 
 
-@pytest.mark.parametrize(("check", "kind"), [(broken, KeyError), (talkative, TypeError)])
-def test_what_cannot_be_checked_is_stopped(check: Any, kind: type[Exception]) -> None:
+@pytest.mark.parametrize(("check", "kind"), [(broken, KeyError), (talkative, TypeError), (leaving, SystemExit)])
+def test_what_cannot_be_checked_is_stopped(check: Any, kind: type[BaseException]) -> None:
     with guarded(Model("fine words", pause=False), check) as session:
         failures = Failures(session)
         stopped = session.respond()
@@ -644,6 +671,7 @@ def test_what_cannot_be_checked_is_stopped(check: Any, kind: type[Exception]) ->
         assert handler is check
         assert type(error) is kind
         assert said_in(session) == []
+        assert failure_of(session.respond()).reason == "guarded"
 
 
 def test_a_guard_may_be_told_to_pass_what_it_cannot_check() -> None:
