@@ -335,7 +335,7 @@ class Guards:
                 core.announce_later(signals.response_guarded, response=Response(core, follower), verdict=verdict)
                 self._forget(follower, kept if verdict.keep_heard else {})
                 if wanted and self._may_replace(follower, guard):
-                    follower.next = self._replacement(follower, verdict.instructions or _ANSWER_AGAIN)
+                    follower.replacement = self._replacement(follower, verdict.instructions or _ANSWER_AGAIN)
         except RealtimeError as error:
             if core.error is None and core.refusal is None:
                 logger.warning("a response was stopped by %s, and what was to follow failed: %s", verdict, error)

@@ -134,8 +134,8 @@ class Response:
 
         It is known when ``wait()`` has raised ``ResponseFailed`` with the reason ``"guarded"``.
         """
-        following = self._follower.next
-        return Response(self._core, following) if following is not None and self._follower.verdict is not None else None
+        following = self._follower.replacement
+        return None if following is None else Response(self._core, following)
 
     def to_dict(self) -> dict[str, Any]:
         """The service's response object as last received, a plain copy (protocol 5.1)."""

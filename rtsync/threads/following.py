@@ -52,8 +52,8 @@ class Follower:
         watcher: another bell that rings with ``bell``.
         guard: the thread of the guards, while these may still stop it: whoever waits for it waits for them, too.
         verdict: why a guard has stopped it.
-        next: the response that was asked for because of this one, once it has begun.
-        replaces: the response that a guard has stopped, and in whose place this one was asked for.
+        replacement: the response that was asked for in its place then, once it has begun.
+        replaces: the one in whose place it was asked for.
     """
 
     __slots__ = (
@@ -63,10 +63,10 @@ class Follower:
         "exempt",
         "first",
         "guard",
-        "next",
         "options",
         "over",
         "record",
+        "replacement",
         "replaces",
         "sequence",
         "verdict",
@@ -86,7 +86,7 @@ class Follower:
         self.watcher: Bell | None = None
         self.guard: int | None = None
         self.verdict: Any = None
-        self.next: Follower | None = None
+        self.replacement: Follower | None = None
         self.replaces: Follower | None = None
 
     @property
