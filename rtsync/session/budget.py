@@ -68,7 +68,7 @@ class Allowance:
     def start(self) -> None:
         """The session is open."""
         if self._budget.max_seconds is not None:
-            self._core.at_end.append(self._bell.ring)
+            self._core.at_end += (self._bell.ring,)
             self._run_thread()
 
     def take_stock(self) -> Callable[[], None] | None:

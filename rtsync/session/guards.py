@@ -268,7 +268,7 @@ class Guards:
                 name=f"rtsync-guard-{core.number}",
                 daemon=True,
             )
-            core.at_end.append(desk.bell.ring)
+            core.at_end += (desk.bell.ring,)
             thread.start()
             self._thread = thread
             desk.thread_id = thread.ident

@@ -89,6 +89,7 @@ class Core:
     # Called in the reader when more was used, under the books; what it gives is called once that is delivered.
     count: Callable[[], Callable[[], None] | None] | None = None
     _due: Callable[[], None] | None = None
+    at_end: tuple[Callable[[], None], ...] = ()  # Called when all is over.
     _dismissal: SessionClosed | None = None  # Why it ends where we end it.
 
     def __init__(
@@ -131,7 +132,6 @@ class Core:
         self.holds_back = False
         self._unheard = 0  # Audio appended and not yet part of an item, in events.
         self.audio_losses = 0  # How often a line took some of that along, see _lost_audio.
-        self.at_end: list[Callable[[], None]] = []  # Called when all is over.
         self._opened_at: float | None = None
         self._closed_at: float | None = None
 
