@@ -18,13 +18,15 @@ from rtsync.vocabulary.foreign import one_line
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat
     from rtsync.audio.wav_writing import WritableFile
+    from rtsync.session.guards import Verdict
     from rtsync.threads.reader import Core
 
-__all__ = ["Response"]
+__all__ = ["Response", "last_of"]
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _TOO_LARGE = "too_large"
 _NO_AUDIO = "no_audio"
+_GUARDED = "guarded"
 
 
 class Response:
@@ -120,6 +122,21 @@ class Response:
         metadata = self._follower.record.response.get("metadata")
         return dict(metadata) if isinstance(metadata, dict) else {}
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """Why a guard has stopped it; None where none has."""
+        verdict: Verdict | None = self._follower.verdict
+        return verdict
+
+    @property
+    def replacement(self) -> Response | None:
+        """The response that was asked for in its place when a guard had stopped it; None where there is none.
+
+        It is known when ``wait()`` has raised ``ResponseFailed`` with the reason ``"guarded"``.
+        """
+        following = self._follower.replacement
+        return None if following is None else Response(self._core, following)
+
     def to_dict(self) -> dict[str, Any]:
         """The service's response object as last received, a plain copy (protocol 5.1)."""
         return Fields(self._follower.record.response).to_dict()
@@ -212,7 +229,7 @@ class Response:
         def more() -> bool:
             return record.restarts != restarts or len(record.pieces) > seen or record.cut_short(kinds, seen)
 
-        if not follower.bell.wait_until(lambda: more() or follower.over, timeout):
+        if not follower.bell.wait_until(lambda: more() or follower.settled, timeout):
             raise WaitTimeout(f"nothing more of the response within {timeout:g} s; it is {self.status}")
         return more()
 
@@ -235,9 +252,11 @@ class Response:
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         self._core.check_may_wait(settled=True)
         follower = self._follower
-        if not follower.bell.wait_until(lambda: follower.over, deadline.remaining()):
+        if not follower.bell.wait_until(lambda: follower.settled, deadline.remaining()):
             stuck = self._core.delivery.stuck()
             said = f"{len(self.text or self.transcript)} characters so far"
+            if follower.over:
+                raise WaitTimeout(f"the response is done, but the guards are not, within {deadline.timeout:g} s")
             raise WaitTimeout(
                 f"the response is not done within {deadline.timeout:g} s ({self.status}, {said})"
                 + (f"; the handler {stuck}" if stuck else "")
@@ -275,6 +294,8 @@ class Response:
 
     def _raise_failure(self) -> None:
         follower, record = self._follower, self._follower.record
+        if follower.verdict is not None:
+            raise self._failed(record.status, _GUARDED, f"{follower.verdict} stopped the response")
         if isinstance(follower.error, SessionClosed) and record.id is not None:
             raise self._failed("lost", None, f"the line ended in the middle: {follower.error}") from follower.error
         if follower.error is not None:
@@ -298,6 +319,21 @@ class Response:
     def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
         text = self.text or self.transcript
         return ResponseFailed(message, response=self.to_dict() or None, status=status, reason=reason, text=text)
+
+
+def last_of(response: Response, deadline: Deadline) -> Response:
+    """Block until ``response`` is done, or the one that was asked for in its place; returns the last of them.
+
+    Raises: as of ``Response.wait``.
+    """
+    while True:
+        try:
+            return response.wait(deadline.remaining())
+        except ResponseFailed:
+            following = response.replacement
+            if following is None:
+                raise
+            response = following
 
 
 def _output_format(config: dict[str, Any]) -> dict[str, Any] | None:
