@@ -29,13 +29,16 @@ from rtsync.edges.signals import (
     response_guarded,
     session_closed,
     session_opened,
+    tool_finished,
+    tool_progress,
+    tool_started,
     turn_finished,
 )
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
 from rtsync.pure.stats import SessionStats
-from rtsync.pure.turns import ToolCall, Turn
+from rtsync.pure.turns import ToolSpan, Turn
 from rtsync.session import Expectation, RealtimeSession, Response, Responses
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -57,6 +60,8 @@ from rtsync.vocabulary.errors import (
     ServerError,
     SessionClosed,
     SessionExpired,
+    ToolCancelled,
+    ToolError,
     UsageError,
     WaitTimeout,
     WebhookRefused,
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
     from rtsync.session.guards import Verdict
+    from rtsync.session.tools import Tool, ToolCall, ToolContext
     from rtsync.session.traffic import TrafficLog, log_events
 
 # What stands beside a session is loaded when it is first asked for.
@@ -85,6 +91,9 @@ _LATER = {
     "IncomingCall": "rtsync.pure.webhook",
     "Prices": "rtsync.pure.prices",
     "Spending": "rtsync.pure.budget",
+    "Tool": "rtsync.session.tools",
+    "ToolCall": "rtsync.session.tools",
+    "ToolContext": "rtsync.session.tools",
     "TrafficLog": "rtsync.session.traffic",
     "Verdict": "rtsync.session.guards",
     "create_client_secret": "rtsync.session.client_secret",
@@ -135,7 +144,12 @@ __all__ = [
     "State",
     "Subscription",
     "Target",
+    "Tool",
     "ToolCall",
+    "ToolCancelled",
+    "ToolContext",
+    "ToolError",
+    "ToolSpan",
     "TrafficLog",
     "Turn",
     "Usage",
@@ -159,6 +173,9 @@ __all__ = [
     "session_opened",
     "target_from_env",
     "timeline_page",
+    "tool_finished",
+    "tool_progress",
+    "tool_started",
     "turn_finished",
     "verify_webhook",
 ]

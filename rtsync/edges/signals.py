@@ -43,6 +43,9 @@ __all__ = [
     "response_guarded",
     "session_closed",
     "session_opened",
+    "tool_finished",
+    "tool_progress",
+    "tool_started",
     "turn_finished",
 ]
 
@@ -391,6 +394,9 @@ reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
 turn_finished = SafeSignal("A turn has ended: its response, or the user's next one began. Data: turn (Turn).")
 response_guarded = SafeSignal("A guard has stopped a response. Data: response (Response), verdict (Verdict).")
 budget_spent = SafeSignal("A limit of the budget is reached, and the session will end. Data: spending (Spending).")
+tool_started = SafeSignal("A tool that the model called begins to run. Data: call (ToolCall).")
+tool_progress = SafeSignal("A tool has reported its progress. Data: call (ToolCall), progress.")
+tool_finished = SafeSignal("A call of a tool is over: it ran, failed or was not run at all. Data: call (ToolCall).")
 handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")
 
 
@@ -405,6 +411,9 @@ _OF_ALL_SESSIONS = (
     turn_finished,
     response_guarded,
     budget_spent,
+    tool_started,
+    tool_progress,
+    tool_finished,
     handler_failed,
 )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rtsync.session.guards import Verdict
     from rtsync.threads.reader import Core
 
-__all__ = ["Response", "last_of"]
+__all__ = ["Response"]
 
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _TOO_LARGE = "too_large"
@@ -266,10 +266,80 @@ class Response:
         self._raise_failure()
         return self
 
+    def final(self, timeout: float | None = 60.0) -> Response:
+        """Block until it is done, and every response that its tools have led to, or that was asked for in the place of
+        one that a guard has stopped; returns the last one.
+
+        It returns this one where none follows: no tool was called, the user interrupted, it was cancelled, or
+        its tools ask for none (``respond=False``). What a tool with ``working=`` delivers later is not waited for.
+
+        Args:
+            timeout: seconds for all of them together; None waits for ever.
+
+        Raises:
+            ResponseFailed: one of them failed, as of ``wait``.
+            ServerError: the service refused to begin the next one.
+            WaitTimeout: they are not done in time: a tool still runs, or a response.
+            SessionClosed: the session ended first.
+
+        Threads: any that may block. Inside a handler it does not wait for handlers.
+        """
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        response = self
+        while True:
+            try:
+                response.wait(deadline.remaining())
+            except ResponseFailed:
+                if response.replacement is None:
+                    raise
+            following = response._following(deadline)
+            if following is None:
+                return response
+            response = following
+
+    def chain(self, *, timeout: float | None = 60.0) -> Iterator[Response]:
+        """Iterate over this response, and then each one that tools, or guards, have led to, when it has begun.
+
+        ::
+
+            for response in session.respond().chain():
+                for piece in response.text_deltas():
+                    print(piece, end="")
+
+        One that failed is given, too, and is the last.
+
+        Args:
+            timeout: longest wait for each next one to begin, the end of the one before included; None waits for ever.
+
+        Raises and Threads: as of ``final``.
+        """
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        response: Response | None = self
+        while response is not None:
+            yield response
+            response = response._following(Deadline(limit))
+
+    def _following(self, deadline: Deadline) -> Response | None:
+        """The response that comes in its place, or that its tools have led to, once it has begun; None for none."""
+        self._core.check_may_wait(settled=False)
+        follower = self._follower
+        if not follower.bell.wait_until(lambda: follower.settled and not follower.leads_on, deadline.remaining()):
+            calls = () if self._core.tools is None else self._core.tools.works()
+            open_calls = ", ".join(sorted({work.title for work in calls}))
+            raise WaitTimeout(
+                f"the response and what follows from it are not done within {deadline.timeout:g} s ({self.status}"
+                + (f"; tools that have not answered: {open_calls})" if open_calls else ")")
+            )
+        following = follower.replacement or follower.next
+        if following is None and follower.led_to is not None:
+            raise copy.copy(follower.led_to)
+        return None if following is None else Response(self._core, following)
+
     def cancel(self, timeout: float | None = 10.0) -> None:
         """Have the service stop, and block until it has. What was said stays in the conversation.
 
-        Nothing happens when the response is done already.
+        Tools that it has called see that nobody waits for them (``context.cancelled``); their calls are answered all
+        the same, and no response follows. Nothing else happens when the response is done already.
 
         Args:
             timeout: in seconds; None waits for ever.
@@ -279,6 +349,8 @@ class Response:
             SessionClosed: the session has ended.
         """
         self._core.check_process()
+        if self._core.tools is not None and self.id is not None:
+            self._core.tools.stop(self.id)
         if self.done:
             return
         self._follower.cancelled = True
@@ -319,21 +391,6 @@ class Response:
     def _failed(self, status: str, reason: str | None, message: str) -> ResponseFailed:
         text = self.text or self.transcript
         return ResponseFailed(message, response=self.to_dict() or None, status=status, reason=reason, text=text)
-
-
-def last_of(response: Response, deadline: Deadline) -> Response:
-    """Block until ``response`` is done, or the one that was asked for in its place; returns the last of them.
-
-    Raises: as of ``Response.wait``.
-    """
-    while True:
-        try:
-            return response.wait(deadline.remaining())
-        except ResponseFailed:
-            following = response.replacement
-            if following is None:
-                raise
-            response = following
 
 
 def _output_format(config: dict[str, Any]) -> dict[str, Any] | None:

@@ -103,6 +103,10 @@ class Floor:
         """Whether anybody holds a response that is not done, and reads what it says."""
         return bool(self._followers)
 
+    def follower_of(self, record: Record | None) -> Follower | None:
+        """Who holds it, until it is done."""
+        return None if record is None else self._followers.get(record)
+
     def note(self, event: Event) -> Record | None:
         """Enter ``event``; returns the record that it belongs to. Under the books."""
         record = self._ledger.apply(event)
@@ -173,9 +177,10 @@ class Floor:
 
     def _offer(self, record: Record) -> None:
         """A response has begun: have those know who listen for such as nobody asked for. Under the books."""
-        if not record.kept or record.mark is not None or record.id is None or record in self._followers:
+        if not record.kept or not record.unasked or record.id is None or record.offered:
             return
-        follower = self._follow(record)
+        record.offered = True
+        follower = self._followers.get(record) or self._follow(record)
         for unasked in self._unasked:
             unasked.put(record.id, follower)
 
@@ -266,6 +271,28 @@ class Floor:
                 self._queue.remove(follower)
             self.turns.ring()
 
+    def line_up(self, follower: Follower) -> None:
+        """Have ``follower`` wait for its turn, without a thread that does: see ``takes_turn``."""
+        self._queue.append(follower)
+
+    def takes_turn(self, follower: Follower) -> bool:
+        """Whether its turn has come, and the response may be asked for. It does not wait any more then."""
+        if not self._claim(follower):
+            return False
+        self.step_back(follower)
+        return True
+
+    def may_take_turn(self, follower: Follower) -> bool:
+        """Whether ``takes_turn`` would be true at this moment."""
+        with self._books:
+            return self._is_free_for(follower)
+
+    def step_back(self, follower: Follower) -> None:
+        """It does not wait for its turn any more."""
+        if follower in self._queue:
+            self._queue.remove(follower)
+            self.turns.ring()
+
     def await_news(self, ended: int, timeout: float | None) -> bool:
         """Block until a response is known to run, or one more than ``ended`` has ended, or the session has."""
         return self.turns.wait_until(lambda: self.active is not None or self.ended != ended or self._over(), timeout)
@@ -281,12 +308,15 @@ class Floor:
     def _claim(self, follower: Follower) -> bool:
         """Enter a response that is about to be asked for, if the floor is free and it is its turn."""
         with self._books:
-            if not follower.record.out_of_band:
-                kept = self._kept and not follower.first
-                if kept or self._ledger.busy or self._queue[0] is not follower:
-                    return False
+            if not (follower.record.out_of_band or self._is_free_for(follower)):
+                return False
             self._enter(follower)
             return True
+
+    def _is_free_for(self, follower: Follower) -> bool:
+        """Under the books."""
+        kept = self._kept and not follower.first
+        return not kept and not self._ledger.busy and self._queue[0] is follower
 
     def _enter(self, follower: Follower) -> None:
         self._ledger.request(follower.record)

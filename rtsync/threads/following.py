@@ -54,6 +54,9 @@ class Follower:
         verdict: why a guard has stopped it.
         replacement: the response that was asked for in its place then, once it has begun.
         replaces: the one in whose place it was asked for.
+        leads_on: its tools may lead to another response, and nobody knows yet whether they will.
+        next: that one, once it has begun.
+        led_to: why it did not begin.
     """
 
     __slots__ = (
@@ -63,6 +66,9 @@ class Follower:
         "exempt",
         "first",
         "guard",
+        "leads_on",
+        "led_to",
+        "next",
         "options",
         "over",
         "record",
@@ -88,6 +94,9 @@ class Follower:
         self.verdict: Any = None
         self.replacement: Follower | None = None
         self.replaces: Follower | None = None
+        self.leads_on = False
+        self.next: Follower | None = None
+        self.led_to: RealtimeError | None = None
 
     @property
     def begun(self) -> bool:
@@ -98,6 +107,12 @@ class Follower:
     def settled(self) -> bool:
         """Whether nothing more will come, and no guard has still to look at it: but for the guards themselves."""
         return self.over and (self.guard is None or self.guard == threading.get_ident())
+
+    def lead_to(self, following: Follower | None, error: RealtimeError | None = None) -> None:
+        """It is known what its tools lead to: ``following``, nothing, or an ``error``. Called by rtsync's threads."""
+        if self.leads_on:
+            self.next, self.led_to, self.leads_on = following, error, False
+            self.bell.ring()
 
     def notify(self, sequence: int, error: RealtimeError | None = None) -> None:
         """The record has grown, or ended with ``error``. Called by the reader."""
