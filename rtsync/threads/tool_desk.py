@@ -524,10 +524,21 @@ class Desk:
         if isinstance(due, Stop):
             event = {"type": "response.cancel", "event_id": new_event_id(), "response_id": due.response_id}
             return core.send_over(connection, event, Request())
+        if due is not None and core.refusal is not None:
+            self._drop(due, core.refusal)
+            return True
         if due is None or self._may_collide(due):
             lined_up.leave()
             return False
         return self._ask(connection, due, lined_up)
+
+    def _drop(self, ask: Ask, why: RealtimeError) -> None:
+        """Nothing is asked for any more."""
+        with self.lock:
+            self._rounds.asked(ask)
+            self._rounds.unasked(ask, again=False)
+            decided = self._decided()
+        self._lead(decided, None, why)
 
     def _send_output(self, connection: Connection, output: Output) -> bool:
         receipt = _Receipt(self, output)

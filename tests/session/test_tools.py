@@ -156,7 +156,7 @@ def test_sessions_that_only_write_down_have_no_tools(target: OpenAI) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"tool_threads": 0}, {"tool_threads": True}, {"tool_rounds": 1.5}, {"within": contextlib.nullcontext()}],
-    ids=str,
+    ids=["no thread", "a bool", "half a round", "a context instead of what gives one"],
 )
 def test_wrong_options_fail_at_once(options: Any) -> None:
     with pytest.raises(ConfigurationError):
