@@ -46,7 +46,9 @@ _ANSWER = 10.0  # seconds within which voice detection has begun a response, or 
 _PAUSE = 0.25  # seconds between two attempts to send over a line that takes nothing
 _RACE = 5.0  # seconds until a refusal, because a response runs that nobody has seen, is not believed any longer
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
+_MOST_ANNOUNCED = 64
 _USER = "the user interrupted"
+_UNTOLD = '{"error":"the line broke before the call was known here; it was not made"}'
 
 
 class Work(Job, Protocol):
@@ -114,6 +116,7 @@ class Desk:
         self._courier: threading.Thread | None = None
         self._news = False
         self._refused_at: tuple[int, float] | None = None  # How many responses had ended then, and when.
+        self._announced: dict[str, tuple[str, str]] = {}  # Calls that are not complete: their responses and names.
         self._answer_by: float | None = None
         self._left = False
         self._ended = False
@@ -129,6 +132,14 @@ class Desk:
         rule = _RULES.get(event.type)
         if rule is not None and not self._left:
             rule(self, raw(event), record)
+
+    def _on_announced(self, data: Mapping[str, Any], record: Record | None) -> None:
+        item, response_id = _object(data.get("item")), short_text(data.get("response_id")) or self._id_of(record)
+        name, call_id = short_text(item.get("name")), short_text(item.get("call_id"))
+        if item.get("type") == "function_call" and name and call_id and response_id:
+            self._announced[call_id] = response_id, name
+            if len(self._announced) > _MOST_ANNOUNCED:
+                del self._announced[next(iter(self._announced))]
 
     def _on_item(self, data: Mapping[str, Any], record: Record | None) -> None:
         response_id = short_text(data.get("response_id")) or self._id_of(record)
@@ -146,6 +157,7 @@ class Desk:
             return
         holder = self._core.floor.follower_of(record)
         out_of_band = record is not None and record.out_of_band
+        self._announced.pop(call_id, None)
         if out_of_band and holder is None:  # What it was asked with, and so what to ask next, is not known.
             logger.info("calls of a response beside the conversation that respond() did not ask for are not run")
             return
@@ -289,14 +301,26 @@ class Desk:
 
     def restored(self, calls: Collection[str], outputs: Collection[str]) -> None:
         """There is a new line, and its conversation has calls and outputs of these ids."""
+        announced, self._announced = self._announced, {}
+        untold = {call_id: place for call_id, place in announced.items() if call_id in calls and call_id not in outputs}
+        ours = {call_id: place for call_id, place in untold.items() if self._choose(place[1], {}) is not None}
         with self.lock:
             left = self._rounds.restored(calls, outputs)
+            self._answer_untold(ours)
         if left:
             names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)
             self._cancel([call for call in left if not call.answered], "the conversation was lost with its line")
         self._close_rounds()
         self._tell()
+
+    def _answer_untold(self, untold: Mapping[str, tuple[str, str]]) -> None:
+        """Answer calls that the last line had completed, and broke before it told us to run them. Under the lock."""
+        for call_id, (response_id, name) in untold.items():
+            call = self._rounds.called(response_id, None, call_id, name=name, arguments="")
+            if call is not None:
+                self._rounds.ended(response_id, "lost")
+                self._rounds.answered(call, _UNTOLD)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -687,6 +711,7 @@ def _is_there(error: ServerError) -> bool:
 
 
 _RULES: dict[str, Callable[[Desk, Mapping[str, Any], Record | None], None]] = {
+    "response.output_item.added": Desk._on_announced,
     "response.output_item.done": Desk._on_item,
     "response.created": Desk._on_created,
     "response.done": Desk._on_done,
