@@ -68,8 +68,8 @@ def _core() -> Any:
     )
 
 
-# What the objects of Qt do. They have no signals of their own: overriding is the same in every binding, calling slots
-# is not (PySide6 6.12.0 aborts a Python 3.11 that way).
+# What the objects of Qt do. They override and have no signals of their own: that is the same in every binding, and nothing
+# of it makes a thread of Python one of Qt.
 
 
 class _Bell:
