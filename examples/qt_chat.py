@@ -20,7 +20,8 @@ class Chat(QWidget):
     def __init__(self, target: rtsync.Target) -> None:
         super().__init__()
         self.text, self.entry = QPlainTextEdit(readOnly=True), QLineEdit(placeholderText="Say something")
-        self.stop, self.status = QPushButton("Stop", enabled=False), QLabel("ready")
+        self.stop, self.status = QPushButton("Stop"), QLabel()
+        self.stop.setEnabled(False)
         self.text.document().setDocumentMargin(12)
         grid = QGridLayout(self)
         grid.addWidget(self.text, 0, 0, 1, 2)

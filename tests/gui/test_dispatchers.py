@@ -64,7 +64,8 @@ def test_at_two_hundred_events_a_second_the_loop_is_never_held_for_long(window: 
 
     with conversing(handlers=window.dispatcher) as (session, service):
         seen: list[str] = []
-        session.on(DELTA, lambda _session, event: (seen.append(event.delta), window.write(event.delta)))
+        session.on(DELTA, lambda _session, event: seen.append(event.delta))
+        session.on(DELTA, lambda _session, event: window.write(event.delta))
         session.on("response.done", lambda _session, _event: window.close())
         speaking = spawn(pace, service)
         window.run()
@@ -163,15 +164,15 @@ def test_a_call_runs_in_the_loop_and_returns_what_it_returns(window: Window) -> 
 
 def test_a_call_raises_what_it_raises_and_the_loop_goes_on(window: Window) -> None:
     def work() -> str:
-        with pytest.raises(ZeroDivisionError):
-            window.dispatcher.call(lambda: 1 / 0)
-        return window.dispatcher.call("{a}-{b}".format, a=1, b=2)
+        try:
+            with pytest.raises(ZeroDivisionError):
+                window.dispatcher.call(lambda: 1 / 0)
+            return window.dispatcher.call("{a}-{b}".format, a=1, b=2)
+        finally:
+            window.dispatcher(window.close)
 
     working = spawn(work)
-    window.after(0, lambda: None)
-    closing = spawn(lambda: (working.thread.join(LIMIT), window.dispatcher(window.close)))
     window.run()
-    closing.result()
     assert working.result() == "1-2"
 
 
@@ -215,7 +216,7 @@ def test_a_call_behind_the_end_of_the_window_says_so(window: Window) -> None:
     def begin() -> None:
         """The loop is busy, a call waits for it, and then the window goes."""
         waiting.append(spawn(lambda: window.dispatcher.call(pytest.fail, "its window is gone", timeout=None)))
-        while not window.dispatcher._jobs:  # type: ignore[attr-defined]
+        while not window.dispatcher._jobs:
             burn(0.001)
         window.close()
         burn(SLICE)  # Behind this the loop has its turn, and ends.
@@ -315,12 +316,19 @@ def test_with_a_dialog_in_a_handler_its_session_stands_still_and_everything_else
             service.say(delta("behind"))
             session.wait_for(DELTA, settled=False)
             other_service.say(delta("of the other"))
-            spawn(lambda: (heard.wait(LIMIT), window.dispatcher.call(order.append, "call"), window.dispatcher(leave)))
+            spawn(answer, leave)
+
+        def answer(leave: Any) -> None:
+            assert heard.wait(LIMIT)
+            window.dispatcher.call(order.append, "call")
+            window.dispatcher(leave)
 
         heard = threading.Event()
         session.on("response.created", modal)
-        session.on(DELTA, lambda _session, event: (order.append(event.delta), window.close()))
-        other.on(DELTA, lambda _session, event: (order.append(event.delta), heard.set()))
+        session.on(DELTA, lambda _session, event: order.append(event.delta))
+        session.on(DELTA, lambda _session, _event: window.close())
+        other.on(DELTA, lambda _session, event: order.append(event.delta))
+        other.on(DELTA, lambda _session, _event: heard.set())
         service.say(response("response.created"))
         window.run()
     assert order == ["opens", "of the other", "call", "closes", "behind"]
@@ -332,12 +340,15 @@ def test_a_dialog_that_is_handed_over_holds_up_no_session(window: Window) -> Non
 
         def ask_somebody() -> None:
             order.append("opens")
-            window.dialog(lambda leave: (ways_out.append(leave), service.say(delta("meanwhile"))))
+            window.dialog(opened)
             order.append("closes")
             window.close()
 
-        ways_out: list[Any] = []
-        session.on(DELTA, lambda _session, event: (order.append(event.delta), ways_out[0]()))
+        def opened(leave: Any) -> None:
+            session.on(DELTA, lambda _session, _event: leave())
+            service.say(delta("meanwhile"))
+
+        session.on(DELTA, lambda _session, event: order.append(event.delta))
         window.dispatcher(ask_somebody)
         window.run()
     assert order == ["opens", "meanwhile", "closes"]
