@@ -27,13 +27,16 @@ from rtsync.edges.signals import (
     reconnecting,
     session_closed,
     session_opened,
+    tool_finished,
+    tool_progress,
+    tool_started,
     turn_finished,
 )
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
 from rtsync.pure.stats import SessionStats
-from rtsync.pure.turns import ToolCall, Turn
+from rtsync.pure.turns import ToolSpan, Turn
 from rtsync.session import Expectation, RealtimeSession, Response, Responses
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -55,6 +58,8 @@ from rtsync.vocabulary.errors import (
     ServerError,
     SessionClosed,
     SessionExpired,
+    ToolCancelled,
+    ToolError,
     UsageError,
     WaitTimeout,
     WebhookRefused,
@@ -70,6 +75,7 @@ if TYPE_CHECKING:
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
+    from rtsync.session.tools import Tool, ToolCall, ToolContext
     from rtsync.session.traffic import TrafficLog, log_events
 
 # What stands beside a session is loaded when it is first asked for.
@@ -77,6 +83,9 @@ _LATER = {
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
+    "Tool": "rtsync.session.tools",
+    "ToolCall": "rtsync.session.tools",
+    "ToolContext": "rtsync.session.tools",
     "TrafficLog": "rtsync.session.traffic",
     "create_client_secret": "rtsync.session.client_secret",
     "log_events": "rtsync.session.traffic",
@@ -123,7 +132,12 @@ __all__ = [
     "State",
     "Subscription",
     "Target",
+    "Tool",
     "ToolCall",
+    "ToolCancelled",
+    "ToolContext",
+    "ToolError",
+    "ToolSpan",
     "TrafficLog",
     "Turn",
     "Usage",
@@ -144,6 +158,9 @@ __all__ = [
     "session_opened",
     "target_from_env",
     "timeline_page",
+    "tool_finished",
+    "tool_progress",
+    "tool_started",
     "turn_finished",
     "verify_webhook",
 ]

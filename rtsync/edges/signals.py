@@ -41,6 +41,9 @@ __all__ = [
     "reconnecting",
     "session_closed",
     "session_opened",
+    "tool_finished",
+    "tool_progress",
+    "tool_started",
     "turn_finished",
 ]
 
@@ -371,6 +374,9 @@ message_refused = SafeSignal("A message was not a JSON object and was ignored. D
 reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
 reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
 turn_finished = SafeSignal("A turn has ended: its response, or the user's next one began. Data: turn (Turn).")
+tool_started = SafeSignal("A tool that the model called begins to run. Data: call (ToolCall).")
+tool_progress = SafeSignal("A tool has reported its progress. Data: call (ToolCall), progress.")
+tool_finished = SafeSignal("A call of a tool is over: it ran, failed or was not run at all. Data: call (ToolCall).")
 handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")
 
 
@@ -383,6 +389,9 @@ _OF_ALL_SESSIONS = (
     reconnecting,
     reconnected,
     turn_finished,
+    tool_started,
+    tool_progress,
+    tool_finished,
     handler_failed,
 )
 

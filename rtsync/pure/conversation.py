@@ -323,6 +323,15 @@ class Conversation:
         """Take over the configuration that ``later``, another view of the same session, was told of."""
         self._config = later._config
 
+    def function_calls(self) -> tuple[set[str], set[str]]:
+        """Ids of the calls of functions that are in it, and of those whose outputs are. Costs time in proportion."""
+        calls, outputs = set[str](), set[str]()
+        for item in self._in_order():
+            kind, call_id = item.fields.get("type"), item.fields.get("call_id")
+            if isinstance(call_id, str) and kind in ("function_call", "function_call_output"):
+                (calls if kind == "function_call" else outputs).add(call_id)
+        return calls, outputs
+
     @property
     def being_said(self) -> str:
         """What the response that is running has said so far: the text or transcript of the items at the end that are

@@ -62,12 +62,16 @@ class Record:
         response: the ``response`` object of ``response.done``, or as last known; not to be changed.
         owner: who asked for it by an event of their own; whatever the caller gave.
         restarts: how often it was asked for once more, on a new line; ``pieces`` is another list then.
+        unasked: whether the program did not ask for it: another client did, voice detection, or a tool's output.
+        offered: whether those who listen for such have been given it.
         kept: whether anybody may read more of it than its id and status, so that what it says is kept: of one that this
             session asked for, and of others where somebody listens for them.
     """
 
     def __init__(self, mark: str | None = None, *, out_of_band: bool = False, kept: bool = False) -> None:
         self.mark = mark
+        self.unasked = mark is None
+        self.offered = False
         self.kept = kept or mark is not None
         self.out_of_band = out_of_band
         self.id: str | None = None

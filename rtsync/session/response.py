@@ -247,10 +247,74 @@ class Response:
         self._raise_failure()
         return self
 
+    def final(self, timeout: float | None = 60.0) -> Response:
+        """Block until it is done, and every response that its tools have led to; returns the last one.
+
+        It returns this one where no tool was called, or where none follows: the user interrupted, it was cancelled, or
+        its tools ask for none (``respond=False``). What a tool with ``working=`` delivers later is not waited for.
+
+        Args:
+            timeout: seconds for all of them together; None waits for ever.
+
+        Raises:
+            ResponseFailed: one of them failed, as of ``wait``.
+            ServerError: the service refused to begin the next one.
+            WaitTimeout: they are not done in time: a tool still runs, or a response.
+            SessionClosed: the session ended first.
+
+        Threads: any that may block. Inside a handler it does not wait for handlers.
+        """
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        response = self
+        while True:
+            response.wait(deadline.remaining())
+            following = response._following(deadline)
+            if following is None:
+                return response
+            response = following
+
+    def chain(self, *, timeout: float | None = 60.0) -> Iterator[Response]:
+        """Iterate over this response, and then each one that tools have led to, when it has begun.
+
+        ::
+
+            for response in session.respond().chain():
+                for piece in response.text_deltas():
+                    print(piece, end="")
+
+        One that failed is given, too, and is the last.
+
+        Args:
+            timeout: longest wait for each next one to begin, the end of the one before included; None waits for ever.
+
+        Raises and Threads: as of ``final``.
+        """
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        response: Response | None = self
+        while response is not None:
+            yield response
+            response = response._following(Deadline(limit))
+
+    def _following(self, deadline: Deadline) -> Response | None:
+        """The response that its tools have led to, once it has begun; None where there is none."""
+        self._core.check_may_wait(settled=False)
+        follower = self._follower
+        if not follower.bell.wait_until(lambda: follower.over and not follower.leads_on, deadline.remaining()):
+            calls = () if self._core.tools is None else self._core.tools.works()
+            open_calls = ", ".join(sorted({work.title for work in calls}))
+            raise WaitTimeout(
+                f"the response and what follows from it are not done within {deadline.timeout:g} s ({self.status}"
+                + (f"; tools that have not answered: {open_calls})" if open_calls else ")")
+            )
+        if follower.led_to is not None:
+            raise copy.copy(follower.led_to)
+        return None if follower.next is None else Response(self._core, follower.next)
+
     def cancel(self, timeout: float | None = 10.0) -> None:
         """Have the service stop, and block until it has. What was said stays in the conversation.
 
-        Nothing happens when the response is done already.
+        Tools that it has called see that nobody waits for them (``context.cancelled``); their calls are answered all
+        the same, and no response follows. Nothing else happens when the response is done already.
 
         Args:
             timeout: in seconds; None waits for ever.
@@ -260,6 +324,8 @@ class Response:
             SessionClosed: the session has ended.
         """
         self._core.check_process()
+        if self._core.tools is not None and self.id is not None:
+            self._core.tools.stop(self.id)
         if self.done:
             return
         self._follower.cancelled = True

@@ -14,7 +14,8 @@ import os
 import ssl
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from rtsync.edges import signals
@@ -34,6 +35,7 @@ from rtsync.session.options import (
     queue_limits,
     reconnect_policy,
     required_seconds,
+    serving,
     tls_context,
 )
 from rtsync.session.response import Response
@@ -70,6 +72,8 @@ from rtsync.vocabulary.targets import Simulator, Target
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
     from rtsync.session.interruption import Interruption, Playback, Player
+    from rtsync.session.tools import Tool, Toolbox, ToolCall
+    from rtsync.threads.tool_pool import Within
 
 __all__ = ["RealtimeSession"]
 
@@ -110,6 +114,12 @@ class RealtimeSession:
         max_queue_size: most bytes of their messages.
         tls: an ``ssl.SSLContext``, or the path of a file with the authorities to trust.
         proxy: URL of an HTTP proxy; False for none; None to follow the environment.
+        tools: what the model may call: functions, ``Tool(...)``, and mappings that are given to the service as they
+            are: MCP servers, or functions whose calls the program answers itself.
+        tool_threads: how many tools may run at the same time.
+        tool_rounds: how many responses in a row tools may lead to. The next one is asked for with
+            ``tool_choice: "none"``, so that a model that calls for ever ends in words.
+        within: gives a context manager in which each tool runs, e.g. Flask's ``app.app_context``.
         reconnect: True, or a ``Reconnect(...)``: a session that is lost is opened again and restored, and renewed
             before the service's maximum duration. Without it a session ends with its line.
 
@@ -136,6 +146,10 @@ class RealtimeSession:
         max_queue_size: int = 64 << 20,
         tls: ssl.SSLContext | str | os.PathLike[str] | None = None,
         proxy: str | bool | None = None,
+        tools: Iterable[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
+        tool_threads: int = 8,
+        tool_rounds: int = 16,
+        within: Within | None = None,
         reconnect: Reconnect | bool | None = None,
     ) -> None:
         if not isinstance(target, Target):
@@ -173,6 +187,10 @@ class RealtimeSession:
         self._append_type = "session.input_audio_buffer.append" if translates else "input_audio_buffer.append"
         self._speech = Speech(self._core)
         self._playbacks: list[Playback] = []
+        self._serving = serving(tool_threads, tool_rounds, within)
+        self._toolbox: Toolbox | None = None
+        if tools != ():
+            self._box().fill(tools)
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -211,12 +229,13 @@ class RealtimeSession:
         core.process = os.getpid()
         core.hub.open_window()
         deadline = Deadline(self._connect_timeout)
-        core.settings.awaited = self._config is not None
+        config = self._config if self._toolbox is None else self._toolbox.added_to(self._config)
+        core.settings.awaited = config is not None
         try:
             self._start()
             core.await_greeting(deadline)
-            if self._config is not None:
-                core.ask(self._update_event(self._config), deadline)
+            if config is not None:
+                core.ask(self._update_event(config), deadline)
         except BaseException as error:
             self._give_up(error)
             raise
@@ -608,6 +627,8 @@ class RealtimeSession:
 
         ``session.update(output_modalities=["text"], instructions="Be brief.")``
 
+        Tools that are declared stay declared: ``tools=`` says what there shall be beside them.
+
         Raises:
             ServerError: the service refused; nothing was changed.
             WaitTimeout, SessionClosed: as of ``wait_for``.
@@ -711,6 +732,8 @@ class RealtimeSession:
             timeout: seconds for all of it; None waits for ever.
             params: options of ``response.create``.
 
+        Where the model calls tools that are declared it is the answer that follows from them: ``Response.final``.
+
         Raises:
             ResponseFailed: the answer failed or was cut short; ``.text`` holds what came.
             ServerError, WaitTimeout, SessionClosed: as of ``respond``.
@@ -723,7 +746,58 @@ class RealtimeSession:
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
-        return self.respond(timeout=deadline.remaining(), **params).wait(deadline.remaining())
+        return self.respond(timeout=deadline.remaining(), **params).final(deadline.remaining())
+
+    # -- tools ---------------------------------------------------------------------------------------------------------
+
+    def tool(self, function: Handler | None = None, **options: Any) -> Any:
+        """Let the model call ``function``; returns it. Also a decorator, with and without options::
+
+            @session.tool
+            def weather(city: str) -> str: ...
+
+            @session.tool(timeout=5, approval=ask)
+            def pay(amount: float) -> str: ...
+
+        On a session that is open it returns when the service has confirmed it.
+
+        Args:
+            function: a plain function, or a ``Tool``.
+            options: of ``Tool``.
+
+        Raises:
+            ConfigurationError: it cannot be declared, or there is a tool of that name.
+            ServerError, WaitTimeout, SessionClosed: as of ``update``; it is not declared then.
+
+        Threads: any that may block. Tools run in threads of their own, ``rtsync-tools-*``.
+        """
+        if function is None:
+            return lambda later: self.tool(later, **options)
+        self._core.check_process()
+        self._box().declare(self, function, options)
+        return function
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools that are declared, by name. Threads: any."""
+        self._core.check_process()
+        return MappingProxyType({} if self._toolbox is None else dict(self._toolbox.tools))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that are not answered yet, or of which a result is to come, oldest first. Threads: any."""
+        self._core.check_process()
+        return () if self._toolbox is None else self._toolbox.calls()
+
+    def _box(self) -> Toolbox:
+        """Where tools are declared; made with the first one."""
+        if self._toolbox is None:
+            from rtsync.session.tools import Toolbox, serve  # Costs time, and few sessions have any.
+
+            box = Toolbox(self._core)
+            self._core.tools = serve(self._core, self, box, self._serving)
+            self._toolbox = box
+        return self._toolbox
 
     # -- on a speaker --------------------------------------------------------------------------------------------------
 
@@ -758,6 +832,8 @@ class RealtimeSession:
     def interrupt(self, speaker: Player | None = None, *, timeout: float | None = 10.0) -> Interruption:
         """Stop talking: what is played stops at once, the response is cancelled, the service told what was heard.
 
+        Tools that run see that nobody waits for them, and lead to no response.
+
         Nothing happens where nothing is played and nothing running, or when the session ends meanwhile.
 
         Args:
@@ -779,6 +855,8 @@ class RealtimeSession:
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         self._check_opened()
+        if self._core.tools is not None:
+            self._core.tools.interrupt()
         attached = [each for each in self._playbacks if speaker is None or each.player is speaker]
         return interrupt(self._core, attached or ([] if speaker is None else [speaker]), limit)
 
@@ -794,6 +872,8 @@ class RealtimeSession:
     def _update_event(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """GA wants the session's type in every update, preview knows no such field (protocol section 7)."""
         session = dict(fields)
+        if self._toolbox is not None and "tools" in session:
+            session["tools"] = self._toolbox.merged(session["tools"])
         if self.target.session_type is not None:
             session.setdefault("type", self.target.session_type)
         return {"type": "session.update", "event_id": new_event_id(), "session": session}

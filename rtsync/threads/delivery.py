@@ -64,7 +64,10 @@ class Delivery:
 
     Attributes:
         handle: calls the handlers of a delta of a run, given its number and itself.
+        runs_in_reader: whether handlers run in the reader thread, which alone may put jobs.
     """
+
+    runs_in_reader = False
 
     def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
         self.limits = limits or Limits()
@@ -326,6 +329,8 @@ class Delivery:
 
 class Inline(Delivery):
     """Handlers run in the reader thread, as events arrive."""
+
+    runs_in_reader = True
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Run it now."""

@@ -96,6 +96,10 @@ class Floor:
         """Whether anybody holds a response that is not done, and reads what it says."""
         return bool(self._followers)
 
+    def follower_of(self, record: Record | None) -> Follower | None:
+        """Who holds it, until it is done."""
+        return None if record is None else self._followers.get(record)
+
     def note(self, event: Event) -> Record | None:
         """Enter ``event``; returns the record that it belongs to. Under the books."""
         record = self._ledger.apply(event)
@@ -161,9 +165,11 @@ class Floor:
 
     def _offer(self, record: Record) -> None:
         """A response has begun: have those know who listen for such as nobody asked for. Under the books."""
-        if not record.kept or record.mark is not None or record.id is None or record in self._followers:
+        if not record.kept or not record.unasked or record.id is None or record.offered:
             return
-        follower = self._followers[record] = Follower(record, {})
+        record.offered = True
+        follower = self._followers.get(record) or Follower(record, {})
+        self._followers[record] = follower
         for unasked in self._unasked:
             unasked.put(record.id, follower)
 
@@ -214,6 +220,28 @@ class Floor:
         finally:
             if follower in self._queue:  # Not where Ctrl+C was faster.
                 self._queue.remove(follower)
+            self.turns.ring()
+
+    def line_up(self, follower: Follower) -> None:
+        """Have ``follower`` wait for its turn, without a thread that does: see ``takes_turn``."""
+        self._queue.append(follower)
+
+    def takes_turn(self, follower: Follower) -> bool:
+        """Whether its turn has come, and the response may be asked for. It does not wait any more then."""
+        if not self._claim(follower):
+            return False
+        self.step_back(follower)
+        return True
+
+    def may_take_turn(self, follower: Follower) -> bool:
+        """Whether ``takes_turn`` would be true at this moment."""
+        with self._books:
+            return not self._ledger.busy and self._queue[0] is follower
+
+    def step_back(self, follower: Follower) -> None:
+        """It does not wait for its turn any more."""
+        if follower in self._queue:
+            self._queue.remove(follower)
             self.turns.ring()
 
     def await_news(self, ended: int, timeout: float | None) -> bool:

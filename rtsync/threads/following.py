@@ -43,7 +43,9 @@ class Request:
 class Follower:
     """A response that somebody holds: its record, and a bell that rings when the record has grown."""
 
-    __slots__ = ("bell", "cancelled", "error", "options", "over", "record", "sequence")
+    __slots__ = (
+        "bell", "cancelled", "error", "leads_on", "led_to", "next", "options", "over", "record", "sequence"
+    )  # fmt: skip
 
     def __init__(self, record: Record, options: dict[str, Any]) -> None:
         self.record = record
@@ -55,11 +57,20 @@ class Follower:
         # Nothing more will come, and ``sequence`` is the last event's: the record alone is done a moment earlier, when
         # its handlers are not even queued.
         self.over = False
+        self.leads_on = False  # Its tools may lead to another response, and nobody knows yet whether they will:
+        self.next: Follower | None = None  # that one, once it has begun;
+        self.led_to: RealtimeError | None = None  # or why it did not.
 
     @property
     def begun(self) -> bool:
         """Whether the service has answered ``response.create``, in whatever way."""
         return self.record.status != "requested" or self.error is not None
+
+    def lead_to(self, following: Follower | None, error: RealtimeError | None = None) -> None:
+        """It is known what its tools lead to: ``following``, nothing, or an ``error``. Called by rtsync's threads."""
+        if self.leads_on:
+            self.next, self.led_to, self.leads_on = following, error, False
+            self.bell.ring()
 
     def notify(self, sequence: int, error: RealtimeError | None = None) -> None:
         """The record has grown, or ended with ``error``. Called by the reader."""

@@ -43,6 +43,9 @@ class Live(Protocol):
     def abort_line(self, why: str) -> None:
         """End the line at once."""
 
+    def join_tools(self, timeout: float | None) -> None:
+        """Wait for the tools that run."""
+
     def disown(self) -> None:
         """Leave the connection to the parent process."""
 
@@ -81,6 +84,7 @@ def _close_all() -> None:
         if not core.finished.wait(deadline.remaining()):
             core.abort_line("the program ended")
     for core in mine:
+        core.join_tools(deadline.remaining())
         if not core.delivery.join(deadline.remaining()):
             core.delivery.drop()
 

@@ -28,7 +28,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
@@ -69,6 +69,9 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, new_event_id, raw
 
+if TYPE_CHECKING:
+    from rtsync.threads.tool_desk import Desk
+
 __all__ = ["Core"]
 
 logger = logging.getLogger("rtsync.session")
@@ -105,6 +108,7 @@ class Core:
         self._state = State.NEW
         self._moved = Bell()
         self._sender = Sender(self, self._books, self._moved, send_timeout)
+        self.tools: Desk | None = None  # Where the program has declared any.
         self._dialect, self._kind = "ga", "realtime"
         self._requests: set[Request] = set()
         self._subscriptions: list[Subscription] = []
@@ -279,6 +283,8 @@ class Core:
         """
         inside = self.delivery.in_handler()
         established = self._established
+        if self.tools is not None:
+            self.tools.leave()
         self.close_line(timeout=deadline.remaining(), wait=established and not inside)
         if not established:
             self.ready.set()  # open() need not wait for a credential that does not come.
@@ -291,6 +297,13 @@ class Core:
                 thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
+        self.join_tools(_at_least(_MOMENT, deadline))
+
+    def join_tools(self, timeout: float | None) -> None:
+        """Block until the tools that run have ended, at most ``timeout`` seconds."""
+        running = [] if self.tools is None else self.tools.join(timeout)
+        if running:
+            signals.logger.warning("close() did not wait any longer for the tools: %s", ", ".join(running))
 
     def _leave_asking(self) -> bool:
         """End the session where its reader stands in a callable of the program's, which nothing can interrupt.
@@ -325,6 +338,8 @@ class Core:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
         self.delivery.disown()
+        if self.tools is not None:
+            self.tools.disown()
         for connection in self._connections:
             connection.line.abandon()
 
@@ -363,12 +378,13 @@ class Core:
             self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
         if self.turns.ended:
             self._tell_turns(sequence)
+        if self.tools is not None:  # Before anybody is told that a response is done.
+            self.tools.take(event, record)
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
-        if self._subscriptions:
-            for subscription in tuple(self._subscriptions):
-                subscription.put(event, size)
+        for subscription in tuple(self._subscriptions):
+            subscription.put(event, size)
         if owner is not None:
             self._answer(sequence, event, fault, owner)
         if record is not None or kind == "response.done":
@@ -507,20 +523,21 @@ class Core:
         ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
         ``sequence`` is the number of the event that it belongs to; the newest where None.
         """
-        if not signal.receivers:
-            return
+        if signal.receivers:
+            send = partial(self.announce_here, signal, **data)
+            self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
 
-        def send() -> None:
-            session = self._session()
-            if session is not None:
-                signal.emit(
-                    session,
-                    lambda handler, error: self._report(session, None, handler, error),
-                    self._mark_current,
-                    **data,
-                )
+    def announce_here(self, signal: signals.SafeSignal, **data: Any) -> None:
+        """The same, at once. Runs where handlers run."""
+        session = self._session()
+        if session is not None:
+            signal.emit(
+                session, lambda handler, error: self._report(session, None, handler, error), self._mark_current, **data
+            )
 
-        self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
+    def run_with_handlers(self, job: Callable[[], None]) -> None:
+        """Run ``job`` where handlers run, behind what was delivered before. Threads: one that runs no handlers."""
+        self.delivery.put(self.hub.newest, job)
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
@@ -552,6 +569,8 @@ class Core:
         self.hold_back(False)
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
+        if self.tools is not None:
+            self.tools.lost()
         self.floor.turns.ring()
         self._tell_turns(self.hub.newest)
         return lost
@@ -583,12 +602,15 @@ class Core:
             self._adopt(connection)
         self.delivery.reader = threading.get_ident()
         connection.route = self._recovery.first_take
+        if self.tools is not None:
+            self.tools.restored(*connection.conversation.function_calls())
         self._ask_again(connection)  # Before the sends that wait, so that nobody else's request takes the turn.
         with self._books:
             if self._state is State.RECONNECTING:
                 self._state = after(self._state, Trigger.ESTABLISHED)
         told()
         self._moved.ring()
+        self.floor.turns.ring()
         return True
 
     def discard(self, connection: Connection) -> bool:
@@ -604,6 +626,7 @@ class Core:
         self.holds_back = held
         if not held:
             self._moved.ring()
+            self.floor.turns.ring()
 
     def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool, again: bool) -> list[Lost] | None:
         """Move from the current connection, which is well, to ``connection``. Called by the reader of the current one.
@@ -628,6 +651,9 @@ class Core:
             self._adopt(connection)
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
+        if self.tools is not None:
+            self.tools.lost()
+            self.tools.restored(*connection.conversation.function_calls())
         self.floor.turns.ring()
         self._tell_turns(self.hub.newest)
         return lost
@@ -694,6 +720,7 @@ class Core:
         return (
             self._is_answered(connection)
             and self.floor.idle
+            and (self.tools is None or self.tools.idle)
             and not heard.speaking
             and not heard.transcribing
             and (not self._unheard or heard.detects_voice)
@@ -744,6 +771,8 @@ class Core:
         for follower in lost:
             follower.notify(0, error)
         self.floor.turns.ring()
+        if self.tools is not None:
+            self.tools.end(error)
         quiet = isinstance(error, SessionClosed) and (error.cause is CloseCause.USER or error.code == 1000)
         for subscription in subscriptions:
             subscription.end(None if quiet else error)
@@ -784,6 +813,13 @@ class Core:
                 " the task or view itself"
             )
 
+    def send_over(self, connection: Connection, event: dict[str, Any], owner: object) -> bool:
+        """Send ``event`` over ``connection`` and over no other; False where it did not go out whole. Threads: any."""
+        if not self.say(connection, event, owner):
+            return False
+        self._tell_sent(event)
+        return True
+
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, or for another process."""
         self.check_process()
@@ -792,6 +828,9 @@ class Core:
     def send(self, event: dict[str, Any], owner: object, timeout: float | None) -> None:
         """Hand ``event``, which has its id, to the kernel (``Sender.send``), and tell who listens to what is sent."""
         self._sender.send(event, owner, timeout)
+        self._tell_sent(event)
+
+    def _tell_sent(self, event: dict[str, Any]) -> None:
         if signals.event_sent.receivers and (session := self._session()) is not None:
             signals.event_sent.emit(
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
@@ -811,6 +850,11 @@ class Core:
         """The newest turns, oldest first."""
         with self._books:
             return self.turns.listed()
+
+    @property
+    def rejoins(self) -> bool:
+        """Whether a new line comes back to the same session."""
+        return self._recovery.rejoins
 
     @property
     def recovers(self) -> bool:
@@ -938,6 +982,13 @@ class Core:
         """The session as last confirmed, a copy."""
         with self._books:
             return self._conversation.config
+
+    def confirmed_tools(self) -> list[Any]:
+        """The tools that the program has set and the service has taken, in the program's own words."""
+        with self._books:
+            update = self.settings.event
+        tools = None if update is None else update["session"].get("tools")
+        return tools if isinstance(tools, list) else []
 
     def item(self, item_id: str) -> Item | None:
         """One item of the conversation as it is now."""

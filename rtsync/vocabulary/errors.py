@@ -19,6 +19,8 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     │   └── SessionExpired
     ├── SendTimeout             the peer stopped reading; the connection is given up
     ├── DeviceFailed            the sound device: unplugged, or it stopped
+    ├── ToolError               your tool: raised in it, for the model to read
+    ├── ToolCancelled           your tool: nobody waits for it any longer
     ├── WebhookRefused          somebody: a webhook that is forged, stale or malformed
     └── WaitTimeout             a deadline passed; the session is still usable
 
@@ -54,6 +56,8 @@ __all__ = [
     "ServerError",
     "SessionClosed",
     "SessionExpired",
+    "ToolCancelled",
+    "ToolError",
     "UsageError",
     "WaitTimeout",
     "WebhookRefused",
@@ -367,6 +371,27 @@ class WaitTimeout(RealtimeError, TimeoutError):
 
 class DeviceFailed(RealtimeError):
     """A microphone or speaker that was open works no more: unplugged, or stopped by its system."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ToolError(RealtimeError):
+    """Raise it in a tool to tell the model what went wrong: ``ToolError("there is no city of that name")``.
+
+    The model is given the message; of any other exception it is told only that there was one. It goes to no log, and
+    not to ``handler_failed``: it is an answer.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ToolCancelled(RealtimeError):
+    """Nobody waits for this tool any longer: the user interrupted, its time is over, or the session ends.
+
+    Raised in a tool by ``context.check()``. A tool that lets it through ends as cancelled.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
