@@ -33,10 +33,12 @@ class Chat(QWidget):
         self.session = rtsync.RealtimeSession(target, handlers=self.dispatcher, config={"output_modalities": ["text"]})
         self.dispatcher.close_with(self.session, self)
         self.session.tool(self.set_colour)
-        self.session.on("response.output_text.delta", self.show_answer)
-        self.session.on("response.done", self.show_answer)
+        self.session.on("response.output_text.delta", self.show_text)
+        self.session.on("response.output_text.done", self.show_text)
+        self.session.on("response.created", self.note)
+        self.session.on("response.done", self.note)
         self.session.on("error", lambda session, event: self.status.setText(event.error.message))
-        rtsync.session_closed.connect(self.show_end, self.session)
+        rtsync.session_closed.connect(lambda _, error: self.status.setText(str(error)), self.session, weak=False)
         self.entry.returnPressed.connect(self.say)
         self.stop.clicked.connect(lambda: self.session.send({"type": "response.cancel"}))
 
@@ -52,17 +54,16 @@ class Chat(QWidget):
         self.text.appendHtml(f"<p style='color: #1c5fa8'>{html.escape(self.entry.text())}</p><p></p>")
         self.entry.clear()
 
-    def show_answer(self, _session: rtsync.RealtimeSession, event: rtsync.Event) -> None:
+    def show_text(self, _session: rtsync.RealtimeSession, event: rtsync.Event) -> None:
         self.text.moveCursor(QTextCursor.MoveOperation.End)
         self.text.insertPlainText(event.get("delta", "\n"))
-        answering = event.type != "response.done"
+
+    def note(self, _session: rtsync.RealtimeSession, event: rtsync.Event) -> None:
+        answering = event.type == "response.created"
         self.entry.setDisabled(answering)
         self.entry.setFocus()
         self.stop.setEnabled(answering)
         self.status.setText("answering" if answering else event.response.status)
-
-    def show_end(self, _session: rtsync.RealtimeSession, error: rtsync.SessionClosed) -> None:
-        self.status.setText(str(error))
 
 
 if __name__ == "__main__":

@@ -43,12 +43,16 @@ def chat(root: tk.Tk, target: rtsync.Target) -> rtsync.RealtimeSession:
     def show(_session: rtsync.RealtimeSession, event: rtsync.Event) -> None:
         text.insert("end", event.get("delta", "\n"))
         text.see("end")
-        answering = event.type != "response.done"
+
+    def note(_session: rtsync.RealtimeSession, event: rtsync.Event) -> None:
+        answering = event.type == "response.created"
         entry["state"], stop["state"] = ("disabled", "normal") if answering else ("normal", "disabled")
         status["text"] = "answering" if answering else event.response.status
 
     session.on("response.output_text.delta", show)
-    session.on("response.done", show)
+    session.on("response.output_text.done", show)
+    session.on("response.created", note)
+    session.on("response.done", note)
     session.on("error", lambda session, event: status.configure(text=event.error.message))
     rtsync.session_closed.connect(lambda session, error: status.configure(text=error), session, weak=False)
     entry.bind("<Return>", say)

@@ -93,6 +93,9 @@ with session:
     take_a_step()
     loop()
 import threading
+for thread in threading.enumerate():
+    if thread.name.startswith("rtsync-closing-"):
+        thread.join()
 print("left:", [thread.name for thread in threading.enumerate() if thread.name.startswith("rtsync")], session.state)
 """
 OFFSCREEN = "This plugin does not support propagateSizeHints()\n"  # Qt says so of itself.
