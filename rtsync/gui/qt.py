@@ -68,8 +68,8 @@ def _core() -> Any:
     )
 
 
-# What the objects of Qt do. They override and have no signals of their own: that is the same in every binding, and nothing
-# of it makes a thread of Python one of Qt.
+# What the objects of Qt do. They override, and have no signals of their own: that is the same in every binding, and no
+# thread that posts an event becomes one of Qt's.
 
 
 class _Bell:

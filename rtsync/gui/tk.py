@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from rtsync.gui.dispatcher import Closing, Dispatcher
+from rtsync.vocabulary.errors import UsageError
 
 if TYPE_CHECKING:
     import tkinter as tk
@@ -28,6 +29,9 @@ class TkDispatcher(Dispatcher):
     Args:
         window: the root, or a ``Toplevel``. The dispatcher ends when it is destroyed.
         poll: look every 15 ms also where there is a pipe.
+
+    Raises:
+        UsageError: the window is gone.
 
     Threads: make it in the thread that runs ``mainloop()``, before or in it.
     """
@@ -96,9 +100,13 @@ class TkDispatcher(Dispatcher):
 
 def _when_destroyed(window: tk.Misc, tell: Callable[[], object]) -> None:
     """Call ``tell`` when that window itself is destroyed: a toplevel hears of what is in it, too."""
+    from tkinter import TclError  # The program has a window, so it has imported it.
 
     def heard(event: tk.Event[Any]) -> None:
         if event.widget is window:
             tell()
 
-    window.bind("<Destroy>", heard, add="+")
+    try:
+        window.bind("<Destroy>", heard, add="+")
+    except TclError as error:
+        raise UsageError(f"the window is gone: {error}") from error

@@ -579,10 +579,10 @@ class Posted(Delivery):
 
 
 class QueueDispatcher:
-    """A ``submit`` for programs with a main loop of their own: Tk, pygame, a notebook.
+    """A ``submit`` for programs with a main loop of their own: pygame, a notebook. For Tk and Qt see ``rtsync.gui``.
 
-    Give it as ``handlers=dispatcher`` and call ``dispatcher.drain()`` in the main loop, e.g. from Tk every 15 ms:
-    ``root.after(15, pump)``. Handlers then run in the thread that drains.
+    Give it as ``handlers=dispatcher`` and call ``dispatcher.drain()`` in the main loop, once in every turn. Handlers
+    then run in the thread that drains.
 
     Threads: calling it is safe from any thread; ``drain`` belongs to one.
     """

@@ -2,7 +2,7 @@
 
 A block says in a comment before it how it is run: ``<!-- run -->`` on its own, as a program; ``<!-- run: in a session
 -->`` with an open ``session`` in scope; ``<!-- run: in a window -->`` as a program with a window, which is closed when
-the first answer is complete.
+the first answer is complete; ``<!-- run: with a window -->`` within such a program.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def test_what_the_documents_show_runs(
         exec(program, {"__name__": "__main__"})
     elif how == ": in a window":
         run_in_a_window(code)
+    elif how == ": with a window":
+        run_in_a_window(OPENS_A_WINDOW + code + RUNS_ITS_WINDOW)
     else:
         assert how == ": in a session"
         with RealtimeSession(Simulator(pace=False)) as session:
@@ -63,6 +65,19 @@ def answered(session, event):
         root.destroy() if "root" in globals() else app.closeAllWindows()
 
 __import__("rtsync").event_received.connect(answered)
+"""
+OPENS_A_WINDOW = """
+import tkinter, rtsync.gui
+
+root = tkinter.Tk()
+dispatcher = rtsync.gui.TkDispatcher(root)
+session = rtsync.RealtimeSession(rtsync.Simulator(pace=False), handlers=dispatcher)
+dispatcher.close_with(session)
+"""
+RUNS_ITS_WINDOW = """
+with session:
+    session.send({"type": "response.create"})
+    root.mainloop()
 """
 
 

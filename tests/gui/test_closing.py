@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rtsync import Azure, RealtimeError, RealtimeSession, Simulator
+from rtsync import Azure, RealtimeError, RealtimeSession, Simulator, UsageError
 from rtsync.gui import QtDispatcher, TkDispatcher
 from tests.gui.windows import Window, qt_window, tk_window
 from tests.loopback import LIMIT
@@ -198,6 +198,16 @@ def test_a_session_that_comes_when_the_window_is_gone_calls_no_handlers_and_wait
         assert session.wait_for("response.done", timeout=LIMIT)
         with pytest.raises(RealtimeError, match="the window is gone"):
             window.dispatcher.close_with(session)
+
+
+def test_a_window_of_tk_that_is_gone_is_no_place_for_handlers(on_screen: None) -> None:
+    with tk_window() as window:
+        top = window.other()
+        top.destroy()
+        with pytest.raises(UsageError, match="the window is gone"):
+            TkDispatcher(top)
+        with pytest.raises(UsageError, match="the window is gone"):
+            window.dispatcher.close_with(RealtimeSession(Simulator()), top)
 
 
 # -- Qt -------------------------------------------------------------------------------------------------------------

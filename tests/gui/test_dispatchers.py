@@ -53,6 +53,7 @@ def test_at_two_hundred_events_a_second_the_loop_is_never_held_for_long(window: 
     """By what its own thread has used of a processor between two turns at drawing: what rtsync does, and the text."""
     turns = Turns()
     window.each_turn(turns.turn)
+    window.write("0123456789 ")
 
     def pace(service: Service) -> None:
         due = time.monotonic()

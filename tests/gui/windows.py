@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Turns", "Window", "qt_window", "tk_window"]
 
+WARM = 10  # turns at drawing, in which a toolkit loads its fonts
+
 
 class Window(Protocol):
     """What the toolkits have in common."""
@@ -195,4 +197,6 @@ class Turns:
         self.taken += 1
         now = time.thread_time()
         self.most, self.noted = max(self.most, self.noted), 0
-        self.longest, self._since = max(self.longest, now - self._since), now
+        if self.taken > WARM:
+            self.longest = max(self.longest, now - self._since)
+        self._since = now
