@@ -26,8 +26,7 @@ and waits for nothing. The rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -97,8 +96,8 @@ class Round:
     """
 
     __slots__ = (
-        "calls", "depth", "done", "holder", "late", "options", "out_of_band", "outputs", "response_id", "stage",
-        "stopped", "wants",
+        "calls", "decided", "depth", "done", "holder", "late", "options", "out_of_band", "outputs", "response_id",
+        "stage", "stopped", "wants",
     )  # fmt: skip
 
     def __init__(
@@ -120,7 +119,7 @@ class Round:
         self.calls: list[Call] = []
         self.outputs: list[Output] = []
         self.done = late
-        self.stopped = False
+        self.stopped = self.decided = False
         self.wants = False
         self.stage: Literal["open", "due", "asked", "over"] = "open"
 
@@ -168,14 +167,14 @@ class Rounds:
     """The rounds of one session.
 
     Attributes:
-        over: rounds that nothing follows, to be taken by the caller.
+        decided: rounds of which it has become known what follows, or that nothing will; to be taken by the caller.
     """
 
     def __init__(self, limit: int) -> None:
-        self.over: list[Round] = []
+        self.decided: list[Round] = []
         self._limit = limit
-        self._rounds: dict[str, Round] = {}  # Open ones, by response id.
-        self._late: list[Round] = []
+        self._rounds: list[Round] = []  # Open ones, oldest first.
+        self._by_id: dict[str, Round] = {}  # Those of this line. Some servers begin to count anew with each.
         self._known: dict[str, None] = {}
         self._depths: dict[str, int] = {}
         self._asked: list[Ask] = []
@@ -203,11 +202,12 @@ class Rounds:
         self._known[call_id] = None
         if len(self._known) > _MOST_KNOWN:
             del self._known[next(iter(self._known))]
-        inside = self._rounds.get(response_id)
+        inside = self._by_id.get(response_id)
         if inside is None:
             depth = self._depths.get(response_id, 0)
             inside = Round(response_id, holder, options, out_of_band=out_of_band, depth=depth)
-            self._rounds[response_id] = inside
+            self._by_id[response_id] = inside
+            self._rounds.append(inside)
         call = Call(call_id, name, arguments, item_id, inside)
         inside.calls.append(call)
         return call
@@ -234,16 +234,17 @@ class Rounds:
             Output(call, late, type="function_call_output", call_id=new_id, output=output),
         ]
         late.wants = responds
-        self._late.append(late)
+        self._rounds.append(late)
         return late.outputs[-1]
 
     def ended(self, response_id: str, status: str) -> None:
         """A response is done."""
         self._depths.pop(response_id, None)
-        inside = self._rounds.get(response_id)
+        inside = self._by_id.get(response_id)
         if inside is not None:
             inside.done = True
-            inside.stopped = inside.stopped or status not in ("completed", "incomplete")
+            if status not in ("completed", "incomplete"):
+                self._stop(inside)
             self._settle(inside)
 
     def began(self, response_id: str, ask: Ask | None, *, out_of_band: bool = False) -> None:
@@ -264,12 +265,13 @@ class Rounds:
 
     def interrupted(self) -> list[Call]:
         """The user has interrupted. Returns the calls that are not answered, and need not go on."""
-        return [call for one in list(self._rounds.values()) if not one.out_of_band for call in self._stop(one)]
+        found = [one for one in self.open() if not (one.out_of_band or one.late)]
+        return [call for one in found for call in self._stop(one)]
 
     def stopped(self, response_id: str) -> list[Call]:
         """Nobody wants this response and what it leads to any more. Returns as ``interrupted``."""
-        inside = self._rounds.get(response_id)
-        return [] if inside is None else self._stop(inside)
+        found = [one for one in self.open() if one.response_id == response_id and not one.late]
+        return [call for one in found for call in self._stop(one)]
 
     def speaks(self, speaking: bool) -> None:
         """Somebody begins to speak, or is known to have ended without a response that follows."""
@@ -324,6 +326,7 @@ class Rounds:
         self._online = self._speaking = False
         self._stops.clear()
         self._depths.clear()
+        self._by_id.clear()
         for one in list(self.open()):
             for output in one.outputs:
                 self.unsent(output)
@@ -354,13 +357,11 @@ class Rounds:
 
     def _leave(self, one: Round) -> None:
         """The conversation that it belongs to is gone."""
-        one.stopped = True
+        self._stop(one)
         for call in one.calls:
             call.unknown = True
         for output in one.outputs:
             output.state = "void"
-        if one.stage == "due":
-            self._close(one)
 
     # -- what is due ---------------------------------------------------------------------------------------------------
 
@@ -393,11 +394,11 @@ class Rounds:
     @property
     def idle(self) -> bool:
         """Whether nothing is open."""
-        return not (self._rounds or self._late or self._asked or self._stops)
+        return not (self._rounds or self._asked or self._stops)
 
-    def open(self) -> Iterator[Round]:
-        """The rounds of which it is not known yet what follows."""
-        return chain(list(self._rounds.values()), list(self._late))
+    def open(self) -> list[Round]:
+        """The rounds to which something belongs that is not done yet."""
+        return list(self._rounds)
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
@@ -411,7 +412,9 @@ class Rounds:
             one.stage = "due"
 
     def _stop(self, one: Round) -> list[Call]:
+        """Nothing follows; what it has called is answered all the same."""
         one.stopped = True
+        self._decide(one)
         if one.stage in ("due", "asked"):
             self._close(one)
         return [call for call in one.calls if not call.answered]
@@ -421,11 +424,15 @@ class Rounds:
         if one.stage == "over":
             return
         one.stage = "over"
-        self.over.append(one)
-        if one.late:
-            self._late.remove(one)
-        else:
-            self._rounds.pop(one.response_id, None)
+        self._decide(one)
+        self._rounds.remove(one)
+        if self._by_id.get(one.response_id) is one:
+            del self._by_id[one.response_id]
+
+    def _decide(self, one: Round) -> None:
+        if not one.decided:
+            one.decided = True
+            self.decided.append(one)
 
     def _forget(self, ask: Ask) -> None:
         self._asked = [known for known in self._asked if known is not ask]

@@ -26,7 +26,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +199,9 @@ class Core:
             refuse=self._refuse,
         )  # fmt: skip
         connection.line = self._connect(
-            self._recovery.fresh(connection, self._headers), on_messages=connection.on_messages
+            self._recovery.fresh(connection, self._headers),
+            on_messages=connection.on_messages,
+            on_lull=self.delivery.flush,
         )
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
@@ -375,7 +377,7 @@ class Core:
         kind = event.type
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
+            self.delivery.put(sequence, partial(self._handle, ((sequence, event),)), size, kind.endswith(".delta"))
         if self.turns.ended:
             self._tell_turns(sequence)
         if self.tools is not None:  # Before anybody is told that a response is done.
@@ -466,16 +468,11 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _handle(self, sequence: int, event: Event) -> None:
-        """Call the handlers of ``event``. Runs where handlers run."""
+    def _handle(self, events: Iterable[tuple[int, Event]]) -> None:
+        """Call the handlers of events, each given with its number. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is None or board is None:
-            return
-        try:
-            board.emit(session, event, self._failed, self.delivery)
-        finally:
-            if self.hub.visits:
-                self.hub.leave_handlers(sequence)
+        if session is not None and board is not None:
+            board.emit(session, events, self._failed, self.delivery, self.hub.visits)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
         session = self._session()

@@ -42,6 +42,7 @@ __all__ = ["Desk", "Work"]
 logger = logging.getLogger("rtsync.tools")
 
 _CONFIRMATION = 10.0  # seconds; a server that has not confirmed an item by then never does
+_ANSWER = 10.0  # seconds within which voice detection has begun a response, or will not
 _PAUSE = 0.25  # seconds between two attempts to send over a line that takes nothing
 _RACE = 5.0  # seconds until a refusal, because a response runs that nobody has seen, is not believed any longer
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
@@ -113,6 +114,7 @@ class Desk:
         self._courier: threading.Thread | None = None
         self._news = False
         self._refused_at: tuple[int, float] | None = None  # How many responses had ended then, and when.
+        self._answer_by: float | None = None
         self._left = False
         self._ended = False
         self._to_tell: deque[Callable[[], None]] = deque()
@@ -184,8 +186,8 @@ class Desk:
             if found is not None:
                 self._asking.remove(found)
             self._rounds.began(response_id, None if found is None else found[0], out_of_band=record.out_of_band)
-            over = self._taken_over()
-        self._lead(over, follower)
+            decided = self._decided()
+        self._lead(decided, follower)
         self.rouse()
 
     def _on_done(self, data: Mapping[str, Any], record: Record | None) -> None:
@@ -209,6 +211,7 @@ class Desk:
     def _on_speech_started(self, _data: Mapping[str, Any], _record: Record | None) -> None:
         interrupts = self._detection().get("interrupt_response") is not False
         with self.lock:
+            self._answer_by = None
             self._rounds.speaks(True)
             unwanted = self._rounds.interrupted() if interrupts else []
         self._cancel(unwanted, _USER)
@@ -216,10 +219,16 @@ class Desk:
 
     def _on_speech_ended(self, data: Mapping[str, Any], _record: Record | None) -> None:
         answers = data["type"].endswith("stopped") and self._detection().get("create_response") is not False
-        if not answers or self._core.floor.active is not None:  # The service begins none while another one is running.
-            with self.lock:
-                self._rounds.speaks(False)
-            self.rouse()
+        if answers and self._core.floor.active is None:  # The service begins none while another one is running.
+            self._answer_by = time.monotonic() + _ANSWER
+        else:
+            self._be_silent()
+        self.rouse()
+
+    def _be_silent(self) -> None:
+        with self.lock:
+            self._answer_by = None
+            self._rounds.speaks(False)
 
     def _detection(self) -> Mapping[str, Any]:
         """What voice detection does (protocol 4.2)."""
@@ -239,7 +248,7 @@ class Desk:
             else:
                 self._rounds.unsent(output)
         if isinstance(error, ServerError) and not _is_there(error):
-            logger.warning("the service refused the output of the tool %s (%s)", output.call.name, error.code)
+            logger.warning("the service refused the output of the tool %s (%s)", self._title(output.call), error.code)
         self._close_rounds()
 
     # -- interruption: any thread --------------------------------------------------------------------------------------
@@ -281,8 +290,9 @@ class Desk:
         with self.lock:
             left = self._rounds.restored(calls, outputs)
         if left:
-            names = ", ".join(sorted({call.name for call in left}))
+            names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)
+            self._cancel([call for call in left if not call.answered], "the conversation was lost with its line")
         self._close_rounds()
         self._tell()
 
@@ -416,7 +426,7 @@ class Desk:
         lined_up = _LinedUp(self._core)
         try:
             while True:
-                self._news = False
+                self._news, seen = False, self._surroundings()
                 with self.lock:
                     if self._left or self._is_done():
                         self._courier = None
@@ -424,7 +434,7 @@ class Desk:
                 self._look_at_clock()
                 self._look_at_asked()
                 if not self._act(lined_up):
-                    self._bell.wait_until(lambda: self._news or self._left or lined_up.is_due(), self._patience())
+                    self._sleep(lined_up, seen)
         except Exception:
             logger.exception("the tools of session %d are not served any more", self._core.number)
         finally:
@@ -432,6 +442,20 @@ class Desk:
             with self.lock:
                 if self._courier is threading.current_thread():
                     self._courier = None
+
+    def _sleep(self, lined_up: _LinedUp, seen: object) -> None:
+        def stirs() -> bool:
+            if self._news or self._left or lined_up.is_due() or self._surroundings() != seen:
+                return True
+            return any(follower.error is not None for _, follower in self._asking)
+
+        self._bell.wait_until(stirs, self._patience())
+
+    def _surroundings(self) -> object:
+        """What else decides whether anything can be sent now; the bell rings when it changes."""
+        core = self._core
+        floor = None if self._refused_at is None else (core.floor.ended, core.floor.active)
+        return core.state, core.holds_back, core.current, floor
 
     def _is_done(self) -> bool:
         """Whether the courier has nothing to look after. Under the lock."""
@@ -444,10 +468,13 @@ class Desk:
         with self.lock:
             late = [work for work in self._works.values() if work.due_at is not None and now >= work.due_at]
             silent = [receipt for receipt in self._receipts if now >= receipt.until]
+        if self._answer_by is not None and now >= self._answer_by:
+            self._be_silent()
         for work in late:
             work.run_out()
         for receipt in silent:
-            logger.warning("the service has not confirmed the output of the tool %s", receipt.output.call.name)
+            title = self._title(receipt.output.call)
+            logger.warning("the service has not confirmed the output of the tool %s; it is taken for given", title)
             receipt.resolve(0, None, None)
 
     def _patience(self) -> float | None:
@@ -455,6 +482,7 @@ class Desk:
         with self.lock:
             moments = [work.due_at for work in self._works.values() if work.due_at is not None]
             moments += [receipt.until for receipt in self._receipts]
+            moments += [] if self._answer_by is None else [self._answer_by]
         if self._refused_at is not None:
             moments.append(self._refused_at[1] + _RACE)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -475,10 +503,10 @@ class Desk:
                     continue
                 self._asking.remove((ask, follower))
                 self._rounds.unasked(ask, again=again)
-                over = self._taken_over()
+                decided = self._decided()
             if not again:
                 logger.warning("the service refused the response that tools asked for: %s", error)
-            self._lead(over, None, error)
+            self._lead(decided, None, error)
 
     def _act(self, lined_up: _LinedUp) -> bool:
         """Do the next thing that is due; False where there is nothing that can be done now."""
@@ -513,6 +541,11 @@ class Desk:
                 self._rounds.unsent(output)
         self._pause()
         return True
+
+    def _title(self, call: Call) -> str:
+        """The name of its tool, for a message; not what the model may have made up."""
+        work = self._works.get(call.call_id)
+        return "(done)" if work is None else work.title
 
     def _pause(self) -> None:
         """The line takes nothing: it will have ended in a moment, or be replaced."""
@@ -561,17 +594,17 @@ class Desk:
     def _close_rounds(self) -> None:
         """Tell those who hold a response that nothing follows, where that is so."""
         with self.lock:
-            over = self._taken_over()
-        self._lead(over, None)
+            decided = self._decided()
+        self._lead(decided, None)
         self.rouse()
 
-    def _taken_over(self) -> list[Round]:
+    def _decided(self) -> list[Round]:
         """Under the lock."""
-        over, self._rounds.over = self._rounds.over, []
-        return over
+        decided, self._rounds.decided = self._rounds.decided, []
+        return decided
 
-    def _lead(self, over: Iterable[Round], follower: Follower | None, error: RealtimeError | None = None) -> None:
-        for one in over:
+    def _lead(self, decided: Iterable[Round], follower: Follower | None, error: RealtimeError | None = None) -> None:
+        for one in decided:
             if one.holder is not None:
                 one.holder.lead_to(follower, error)
 
