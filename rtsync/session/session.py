@@ -779,6 +779,7 @@ class RealtimeSession:
         """
         if not isinstance(text, str):
             raise UsageError(f"ask() takes the user's words as a str, not {type(text).__name__}")
+        self._core.check_may_wait(settled=True)  # Now, not when half of it is done.
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
