@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from rtsync.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.audio.levels import LevelMeter
 from rtsync.audio.resampling import Resampler
 from rtsync.devices.choice import DeviceChoice, open_input
-from rtsync.devices.system import InputStream
+from rtsync.devices.system import WAY_OUT, InputStream
 from rtsync.edges.latch import Bell
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
@@ -121,11 +121,13 @@ class Microphone:
             self._stream.close()
         self._arrived.ring()
 
-    def read(self, *, timeout: float | None = 10.0) -> bytes | None:
+    def read(self, *, timeout: float | None = 10.0, unless: Callable[[], bool] | None = None) -> bytes | None:
         """The next chunk, ``chunk_ms`` in ``form``; None at the end, when the microphone was closed.
 
         Args:
             timeout: in seconds; None waits for ever.
+            unless: ends the wait for a chunk that is not there yet: it is asked with all that is recorded, and at
+                ``wake()``. None is returned where it is true.
 
         Raises:
             WaitTimeout: it is not there yet.
@@ -141,13 +143,17 @@ class Microphone:
         while len(self._chunk) < size:
             if self._blocks:
                 self._chunk += self._converted()
-            elif self._closed:
+            elif self._closed or (unless is not None and unless()):
                 return None
             else:
                 self._check()
-                self._await(deadline)
+                self._await(deadline, unless)
         chunk, self._chunk = self._chunk[:size], self._chunk[size:]
         return chunk
+
+    def wake(self) -> None:
+        """Have a ``read`` that blocks ask its ``unless`` again. Threads: any."""
+        self._arrived.ring()
 
     # -- what it knows -----------------------------------------------------------------------------------------------
 
@@ -190,9 +196,10 @@ class Microphone:
         pcm = block if self._resampler is None else self._resampler.feed(block)
         return self.form.from_pcm(pcm)
 
-    def _await(self, deadline: Deadline) -> None:
+    def _await(self, deadline: Deadline, unless: Callable[[], bool] | None) -> None:
         def more() -> bool:
-            return bool(self._blocks) or self._closed or self._failure is not None
+            known = bool(self._blocks) or self._closed or self._failure is not None
+            return known or (unless is not None and unless())
 
         if not self._arrived.wait_until(more, deadline.remaining(_LOOK_SECONDS)) and deadline.passed:
             raise WaitTimeout(f"no chunk of {self.chunk_ms} ms was recorded within {deadline.timeout:g} s")
@@ -202,7 +209,7 @@ class Microphone:
         if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
             self._failure = f"it has recorded nothing for {_STALL_SECONDS:g} s"
         if self._failure is not None:
-            raise DeviceFailed(f"the microphone is gone: {self._failure}; open another one (rtsync.devices.devices())")
+            raise DeviceFailed(f"the microphone is gone: {self._failure}; open another one; {WAY_OUT}")
 
     # -- the device's side ---------------------------------------------------------------------------------------------
 

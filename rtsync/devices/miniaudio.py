@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import Any
 
 from rtsync.devices.alsa import quiet
-from rtsync.devices.system import Device, Failed, Fill, Take
+from rtsync.devices.system import WAY_OUT, Device, Failed, Fill, Take
 from rtsync.edges import forks
 from rtsync.vocabulary.errors import ConfigurationError
 
@@ -89,9 +89,7 @@ class Miniaudio:
                 )
         except self._library.MiniaudioError as error:
             named = f"the default {direction} device" if device is None else f"the sound device {device.name!r}"
-            raise ConfigurationError(
-                f"{named} cannot be opened: {_said(error)}; rtsync.devices.devices() lists what is there"
-            ) from error
+            raise ConfigurationError(f"{named} cannot be opened: {_said(error)}; {WAY_OUT}") from error
 
 
 class _MiniStream:

@@ -11,13 +11,12 @@ from typing import Any
 
 from rtsync.audio.pcm import pcm_bytes, samples
 from rtsync.devices.alsa import quiet
-from rtsync.devices.system import Device, Failed, Fill, Take
+from rtsync.devices.system import WAY_OUT, Device, Failed, Fill, Take
 from rtsync.edges import forks
 from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = ["PortAudio", "doubled", "mixed"]
 
-_WAY_OUT = "rtsync.devices.devices() lists what is there"
 _LONGEST_LATENCY = 2.0  # seconds; beyond it a device's clock is not to be believed
 
 
@@ -106,7 +105,7 @@ class _PortStream:
                     problem = problem or error
                 else:
                     return rate, channels
-        raise ConfigurationError(f"{self._named} cannot be opened: {problem}; {_WAY_OUT}") from problem
+        raise ConfigurationError(f"{self._named} cannot be opened: {problem}; {WAY_OUT}") from problem
 
     @property
     def _handle(self) -> int | None:
@@ -135,7 +134,7 @@ class _PortStream:
                 self._stream.start()
         except self._library.PortAudioError as error:
             self._closing = True
-            raise ConfigurationError(f"{self._named} cannot be opened: {error}; {_WAY_OUT}") from error
+            raise ConfigurationError(f"{self._named} cannot be opened: {error}; {WAY_OUT}") from error
 
 
 class _Output(_PortStream):

@@ -21,7 +21,7 @@ from rtsync.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.devices.choice import DeviceChoice, open_output
 from rtsync.devices.playhead import Playhead
 from rtsync.devices.playlist import Playlist
-from rtsync.devices.system import OutputStream
+from rtsync.devices.system import WAY_OUT, OutputStream
 from rtsync.edges.latch import Bell
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
@@ -303,7 +303,7 @@ class Speaker:
         if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
             self._failure = f"it has asked for nothing for {_STALL_SECONDS:g} s"
         if self._failure is not None:
-            raise DeviceFailed(f"the speaker is gone: {self._failure}; open another one (rtsync.devices.devices())")
+            raise DeviceFailed(f"the speaker is gone: {self._failure}; open another one; {WAY_OUT}")
 
     # -- the device's side ---------------------------------------------------------------------------------------------
 

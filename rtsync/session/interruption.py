@@ -111,16 +111,20 @@ def cuts(heard: Iterable[Heard]) -> tuple[Cut, ...]:
     )
 
 
-def interrupt(core: Core, players: Iterable[Player | Playback], timeout: float | None) -> Interruption:
+def interrupt(core: Core, players: Sequence[Player | Playback], timeout: float | None) -> Interruption:
     """Stop ``players``, cancel what is running, and tell the service what was heard; blocks until it has answered."""
     deadline = Deadline(timeout)
     told: list[Cut] = []
+    playbacks = [player for player in players if isinstance(player, Playback)]
     for player in players:
         told += player.silence() if isinstance(player, Playback) else cuts(player.stop())
     try:
-        return Interruption(_cancelled(core, deadline), tuple(cut for cut in told if _truncated(core, cut, deadline)))
+        done = Interruption(_cancelled(core, deadline), tuple(cut for cut in told if _truncated(core, cut, deadline)))
     except SessionClosed:  # Nobody is left to be told.
         return Interruption(None, ())
+    for playback in playbacks if done.response_id is not None or done.cuts else ():
+        playback.last = done
+    return done
 
 
 def _cancelled(core: Core, deadline: Deadline) -> str | None:
@@ -183,7 +187,7 @@ class Playback:
     Attributes:
         player: what plays.
         error: why it ended by itself, e.g. ``DeviceFailed``; None while it goes on.
-        last: the interruption before this moment; None where there was none.
+        last: the newest interruption that cut something off, or cancelled it; None where there was none.
 
     Threads: every method from any.
     """

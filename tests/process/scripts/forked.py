@@ -30,6 +30,8 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "responses": lambda: session.responses(timeout=None),
         "attach": lambda: session.attach(held["speaker"]),
         "interrupt": lambda: session.interrupt(timeout=None),
+        "talk": lambda: session.talk("virtual", "virtual", timeout=None),
+        "stop_talking": session.stop_talking,
         "wait_for": lambda: session.wait_for("response.done", timeout=None),
         "expect": lambda: session.expect("response.done", timeout=None),
         "events": lambda: session.events(timeout=None),
