@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
 
 import msgspec
@@ -26,9 +27,10 @@ from rtsync.edges.latch import Bell
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
 
-__all__ = ["Heard", "Speaker"]
+__all__ = ["Heard", "Sounding", "Speaker", "Watch"]
 
 _MOST_PARTS = 256
+_MOST_SOUNDINGS = 1_024  # that wait to be taken
 _STALL_SECONDS = 3.0  # without a callback of a device that must call by itself
 _LOOK_SECONDS = 0.5  # how often a wait looks for that
 
@@ -49,6 +51,49 @@ class Heard(msgspec.Struct, frozen=True):
     heard_ms: int
     given_ms: int
     finished: bool
+
+
+class Sounding(msgspec.Struct, frozen=True):
+    """A part begins to sound, or ceases to.
+
+    Attributes:
+        item_id: of the item.
+        content_index: of the item's content.
+        at: the moment, in seconds of ``time.monotonic()``.
+        ended: whether it sounds no more, because it was heard to its end or stopped; else its first sample is heard.
+    """
+
+    item_id: str
+    content_index: int
+    at: float
+    ended: bool
+
+
+class Watch:
+    """What begins and ceases to sound: made by ``Speaker.watch``."""
+
+    def __init__(self, told: Callable[[], object], leave: Callable[[Watch], object]) -> None:
+        self.told = told
+        self._leave = leave
+        self._soundings: deque[Sounding] = deque(maxlen=_MOST_SOUNDINGS)
+
+    def __bool__(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._soundings)
+
+    def take(self) -> Iterator[Sounding]:
+        """What there is, in order; each once. Threads: one at a time."""
+        while self._soundings:
+            yield self._soundings.popleft()
+
+    def close(self) -> None:
+        """Be told no more. What was told can still be taken."""
+        self._leave(self)
+
+    def tell(self, soundings: Iterable[Sounding]) -> None:
+        """Called by the speaker, in the device's thread too."""
+        self._soundings.extend(soundings)
+        self.told()
 
 
 class _Part(NamedTuple):
@@ -108,6 +153,8 @@ class Speaker:
         self._stops = 0
         self._parts: dict[_Part, _Given] = {}
         self._last: _Part | None = None
+        self._watches: tuple[Watch, ...] = ()
+        self._sounding: dict[_Part, _Given] = {}  # Told to have begun, and not to have ended.
 
     def __repr__(self) -> str:
         rate = f", {self._stream.sample_rate} Hz" if self._stream is not None else ""
@@ -199,8 +246,12 @@ class Speaker:
         if self._stream is None:
             return ()
         with self._lock:
-            self._playhead.stop(self._stream.now())
+            now = self._stream.now()
+            self._tell_news()
+            self._playhead.stop(now)
             self._playlist.clear()
+            self._tell((part, now, True) for part in self._sounding)
+            self._sounding.clear()
             self._stops += 1
             told = tuple(self._heard(part, given) for part, given in self._parts.items() if not given.over)
             for given in self._parts.values():
@@ -254,6 +305,24 @@ class Speaker:
         with self._lock:
             return tuple(self._heard(part, given) for part, given in self._parts.items())
 
+    def watch(self, told: Callable[[], object]) -> Watch:
+        """Learn of every item of the conversation when it begins to sound, and when it ceases to.
+
+        Args:
+            told: called when there is something to take, in the device's thread under its lock: it sets a flag, or
+                wakes a thread that calls ``take()``, and does no more.
+
+        Threads: any.
+        """
+        with self._lock:
+            watch = Watch(told, self._forget)
+            self._watches = *self._watches, watch
+        return watch
+
+    def _forget(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches = tuple(each for each in self._watches if each is not watch)
+
     # -- how, under the lock -------------------------------------------------------------------------------------------
 
     def _part(self, item_id: str | None, content_index: int) -> _Part:
@@ -262,6 +331,7 @@ class Speaker:
     def _begin(self, part: _Part, form: AudioFormat) -> _Given:
         if self._last is not None:
             self._end(self._last)
+        self._tell_news()  # Of what is forgotten nothing can be told later.
         for old in self._superfluous():
             del self._parts[old]
             self._playhead.forget(old)
@@ -291,6 +361,29 @@ class Speaker:
         heard_ms = given_ms if finished else min(given_ms, frames * 1_000 // rate)
         return Heard(part.item_id, part.content_index, heard_ms, given_ms, finished)
 
+    def _tell_news(self) -> None:
+        """What has begun to sound, and been heard to its end, since this was last asked."""
+        assert self._stream is not None
+        begun = self._playhead.begun(self._stream.now())
+        self._sounding.update((part, self._parts[part]) for part, _ in begun)
+        ended = [part for part, given in self._sounding.items() if given.ended and self._heard(part, given).finished]
+        for part in ended:
+            del self._sounding[part]
+        if begun or ended:
+            self._tell((part, at, False) for part, at in begun)
+            self._tell((part, self._playhead.end_of(part), True) for part in ended)
+
+    def _tell(self, moments: Iterable[tuple[_Part, float, bool]]) -> None:
+        assert self._stream is not None
+        late = time.monotonic() - self._stream.now()  # 0 but for a device that is stepped.
+        told = [
+            Sounding(part.item_id, part.content_index, at + late, ended)
+            for part, at, ended in moments
+            if part.item_id is not None
+        ]
+        for watch in self._watches if told else ():
+            watch.tell(told)
+
     def _is_over(self) -> bool:
         if self._closed or self._failure is not None or self._stream is None:
             return True
@@ -313,6 +406,7 @@ class Speaker:
             with self._lock:
                 pcm, spans = self._playlist.take(frame_count)
                 self._playhead.hand(spans, starts_at)
+                self._tell_news()
         except Exception as error:
             self._fail(f"its sound cannot be made ({type(error).__name__})")
             pcm = b""

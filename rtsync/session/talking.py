@@ -117,6 +117,7 @@ class Talk:
                 raise
         finally:
             self.sending = False
+            self._playback.silence()
 
     def _chunks(self, deadline: Deadline) -> Iterator[bytes]:
         while not self._is_over() and not deadline.passed:
