@@ -5,6 +5,7 @@ needs nothing. The rooms, and an order to read them in::
 
     speaker     Speaker, Heard, Watch; on playlist (what is to be played) and playhead (what was heard)
     microphone  Microphone
+    opened      what both have in common
     choice      devices; which device is meant, on which system
     system      what a system of devices has to offer: Device
     portaudio   by sounddevice; alsa keeps the noise of a machine without sound off the terminal

@@ -6,7 +6,9 @@ waits in its buffer is estimated by the length that it was told to make that.
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Generator
 from typing import Any
 
@@ -92,6 +94,9 @@ class Miniaudio:
             raise ConfigurationError(f"{named} cannot be opened: {_said(error)}; {WAY_OUT}") from error
 
 
+_open: weakref.WeakSet[_MiniStream] = weakref.WeakSet()
+
+
 class _MiniStream:
     """One direction of a device."""
 
@@ -101,6 +106,14 @@ class _MiniStream:
         self.sample_rate = sample_rate
         self._device = device
         self._closing = False
+        _open.add(self)
+
+    def disown(self) -> None:
+        """A forked child leaves the device to its parent: closing it would wait for a thread that is not there."""
+        self._closing = True
+        device, self._device = self._device, None
+        if device is not None:
+            device.running, device._device = False, None  # Else it would close it when it is collected.
 
     def now(self) -> float:
         return time.monotonic()
@@ -146,6 +159,15 @@ class _Input(_MiniStream):
                 take(bytes(recorded))
 
         self._start(calls(), failed)
+
+
+def _in_child() -> None:
+    for stream in list(_open):
+        stream.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _said(error: BaseException) -> str:

@@ -5,6 +5,9 @@ sounddevice brings PortAudio along on Windows and macOS; on Linux the package ``
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 import time
 from array import array
 from typing import Any
@@ -175,3 +178,14 @@ def mixed(pcm: bytes) -> bytes:
     """The mean of the two channels of ``pcm``."""
     values = samples(pcm)
     return pcm_bytes(array("h", [(left + right) // 2 for left, right in zip(values[0::2], values[1::2], strict=True)]))
+
+
+def _in_child() -> None:
+    """A forked child leaves PortAudio's devices to its parent: at its end it would stop what they play."""
+    end = getattr(sys.modules.get("sounddevice"), "_exit_handler", None)
+    if end is not None:
+        atexit.unregister(end)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

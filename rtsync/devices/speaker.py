@@ -14,25 +14,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import msgspec
 
 from rtsync.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.devices.choice import DeviceChoice, open_output
+from rtsync.devices.opened import LOOK_SECONDS, Opened
 from rtsync.devices.playhead import Playhead
 from rtsync.devices.playlist import Playlist
-from rtsync.devices.system import WAY_OUT, OutputStream
-from rtsync.edges.latch import Bell
+from rtsync.devices.system import OutputStream
 from rtsync.vocabulary.deadline import Deadline, seconds
-from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
+from rtsync.vocabulary.errors import ConfigurationError, UsageError, WaitTimeout
 
 __all__ = ["Heard", "Sounding", "Speaker", "Watch"]
 
 _MOST_PARTS = 256
 _MOST_SOUNDINGS = 1_024  # that wait to be taken
-_STALL_SECONDS = 3.0  # without a callback of a device that must call by itself
-_LOOK_SECONDS = 0.5  # how often a wait looks for that
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -114,7 +112,7 @@ class _Given:
         self.over = False  # It was stopped, or heard to its end and told of.
 
 
-class Speaker:
+class Speaker(Opened[OutputStream]):
     """Plays sound on a device.
 
     ::
@@ -135,21 +133,20 @@ class Speaker:
     Raises:
         ConfigurationError: no such format. From ``open()``: no device, no such device, no library for it.
 
-    Threads: every method from any thread. None but ``drain`` blocks.
+    Threads: every method from any thread. None but ``drain`` blocks. A process that inherits an open one by a fork
+    cannot use it: each call raises ``UsageError``, but ``close()``.
     """
+
+    _word = "speaker"
+    _stalled = "asked for nothing"
 
     def __init__(
         self, device: DeviceChoice = None, *, form: AudioFormat | str = PCM16, max_queue_ms: int = 1_200_000
     ) -> None:
+        super().__init__(device)
         self.form = audio_format(form)
         self.max_queue_ms = max_queue_ms
-        self._choice = device
         self._lock = threading.RLock()
-        self._changed = Bell()
-        self._stream: OutputStream | None = None
-        self._failure: str | None = None
-        self._closed = False
-        self._beat = 0.0
         self._stops = 0
         self._parts: dict[_Part, _Given] = {}
         self._last: _Part | None = None
@@ -160,40 +157,17 @@ class Speaker:
         rate = f", {self._stream.sample_rate} Hz" if self._stream is not None else ""
         return f"<Speaker {'closed' if self._closed else 'open' if rate else 'not open'}{rate}>"
 
-    def __enter__(self) -> Self:
-        return self.open()
+    def _made(self) -> OutputStream:
+        stream = open_output(self._choice, self.form.sample_rate)
+        self._playlist: Playlist[_Part] = Playlist(stream.sample_rate)
+        self._playhead: Playhead[_Part] = Playhead(stream.sample_rate)
+        return stream
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _start(self, stream: OutputStream) -> None:
+        stream.start(self._fill, self._fail)
 
-    def open(self) -> Self:
-        """Open the device. Does nothing when open.
-
-        Raises:
-            ConfigurationError: there is no device, or none of that name; the message says what there is.
-            UsageError: the speaker was closed.
-        """
-        if self._closed:
-            raise UsageError("the speaker was closed; make another one")
-        if self._stream is None:
-            stream = open_output(self._choice, self.form.sample_rate)
-            self._playlist: Playlist[_Part] = Playlist(stream.sample_rate)
-            self._playhead: Playhead[_Part] = Playhead(stream.sample_rate)
-            self._stream, self._beat = stream, time.monotonic()
-            try:
-                stream.start(self._fill, self._fail)
-            except BaseException:
-                self.close()
-                raise
-        return self
-
-    def close(self) -> None:
-        """Stop playing, and close the device. More than once is fine."""
-        self._closed = True
-        if self._stream is not None:
-            self.stop()
-            self._stream.close()
-        self._changed.ring()
+    def _fall_silent(self) -> None:
+        self.stop()
 
     # -- playing -----------------------------------------------------------------------------------------------------
 
@@ -233,6 +207,7 @@ class Speaker:
 
     def finish(self, item_id: str | None = None, content_index: int = 0) -> None:
         """Nothing more comes of this part; once it is heard to its end it counts as finished."""
+        self._check_process()
         with self._lock:
             self._end(self._part(item_id, content_index))
 
@@ -245,6 +220,7 @@ class Speaker:
         """
         if self._stream is None:
             return ()
+        self._check_process()
         with self._lock:
             now = self._stream.now()
             self._tell_news()
@@ -256,7 +232,7 @@ class Speaker:
             told = tuple(self._heard(part, given) for part, given in self._parts.items() if not given.over)
             for given in self._parts.values():
                 given.over = True
-        self._changed.ring()
+        self._bell.ring()
         return told
 
     def drain(self, *, timeout: float | None = 60.0) -> None:
@@ -271,10 +247,11 @@ class Speaker:
             UsageError: the speaker is not open.
         """
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        self._check_process()
         with self._lock:
             if self._last is not None:
                 self._end(self._last)
-        while not self._changed.wait_until(lambda: self._is_over(), deadline.remaining(_LOOK_SECONDS)):
+        while not self._bell.wait_until(lambda: self._is_over(), deadline.remaining(LOOK_SECONDS)):
             self._check()
             if deadline.passed:
                 raise WaitTimeout(f"{round(self.queued_ms)} ms are still to be played after {deadline.timeout:g} s")
@@ -284,17 +261,13 @@ class Speaker:
     # -- what it knows -----------------------------------------------------------------------------------------------
 
     @property
-    def sample_rate(self) -> int:
-        """Hz, of the device; 0 before it is open."""
-        return 0 if self._stream is None else self._stream.sample_rate
-
-    @property
     def queued_ms(self) -> float:
         """How much sound waits to be given to the device."""
         return 0.0 if self._stream is None else max(0.0, self._playlist.queued_ms)
 
     def played_ms(self, item_id: str | None = None, content_index: int = 0) -> int:
         """How much of a part was heard so far; 0 for one that is unknown, or too long ago (256 parts are known)."""
+        self._check_process()
         with self._lock:
             part = self._part(item_id, content_index)
             given = self._parts.get(part)
@@ -302,6 +275,7 @@ class Speaker:
 
     def heard(self) -> tuple[Heard, ...]:
         """What was heard so far of every part that is known, oldest first."""
+        self._check_process()
         with self._lock:
             return tuple(self._heard(part, given) for part, given in self._parts.items())
 
@@ -314,6 +288,7 @@ class Speaker:
 
         Threads: any.
         """
+        self._check_process()
         with self._lock:
             watch = Watch(told, self._forget)
             self._watches = *self._watches, watch
@@ -391,12 +366,8 @@ class Speaker:
             return self._playlist.is_empty and self._playhead.is_silent(self._stream.now())
 
     def _check(self) -> None:
-        if self._stream is None or self._closed:
-            raise UsageError("the speaker is not open; use it in a with block, or call open() first")
-        if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
-            self._failure = f"it has asked for nothing for {_STALL_SECONDS:g} s"
-        if self._failure is not None:
-            raise DeviceFailed(f"the speaker is gone: {self._failure}; open another one; {WAY_OUT}")
+        self._check_opened()
+        self._check_alive()
 
     # -- the device's side ---------------------------------------------------------------------------------------------
 
@@ -410,10 +381,6 @@ class Speaker:
         except Exception as error:
             self._fail(f"its sound cannot be made ({type(error).__name__})")
             pcm = b""
-        if self._changed.waiting:
-            self._changed.ring()
+        if self._bell.waiting:
+            self._bell.ring()
         return pcm.ljust(2 * frame_count, b"\0")
-
-    def _fail(self, reason: str) -> None:
-        self._failure = self._failure or reason
-        self._changed.ring()
