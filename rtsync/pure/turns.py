@@ -301,8 +301,8 @@ class Turns:
             course.note("silent_at", now)
             if course is self._newest:
                 self._newest = None
-        elif course.turn.played_at is None:
-            course.note("played_at", now)
+        elif course.turn.played_at is None:  # A device that wakes late counts from when it should have woken.
+            course.note("played_at", max(now, course.turn.first_audio_at or now))
 
     # -- what is known -------------------------------------------------------------------------------------------------
 

@@ -390,6 +390,15 @@ def test_calls_of_mcp_servers_stand_at_the_response_that_made_them() -> None:
     assert calls == [("search", 102.0, 103.0), ("search", 103.0, 103.0)]
 
 
+def test_no_sample_is_played_before_it_was_there() -> None:
+    told = Told()
+    told.created("r1")
+    told.came("response.output_item.added", response_id="r1", item={"id": "a1"})
+    told.at(2).came("response.output_audio.delta", response_id="r1", item_id="a1")
+    told.turns.played("a1", 101.9, ended=False)
+    assert told.only.played_at == 102.0
+
+
 # -- lines, and servers that leave things out ------------------------------------------------------------------------
 
 
