@@ -10,11 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rtsync import UsageError
 from rtsync.audio import PCM16
 from rtsync.devices import Microphone, Speaker
 from rtsync.edges.latch import Latch
-from tests.process.scripts.forked import leave
+from tests.process.scripts.forked import leave, not_refused
 
 SOUND = PCM16.silence(1_500)
 
@@ -38,14 +37,7 @@ def everything_that_acts(speaker: Speaker, microphone: Microphone) -> dict[str, 
 
 def use_in_the_child(speaker: Speaker, microphone: Microphone, choice: str | None) -> dict[str, str]:
     """What became of each call that was not refused as it should be; then devices of the child's own."""
-    wrong = {}
-    for name, call in everything_that_acts(speaker, microphone).items():
-        try:
-            call()
-            wrong[name] = "went through"
-        except UsageError as error:
-            if "Open devices after the fork" not in str(error):
-                wrong[name] = str(error)
+    wrong = not_refused(everything_that_acts(speaker, microphone), "Open devices after the fork")
     speaker.close()
     microphone.close()
     with Speaker(choice) as mine, Microphone(choice) as my_microphone:
