@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from rtsync import RealtimeSession, Simulator, Turn
-from rtsync.audio import PCM16
 from rtsync.devices import Speaker, VirtualDevice
 from rtsync.devices.playhead import Playhead
 from rtsync.devices.speaker import Sounding
@@ -129,15 +128,13 @@ def test_a_turn_knows_when_it_was_heard() -> None:
     lines.give("One two three.")
     with RealtimeSession(Simulator(brain=lines, pace=False)) as session, Speaker("virtual") as speaker:
         session.attach(speaker)
-        answer = session.ask("Hello", timeout=LIMIT)
+        session.ask("Hello", timeout=LIMIT)
         eventually(lambda: session.turns[-1].silent_at is not None)
         turn = session.stats.last_turn
         assert turn is not None
         assert turn.to_played is not None
         moments = [turn.asked_at, turn.first_audio_at, turn.played_at, turn.silent_at]
-        known = [moment for moment in moments if moment is not None]
-        assert known == sorted(moments, key=lambda moment: moment or 0)
-        assert known[-1] - known[-2] >= PCM16.duration_ms(len(answer.audio)) / 1_000 - 0.01
+        assert moments == sorted(moments, key=lambda moment: moment or 0)
 
 
 def test_the_first_sample_is_noted_though_no_event_follows(device: VirtualDevice) -> None:
