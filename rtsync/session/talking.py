@@ -156,7 +156,14 @@ class Talk:
         if is_down == self.sending:
             return
         self.sending = is_down
-        if is_down:
+        try:
+            self._take_turns(is_down)
+        except ConnectionLost:  # With what was asked. The key tells when to go on.
+            if self._core.error is not None or not self._core.recovers:
+                raise
+
+    def _take_turns(self, is_users: bool) -> None:
+        if is_users:
             self._turn_ms, self._is_whole, self._losses = 0, True, self._core.audio_losses
             self._session.interrupt(timeout=self._timeout)
             return
