@@ -294,6 +294,32 @@ def test_a_turn_of_which_a_lost_line_took_a_part_is_forgotten(device: VirtualDev
         task.result()
 
 
+def test_a_line_that_is_lost_with_the_question_ends_nothing_where_the_session_comes_back(device: VirtualDevice) -> None:
+    key, back = Key(), Latch()
+    resets: list[Json] = []
+
+    def resetting_once(service: Service, event: Json) -> None:
+        if event["type"] == COMMIT and not resets:
+            resets.append(event)
+            service.peer.reset()
+        else:
+            obliging(service, event)
+
+    with conversing(resetting_once, reconnect=True) as (session, service), Microphone(device) as microphone:
+        task = spawn(lambda: session.talk(microphone, device, push_to_talk=key))
+        with reconnected.connected_to(lambda _, **data: back.set(), sender=session):
+            key.turn(device, is_down=True)
+            key.pass_time(device, 10)
+            key.turn(device, is_down=False)
+            assert back.wait(LIMIT)
+        key.turn(device, is_down=True)
+        key.pass_time(device, 10)
+        key.turn(device, is_down=False)
+        assert hear_all(service, "response.create") == [COMMIT, COMMIT, "response.create"]
+        session.stop_talking()
+        task.result()
+
+
 # -- how it ends ------------------------------------------------------------------------------------------------------
 
 
