@@ -127,7 +127,7 @@ def test_a_wait_lies_behind_the_answer_that_is_heard_meanwhile() -> None:
 
 
 def test_labels_do_not_lie_upon_each_other() -> None:
-    calls = tuple(ToolCall(name="look_up_something_long", called_at=at, answered_at=at + 0.1) for at in (1.0, 1.2, 9.0))
+    calls = tuple(ToolSpan(name="look_up_something_long", called_at=at, answered_at=at + 0.1) for at in (1.0, 1.2, 9.0))
     page = Page(timeline_page([Turn(response_id="r", status="completed", asked_at=0.5, done_at=9.5, tools=calls)]))
     assert page.texts("text").count("look_up_something_long") == 2
     assert len([tip for tip in page.texts("title") if tip.startswith("look_up_something_long")]) == 3
