@@ -10,7 +10,9 @@
 4. ``lock`` guards rounds, calls and what is known of each. It is held for a few lines; nothing is sent, waited for, or
    called of the program's under it. It is reentrant, for ``close()`` in a signal handler. The books may not be asked
    for under it.
-5. Signals of tools are sent where handlers run. With ``handlers="inline"`` that is the reader, which is handed them.
+5. A call is in the conversation a moment before the response tells of it (protocol 3.4, rule 4). Where the line breaks
+   between the two, it is restored as one that nobody knows: it is answered that it was not made.
+6. Signals of tools are sent where handlers run. With ``handlers="inline"`` that is the reader, which is handed them.
 """
 
 from __future__ import annotations
