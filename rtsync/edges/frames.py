@@ -7,6 +7,7 @@ byte of the payload goes through the same one.
 
 from __future__ import annotations
 
+import functools
 import os
 from struct import Struct
 
@@ -22,14 +23,12 @@ _pack_medium = Struct("!BBH").pack
 _pack_long = Struct("!BBQ").pack
 
 
+@functools.cache
 def _exclusive_or(key: int) -> bytes:
     """The table that translates every byte to its exclusive or with ``key``."""
     return (int.from_bytes(bytes(range(256)), "little") ^ int.from_bytes(bytes((key,)) * 256, "little")).to_bytes(
         256, "little"
     )
-
-
-_TABLES = tuple(map(_exclusive_or, range(256)))
 
 
 def client_frame(payload: bytes | bytearray, opcode: int) -> bytes | bytearray:
@@ -61,5 +60,5 @@ def _by_tables(head: bytes, payload: bytes | bytearray, key: bytes) -> bytearray
     frame += payload
     for lane in range(4):
         places = slice(len(head) + lane, None, 4)
-        frame[places] = frame[places].translate(_TABLES[key[lane]])
+        frame[places] = frame[places].translate(_exclusive_or(key[lane]))
     return frame

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from rtsync.edges import forks
 from rtsync.pure.backlog import Limits
 from rtsync.pure.recovery import Reconnect
-from rtsync.threads.tool_pool import Serving, Within
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
 __all__ = [
+    "Serving",
+    "Within",
     "byte_count",
     "proxy_option",
     "queue_limits",
@@ -21,6 +29,23 @@ __all__ = [
     "serving",
     "tls_context",
 ]
+
+
+Within = Callable[[], "AbstractContextManager[Any]"]
+
+
+class Serving(msgspec.Struct, frozen=True):
+    """How the tools of a session are run.
+
+    Attributes:
+        threads: how many at the same time.
+        rounds: how many responses they may ask for in a row.
+        within: gives the context manager in which each runs; None for none.
+    """
+
+    threads: int = 8
+    rounds: int = 16
+    within: Within | None = None
 
 
 def required_seconds(value: object, name: str) -> float:

@@ -73,9 +73,9 @@ if TYPE_CHECKING:
     from rtsync.session.budget import Allowance
     from rtsync.session.guards import Guards
     from rtsync.session.interruption import Interruption, Playback, Player
+    from rtsync.session.options import Within
     from rtsync.session.talking import TalkProgress
     from rtsync.session.tools import Tool, Toolbox, ToolCall, ToolOptions
-    from rtsync.threads.tool_pool import Within
 
 __all__ = ["RealtimeSession"]
 

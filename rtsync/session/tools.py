@@ -27,8 +27,8 @@ from rtsync.pure.state import State
 from rtsync.pure.tool_results import serialise
 from rtsync.pure.tool_schema import BadArguments, BoundCall, Declaration, declare
 from rtsync.pure.tool_turns import Call, Output
+from rtsync.session.options import Serving, Within
 from rtsync.threads.tool_desk import Desk
-from rtsync.threads.tool_pool import Serving, Within
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError, SessionClosed, ToolCancelled, ToolError
 from rtsync.vocabulary.foreign import one_line

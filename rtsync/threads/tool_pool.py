@@ -9,39 +9,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
-
-import msgspec
+from typing import Protocol
 
 from rtsync.vocabulary.deadline import Deadline
 
-__all__ = ["Job", "Pool", "Serving", "Within"]
-
-Within = Callable[[], contextlib.AbstractContextManager[Any]]
+__all__ = ["Job", "Pool"]
 
 logger = logging.getLogger("rtsync.tools")
 
 _MOMENT = 0.2  # seconds in which a thread surely ends that has nothing left to do
-
-
-class Serving(msgspec.Struct, frozen=True):
-    """How the tools of a session are run.
-
-    Attributes:
-        threads: how many at the same time.
-        rounds: how many responses they may ask for in a row.
-        within: gives the context manager in which each runs; None for none.
-    """
-
-    threads: int = 8
-    rounds: int = 16
-    within: Within | None = None
 
 
 class Job(Protocol):
