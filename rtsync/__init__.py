@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
+    from rtsync.session.mcp import McpRequest
     from rtsync.session.tools import Tool, ToolCall, ToolContext
     from rtsync.session.traffic import TrafficLog, log_events
 
@@ -83,6 +84,7 @@ _LATER = {
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
+    "McpRequest": "rtsync.session.mcp",
     "Tool": "rtsync.session.tools",
     "ToolCall": "rtsync.session.tools",
     "ToolContext": "rtsync.session.tools",
@@ -110,6 +112,7 @@ __all__ = [
     "IncomingCall",
     "Item",
     "Lost",
+    "McpRequest",
     "OpenAI",
     "ProtocolError",
     "QueueDispatcher",

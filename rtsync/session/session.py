@@ -72,6 +72,7 @@ from rtsync.vocabulary.targets import Simulator, Target
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
     from rtsync.session.interruption import Interruption, Playback, Player
+    from rtsync.session.mcp import McpApproval
     from rtsync.session.tools import Tool, Toolbox, ToolCall
     from rtsync.threads.tool_pool import Within
 
@@ -120,6 +121,9 @@ class RealtimeSession:
         tool_rounds: how many responses in a row tools may lead to. The next one is asked for with
             ``tool_choice: "none"``, so that a model that calls for ever ends in words.
         within: gives a context manager in which each tool runs, e.g. Flask's ``app.app_context``.
+        mcp_approval: asked before the service calls a tool of an MCP server that needs approval, with an
+            ``McpRequest``; it may block, and says True for yes, False for no, or a text for no with that reason.
+            Without it such requests are left to the program.
         reconnect: True, or a ``Reconnect(...)``: a session that is lost is opened again and restored, and renewed
             before the service's maximum duration. Without it a session ends with its line.
 
@@ -150,6 +154,7 @@ class RealtimeSession:
         tool_threads: int = 8,
         tool_rounds: int = 16,
         within: Within | None = None,
+        mcp_approval: McpApproval | None = None,
         reconnect: Reconnect | bool | None = None,
     ) -> None:
         if not isinstance(target, Target):
@@ -187,10 +192,12 @@ class RealtimeSession:
         self._append_type = "session.input_audio_buffer.append" if translates else "input_audio_buffer.append"
         self._speech = Speech(self._core)
         self._playbacks: list[Playback] = []
-        self._serving = serving(tool_threads, tool_rounds, within)
+        self._serving = serving(tool_threads, tool_rounds, within, mcp_approval)
         self._toolbox: Toolbox | None = None
         if tools != ():
             self._box().fill(tools)
+        elif mcp_approval is not None or _has_mcp((config or {}).get("tools")):
+            self._box()
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -871,6 +878,8 @@ class RealtimeSession:
     def _update_event(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """GA wants the session's type in every update, preview knows no such field (protocol section 7)."""
         session = dict(fields)
+        if self._toolbox is None and _has_mcp(session.get("tools")):
+            self._box()
         if self._toolbox is not None and "tools" in session:
             session["tools"] = self._toolbox.merged(session["tools"])
         if self.target.session_type is not None:
@@ -899,6 +908,13 @@ class RealtimeSession:
             core.floor.withdraw(follower)
             raise
         return follower
+
+
+def _has_mcp(tools: object) -> bool:
+    """Whether an MCP server is among the ``tools`` of a session."""
+    return isinstance(tools, list | tuple) and any(
+        isinstance(tool, Mapping) and tool.get("type") == "mcp" for tool in tools
+    )
 
 
 def _lost_the_race(follower: Follower) -> bool:

@@ -37,11 +37,13 @@ class Serving(msgspec.Struct, frozen=True):
         threads: how many at the same time.
         rounds: how many responses they may ask for in a row.
         within: gives the context manager in which each runs; None for none.
+        mcp_approval: asked before the service calls a tool of an MCP server; None where the program sees to that.
     """
 
     threads: int = 8
     rounds: int = 16
     within: Within | None = None
+    mcp_approval: Callable[[Any], bool | str] | None = None
 
 
 class Job(Protocol):
