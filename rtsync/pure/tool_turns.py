@@ -251,6 +251,11 @@ class Rounds:
         calls = (call for one in self.open() for call in one.calls)
         return next((call for call in calls if call.held and call.call_id == request_id), None)
 
+    @property
+    def approved(self) -> bool:
+        """Whether something is held: the service may begin it."""
+        return any(call.held for one in self.open() for call in one.calls)
+
     def finished(self, item_id: str) -> None:
         """The service has ended a call that it makes itself; what is unknown, or ended before, is passed over."""
         for one in self.open():

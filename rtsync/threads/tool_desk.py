@@ -303,8 +303,11 @@ class Desk:
             found = next((pair for pair in self._asking if pair[1].record is record), None)
             if found is not None:
                 self._asking.remove(found)
+            approved = self._rounds.approved and not record.out_of_band
             self._rounds.began(response_id, None if found is None else found[0], out_of_band=record.out_of_band)
             decided = self._decided()
+        if approved and follower is None:  # The service goes on by itself, for those who wait for that.
+            follower = self._core.floor.adopt(record)
         self._lead(decided, follower)
         self.rouse()
 
