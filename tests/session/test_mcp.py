@@ -113,7 +113,7 @@ def test_arguments_that_are_no_object_are_refused_and_not_shown() -> None:
 
 
 def test_functions_and_servers_share_one_round() -> None:
-    acts = [[call("add", a=1, b=2), McpCall("simulator", "echo", '{"text": "hello"}')], ["Done."]]
+    acts: list[Any] = [[call("add", a=1, b=2), McpCall("simulator", "echo", '{"text": "hello"}')], ["Done."]]
     with conversing_with(*acts, tools=[add, FREE]) as (session, actor):
         assert session.ask("Both").text == "Done."
         assert len(actor.turns) == 2
