@@ -17,7 +17,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import blinker
@@ -277,29 +277,45 @@ class Board:
                 return True
         return False
 
-    def emit(self, session: Any, event: Any, on_error: Callable[..., None], place: Place) -> None:
-        """Call who listens to ``event``: the session's handlers for its type, those for all, then the module's.
+    def emit(
+        self,
+        session: Any,
+        events: Iterable[tuple[int, Any]],
+        on_error: Callable[[Any, Callable[..., Any], Exception], None],
+        place: Place,
+        traces: dict[int, Any],
+    ) -> None:
+        """Call who listens to each event: the session's handlers for its type, those for all, then the module's.
+
+        Every event of a stream comes this way, so it is one loop, and asks as little as it can.
 
         Args:
             session: given to the receivers.
-            event: given to the receivers.
+            events: given to the receivers, one after the other; each with its number.
             on_error: called with the event, the receiver that failed, and the exception.
             place: where they run; told of each receiver before it is called.
+            traces: what receivers leave behind under the number of their event; taken out behind them.
         """
-        planned = self._plans.get(event.type)
-        if planned is not None and planned[0] is SafeSignal.version:
-            calls = planned[1]
-        else:
-            calls = self._calls(session, event.type)
-        for receiver, by_position in calls:
-            place.current = receiver
+        plans = self._plans
+        for number, event in events:
+            planned = plans.get(event.type)
+            if planned is not None and planned[0] is SafeSignal.version:
+                calls = planned[1]
+            else:
+                calls = self._calls(session, event.type)
             try:
-                if by_position:
-                    receiver(session, event)
-                else:
-                    receiver(session, event=event)
-            except Exception as error:
-                on_error(event, receiver, error)
+                for receiver, by_position in calls:
+                    place.current = receiver
+                    try:
+                        if by_position:
+                            receiver(session, event)
+                        else:
+                            receiver(session, event=event)
+                    except Exception as error:
+                        on_error(event, receiver, error)
+            finally:
+                if traces:
+                    traces.pop(number, None)
 
     def _calls(self, session: Any, event_type: str) -> Sequence[Call]:
         """Whom to call for an event; remembered where that is the same for the next one of its type."""

@@ -36,10 +36,7 @@ def documentation(docstring: str | None) -> Documentation:
     # Only who declares a tool needs it.
     import docstring_parser
 
-    try:
-        found = docstring_parser.parse(text)
-    except docstring_parser.ParseError:
-        return Documentation(text)
+    found = docstring_parser.parse(text)
     return Documentation((found.description or "").strip(), _arguments(found.params))
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["REFERENCES", "Definitions", "flattened", "places"]
+__all__ = ["REFERENCES", "Definitions", "flattened", "places", "property_names"]
 
 Schema = dict[str, Any]
 Definitions = dict[str, Schema]
 
 REFERENCES = "#/$defs/"
+# A discriminator is OpenAPI's, and points at definitions that are gone; the tag of each member says the same.
+_DROPPED = ("title", "discriminator")
 _SCHEMAS_BY_NAME = ("properties", "patternProperties")
 _LISTS_OF_SCHEMAS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE_SCHEMAS = ("items", "additionalProperties", "propertyNames", "contains", "not")
@@ -37,7 +39,8 @@ class _Flattening:
 
     def schema(self, schema: Schema) -> Schema:
         schema = {**schema}
-        schema.pop("title", None)
+        for keyword in _DROPPED:
+            schema.pop(keyword, None)
         name = schema.get("$ref", "").removeprefix(REFERENCES)
         if name in self._recursive:
             self._keep(name)
@@ -125,3 +128,18 @@ def _step(schema: Schema, step: str) -> list[Schema]:
         return [] if named is None else [named]
     found = (schema.get(key) for key in ("items", "additionalProperties"))
     return [each for each in found if isinstance(each, dict)]
+
+
+def property_names(schema: Any) -> frozenset[str]:
+    """The names that ``schema`` and its definitions have for properties: all other keys are somebody's content."""
+    found: set[str] = set()
+    waiting = [schema]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            named = each.get("properties")
+            found.update(named if isinstance(named, dict) else ())
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+    return frozenset(found)

@@ -8,14 +8,17 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from rtsync.pure.tool_types import Misfit
+from rtsync.pure.json_schema import property_names
+from rtsync.pure.tool_types import Misfit, at
 from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["ReadySchema"]
 
 _LONGEST_PROBLEM = 200
-_PATH = re.compile(r"data[.]?(?P<path>\S*) (?P<problem>.*)", re.DOTALL)
+_STEP = re.compile(r"\[\d+\]|[^.\[]+")
+# It quotes their names, which the model chose.
+_MADE_UP = re.compile(r"must not contain .* properties\Z", re.DOTALL)
 
 
 class ReadySchema:
@@ -29,6 +32,7 @@ class ReadySchema:
         self.schema = _copied(schema, tool)
         self.names: dict[str, Any] = self.schema.get("properties", {})
         self.is_open = self.schema.get("additionalProperties", True) is not False
+        self._all_names = property_names(self.schema)
         self._check = _compiled(self.schema, tool)
 
     def read(self, plain: dict[str, Any]) -> dict[str, Any]:
@@ -45,12 +49,15 @@ class ReadySchema:
         try:
             self._check(plain)
         except fastjsonschema.JsonSchemaValueException as error:
-            problem = _problem(error.message)
-        except RecursionError:
-            problem = "nested too deeply"
+            problem = self._problem(error.name or "", error.message)
         else:
             return plain
         raise Misfit(problem)
+
+    def _problem(self, name: str, said: str) -> str:
+        problem = _MADE_UP.sub("has properties that are not allowed", said.removeprefix(name).lstrip())
+        path = _STEP.findall(name)[1:]  # The first is "data".
+        return at(path, problem, self._all_names) if path else one_line(problem, _LONGEST_PROBLEM)
 
 
 def _copied(schema: Mapping[str, Any], tool: str) -> dict[str, Any]:
@@ -82,9 +89,3 @@ def _elsewhere(address: str) -> NoReturn:
 
 # fastjsonschema would fetch them.
 _NO_REFERENCES = dict.fromkeys(("http", "https", "ftp", "file", "data"), _elsewhere)
-
-
-def _problem(said: str) -> str:
-    found = _PATH.fullmatch(said)
-    text = f"{found['path']}: {found['problem']}" if found and found["path"] else said.removeprefix("data ")
-    return one_line(text, _LONGEST_PROBLEM)

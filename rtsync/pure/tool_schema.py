@@ -38,9 +38,9 @@ __all__ = ["BadArguments", "BoundCall", "Declaration", "declare"]
 
 # Both services' pattern; the length is Azure's, OpenAI documents none for realtime sessions.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_LONGEST_DESCRIPTION = 1024  # Azure OpenAI's limit for functions
 _LONGEST_MESSAGE = 500
 _LONGEST_NAME_SHOWN = 40
+_NAMES_SHOWN = 5
 
 
 class BadArguments(RealtimeError, ValueError):
@@ -73,11 +73,11 @@ class BoundCall(msgspec.Struct, frozen=True):
         return self.function(*self.args, **self.kwargs)
 
     def __repr__(self) -> str:
-        """Without the arguments' values, which are conversation."""
-        return f"<{', '.join(('BoundCall ' + name_of(self.function), *self.plain))}>"
+        """Without the arguments, which are conversation."""
+        return f"<BoundCall {name_of(self.function)}, arguments: {len(self.plain)}>"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("function", name_of(self.function)), ("plain", [*self.plain])]
+        return [("function", name_of(self.function)), ("arguments", len(self.plain))]
 
 
 class Declaration:
@@ -90,7 +90,7 @@ class Declaration:
         parameters: JSON schema of its arguments; do not change it.
     """
 
-    __slots__ = ("_reader", "_signature", "description", "function", "name", "parameters")
+    __slots__ = ("_reader", "description", "function", "name", "parameters")
 
     def __init__(self, function: Callable[..., Any], name: str, description: str, reader: _Reader) -> None:
         self.function = function
@@ -114,18 +114,24 @@ class Declaration:
         Raises:
             BadArguments: it is no JSON object, or breaks the schema.
         """
-        given, plain = _object(arguments)
-        problems = [*_misnamed(given, self._reader.signature)]
-        if problems:
-            raise BadArguments(_told(problems))
         try:
-            values = self._reader.read(given, plain)
+            values, plain = self._values(arguments)
         except Misfit as misfit:
-            problems += misfit.problems
-        if problems:
-            raise BadArguments(_told(problems))
-        args, kwargs = self._reader.signature.placed(values, context)
-        return BoundCall(self.function, args, kwargs, plain)
+            problems = misfit.problems
+        except RecursionError:
+            problems = ("the arguments are nested too deeply",)
+        else:
+            args, kwargs = self._reader.signature.placed(values, context)
+            return BoundCall(self.function, args, kwargs, plain)
+        raise BadArguments(one_line("; ".join(problems), _LONGEST_MESSAGE))
+
+    def _values(self, arguments: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        given = _object(arguments)
+        plain = {name: msgspec.json.decode(raw) for name, raw in given.items()}
+        misnamed = [*_misnamed(plain, self._reader.signature)]
+        if misnamed:
+            raise Misfit(*misnamed)
+        return self._reader.read(given, plain), plain
 
     def __repr__(self) -> str:
         return f"Declaration({self.name!r})"
@@ -142,7 +148,8 @@ def declare(
     """How the model is told of ``function``, and how its calls become calls of it.
 
     The schema comes from the signature, descriptions from the docstring (Google, NumPy, Sphinx, Epydoc) and from
-    ``Annotated[str, "the city"]``, which counts more.
+    ``Annotated[str, "the city"]``, which counts more. In the fields of a dataclass, TypedDict or struct, what msgspec
+    reads counts: ``Annotated[str, msgspec.Meta(description="the city")]``.
 
     Args:
         function: a plain function, bound method, functools.partial or object that can be called.
@@ -185,11 +192,6 @@ def _checked_name(function: Any, name: str | None) -> str:
 def _checked_description(tool: str, description: str) -> str:
     if not isinstance(description, str):
         raise ConfigurationError(f"tool {tool}: its description must be a string, not {type(description).__name__}")
-    if len(description) > _LONGEST_DESCRIPTION:
-        raise ConfigurationError(
-            f"tool {tool}: its description has {len(description)} characters, and services refuse more than"
-            f" {_LONGEST_DESCRIPTION}: give a shorter one (description=...), and put the rest into the instructions"
-        )
     return description
 
 
@@ -248,9 +250,15 @@ def _type_of(tool: str, parameter: inspect.Parameter) -> ArgumentType:
 
 def _ready(tool: str, signature: Signature, parameters: Mapping[str, Any]) -> _ReadyReader:
     schema = ReadySchema(parameters, tool)
-    given = [name for name in schema.names if name not in signature.filled]
-    if given and (not signature.is_open or signature.contexts & {*given}):
-        raise ConfigurationError(f"tool {tool}: parameters= has {given[0]!r}, and the function has no such argument")
+    homeless = [
+        name
+        for name in schema.names
+        if name in signature.contexts or not (signature.is_open or name in signature.filled)
+    ]
+    if homeless:
+        raise ConfigurationError(
+            f"tool {tool}: parameters= has {homeless[0]!r}, and the function has no such argument for the model"
+        )
     unfilled = [name for name in signature.required if name not in schema.names]
     if schema.names and unfilled:
         raise ConfigurationError(f"tool {tool}: the function needs {unfilled[0]!r}, which parameters= does not have")
@@ -302,32 +310,27 @@ class _ReadyReader:
         return self._ready.read(plain)
 
 
-def _object(arguments: str) -> tuple[dict[str, msgspec.Raw], dict[str, Any]]:
+def _object(arguments: str) -> dict[str, msgspec.Raw]:
     try:
-        given = msgspec.json.decode(arguments.strip() or "null", type=dict[str, msgspec.Raw] | None) or {}
-        return given, {name: msgspec.json.decode(raw) for name, raw in given.items()}
+        return msgspec.json.decode(arguments.strip() or "null", type=dict[str, msgspec.Raw] | None) or {}
     except msgspec.ValidationError:
         problem = "the arguments must be one JSON object"
-    except RecursionError:
-        problem = "the arguments are nested too deeply"
     except msgspec.DecodeError as error:
         problem = f"the arguments are no valid JSON: {error}"
     except UnicodeError:
         problem = "the arguments hold half of a character"
-    raise BadArguments(problem)
+    raise Misfit(problem)
 
 
 def _misnamed(given: Iterable[str], signature: Signature) -> Iterator[str]:
     """Which names the model made up, and which it forgot."""
     unknown = [] if signature.is_open else [name for name in given if name not in signature.filled]
-    for name in unknown:
-        yield f"there is no argument {one_line(name, _LONGEST_NAME_SHOWN)!r}"
+    for name in unknown[:_NAMES_SHOWN]:
+        # What is no name may be anything that was said.
+        is_name = name.isidentifier() and len(name) <= _LONGEST_NAME_SHOWN
+        yield f"there is no argument {name!r}" if is_name else "one argument has a name that no argument has"
     if unknown:
         yield f"the arguments are: {', '.join(signature.filled)}" if signature.filled else "the tool has no arguments"
     for name in signature.required:
         if name not in given:
             yield f"missing {name}"
-
-
-def _told(problems: Iterable[str]) -> str:
-    return one_line("; ".join(problems), _LONGEST_MESSAGE)

@@ -69,7 +69,7 @@ def check_callable(function: Any) -> None:
     if not callable(function):
         raise ConfigurationError(f"a tool must be a function, not {type(function).__name__}")
     for test, kind, instead in _NO_TOOLS:
-        if test(_written(function)) or test(_unpartialled(function)):
+        if test(_called(function)):
             raise ConfigurationError(
                 f"{name_of(function)} is {kind}, and tools are called plainly, on threads:"
                 f" in a function of your own, {instead}"
@@ -126,12 +126,15 @@ def _unpartialled(function: Any) -> Any:
     return function
 
 
-def _written(function: Any) -> Any:
-    """The function with the code, behind partials, decorators and objects that can be called."""
+def _called(function: Any) -> Any:
+    """What runs first in a call: a decorator may have made a plain function of a coroutine function."""
     inner = _unpartialled(function)
-    if not (inspect.isroutine(inner) or hasattr(inner, "__wrapped__")):
-        inner = type(inner).__call__
-    return inspect.unwrap(inner)
+    return inner if inspect.isroutine(inner) or hasattr(inner, "__wrapped__") else type(inner).__call__
+
+
+def _written(function: Any) -> Any:
+    """The function that the signature and the docstring are of, behind decorators."""
+    return inspect.unwrap(_called(function))
 
 
 class _Namespace:

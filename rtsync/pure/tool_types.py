@@ -17,16 +17,16 @@ import functools
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from rtsync.pure.json_schema import REFERENCES, Definitions, flattened, places
+from rtsync.pure.json_schema import REFERENCES, Definitions, flattened, places, property_names
 from rtsync.vocabulary.foreign import one_line
 
-__all__ = ["ArgumentType", "Inexpressible", "Misfit", "argument_type", "problem_of"]
+__all__ = ["ArgumentType", "Inexpressible", "Misfit", "argument_type", "at"]
 
 _LONGEST_PROBLEM = 200
 _LISTS = (collections.abc.Iterable, collections.abc.Collection)
@@ -69,8 +69,8 @@ def argument_type(annotation: Any, *, nullable: bool = False) -> ArgumentType:
     Raises:
         Inexpressible: JSON cannot express it.
     """
-    wanted = annotation | None if nullable and annotation is not Any else annotation
     try:
+        wanted = annotation | None if nullable and annotation is not Any else annotation
         if _is_foreign(annotation):
             return _foreign(wanted)
         return _known(_rewritten(wanted))
@@ -92,9 +92,7 @@ def _known(annotation: Any) -> ArgumentType:
         try:
             return decoder.decode(raw)
         except msgspec.DecodeError as error:
-            problem = problem_of(str(error), name, schema, definitions)
-        except RecursionError:
-            problem = f"{name}: nested too deeply"
+            problem = _problem_of(str(error), name, schema, definitions)
         raise Misfit(problem)
 
     return ArgumentType(schema, definitions, read, msgspec.to_builtins)
@@ -208,9 +206,7 @@ def _union(members: list[Any]) -> Any:
     return whole[tuple(members)]
 
 
-def _name_of(kind: Any) -> str:
-    if not isinstance(kind, type) or get_origin(kind):
-        return str(kind).replace("typing.", "")
+def _name_of(kind: type) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
@@ -239,6 +235,7 @@ def _foreign(annotation: Any) -> ArgumentType:
     except pydantic.errors.PydanticUserError as error:
         raise TypeError(str(error)) from None
     schema, definitions = flattened(found, found.pop("$defs", {}))
+    names = property_names([schema, definitions])
 
     def read(name: str, raw: msgspec.Raw) -> Any:
         try:
@@ -246,7 +243,7 @@ def _foreign(annotation: Any) -> ArgumentType:
         except pydantic.ValidationError as error:
             # Not what pydantic says of the whole error: that quotes the input.
             found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Misfit(*(_at([name, *each["loc"]], each["msg"]) for each in found))
+        raise Misfit(*(at([name, *each["loc"]], each["msg"], names | {name}) for each in found))
 
     return ArgumentType(schema, definitions, read, lambda value: adapter.dump_python(value, mode="json"))
 
@@ -260,7 +257,7 @@ _STEP = re.compile(r"\.([^.\[]+)|(\[[^\]]*\])")
 _QUOTING = re.compile(r"Invalid (enum )?value ")
 
 
-def problem_of(said: str, name: str, schema: dict[str, Any], definitions: Definitions) -> str:
+def _problem_of(said: str, name: str, schema: dict[str, Any], definitions: Definitions) -> str:
     """What msgspec ``said`` of the argument ``name``, for the model: the path, what was expected, and no content."""
     found = _PLACED.fullmatch(said)
     assert found is not None
@@ -268,7 +265,7 @@ def problem_of(said: str, name: str, schema: dict[str, Any], definitions: Defini
     if _QUOTING.match(problem):
         problem = _allowed(places(schema, path, definitions))
     problem = problem.replace("`", "").replace("Object missing required field", "missing")
-    return _at([name, *path], f"a key: {_small(problem)}" if found["key"] else problem)
+    return at([name, *path], f"a key: {_small(problem)}" if found["key"] else problem)
 
 
 def _steps(path: str) -> Iterator[str]:
@@ -281,8 +278,11 @@ def _allowed(schemas: Iterable[dict[str, Any]]) -> str:
     return f"expected one of {', '.join(values)}" if values else "none of the values allowed"
 
 
-def _at(path: Iterable[Any], problem: str) -> str:
-    steps = [f"[{step}]" if isinstance(step, int) else str(step) for step in path]
+def at(path: Iterable[str | int], problem: str, names: Container[str] | None = None) -> str:
+    """The line for the model. Of ``path``, what is none of ``names`` is a key that the model chose, and not shown."""
+    steps = [f"[{step}]" if isinstance(step, int) else step for step in path]
+    if names is not None:
+        steps = [step if step in names or re.fullmatch(r"\[\d+\]", step) else "[...]" for step in steps]
     where = "".join(step if step.startswith("[") or not index else f".{step}" for index, step in enumerate(steps))
     return one_line(f"{where}: {_small(problem)}", _LONGEST_PROBLEM)
 

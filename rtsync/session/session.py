@@ -12,11 +12,12 @@ import functools
 import itertools
 import os
 import ssl
+import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
@@ -73,12 +74,13 @@ if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
     from rtsync.session.interruption import Interruption, Playback, Player
     from rtsync.session.mcp import McpApproval
-    from rtsync.session.tools import Tool, Toolbox, ToolCall
+    from rtsync.session.tools import Tool, Toolbox, ToolCall, ToolOptions
     from rtsync.threads.tool_pool import Within
 
 __all__ = ["RealtimeSession"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Declared = TypeVar("Declared", bound="Callable[..., Any] | Tool")
 Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
 
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
@@ -194,6 +196,7 @@ class RealtimeSession:
         self._playbacks: list[Playback] = []
         self._serving = serving(tool_threads, tool_rounds, within, mcp_approval)
         self._toolbox: Toolbox | None = None
+        self._declaring = threading.Lock()  # So that there is one box although two threads declare the first tool.
         if tools != ():
             self._box().fill(tools)
         elif mcp_approval is not None or _has_mcp((config or {}).get("tools")):
@@ -756,7 +759,13 @@ class RealtimeSession:
 
     # -- tools ---------------------------------------------------------------------------------------------------------
 
-    def tool(self, function: Handler | None = None, **options: Any) -> Any:
+    @overload
+    def tool(self, function: Declared, **options: Unpack[ToolOptions]) -> Declared: ...
+
+    @overload
+    def tool(self, function: None = None, **options: Unpack[ToolOptions]) -> Callable[[Declared], Declared]: ...
+
+    def tool(self, function: Any = None, **options: Any) -> Any:
         """Let the model call ``function``; returns it. Also a decorator, with and without options::
 
             @session.tool
@@ -797,13 +806,16 @@ class RealtimeSession:
 
     def _box(self) -> Toolbox:
         """Where tools are declared; made with the first one."""
-        if self._toolbox is None:
-            from rtsync.session.tools import Toolbox, serve  # Costs time, and few sessions have any.
+        if self.target.purpose in ("transcription", "translation"):
+            raise ConfigurationError(f"a {self.target.purpose} session has no tools (protocol 4.10)")
+        with self._declaring:
+            if self._toolbox is None:
+                from rtsync.session.tools import Toolbox, serve  # Costs time, and few sessions have any.
 
-            box = Toolbox(self._core)
-            self._core.tools = serve(self._core, self, box, self._serving)
-            self._toolbox = box
-        return self._toolbox
+                box = Toolbox(self._core)
+                self._core.tools = serve(self._core, self, box, self._serving)
+                self._toolbox = box
+            return self._toolbox
 
     # -- on a speaker --------------------------------------------------------------------------------------------------
 

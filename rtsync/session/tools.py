@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rtsync.session.session import RealtimeSession
     from rtsync.threads.reader import Core
 
-__all__ = ["Tool", "ToolCall", "ToolContext", "Toolbox", "serve"]
+__all__ = ["Tool", "ToolCall", "ToolContext", "ToolOptions", "Toolbox", "serve"]
 
 Approval = Callable[["ToolCall"], bool | str]
 Status = Literal["waiting", "approving", "running", "completed", "failed", "denied", "timed_out", "cancelled"]
@@ -102,7 +102,8 @@ class ToolContext:
 
         ``ask()`` and ``respond()`` are answered while the call of this tool is still open, which the model sees as a
         call without output; with ``conversation="none"`` and an ``input`` of its own a response is not concerned. What
-        they wait for counts as time of the tool. Tools that such a response calls need threads of their own
+        they wait for counts as time of the tool. What waits for the end of this very call waits in vain: ``final()`` of
+        the response that made it. Tools that such a response calls need threads of their own
         (``tool_threads``). ``close()`` does not wait for the tool that calls it.
 
         Raises:
@@ -242,6 +243,19 @@ class Tool:
             RealtimeError: they are not what the schema says.
         """
         return self._declaration.bind(arguments, context)
+
+
+class ToolOptions(TypedDict, total=False):
+    """The options of ``Tool``, for type checkers."""
+
+    name: str | None
+    description: str | None
+    parameters: Mapping[str, Any] | None
+    timeout: float | None
+    approval: Approval | None
+    working: str | None
+    respond: bool
+    tell_errors: bool
 
 
 class Toolbox:
@@ -414,7 +428,7 @@ class Run:
     @property
     def title(self) -> str:
         """The tool's name."""
-        return one_line(self.call.name)
+        return "an unknown one" if self._tool is None else self._tool.name
 
     def snapshot(self) -> ToolCall:
         """How it stands."""
@@ -443,6 +457,7 @@ class Run:
         try:
             with self._within():
                 self._serve(tool)
+            self._finish("failed", error="the tool failed")  # Where its surroundings have swallowed an exception.
         except BaseException as error:  # Also sys.exit(), which ends no thread of rtsync's.
             self._raised(tool, error)
 

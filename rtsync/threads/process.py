@@ -43,7 +43,7 @@ class Live(Protocol):
     def abort_line(self, why: str) -> None:
         """End the line at once."""
 
-    def join_tools(self, timeout: float | None) -> None:
+    def join_tools(self, timeout: float | None) -> list[str]:
         """Wait for the tools that run."""
 
     def disown(self) -> None:
@@ -84,9 +84,10 @@ def _close_all() -> None:
         if not core.finished.wait(deadline.remaining()):
             core.abort_line("the program ended")
     for core in mine:
-        core.join_tools(deadline.remaining())
         if not core.delivery.join(deadline.remaining()):
             core.delivery.drop()
+    for core in mine:
+        core.join_tools(deadline.remaining())
 
 
 def _disown_all() -> None:

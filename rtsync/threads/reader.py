@@ -26,7 +26,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +199,9 @@ class Core:
             refuse=self._refuse,
         )  # fmt: skip
         connection.line = self._connect(
-            self._recovery.fresh(connection, self._headers), on_messages=connection.on_messages
+            self._recovery.fresh(connection, self._headers),
+            on_messages=connection.on_messages,
+            on_lull=self.delivery.flush,
         )
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
@@ -297,13 +299,12 @@ class Core:
                 thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
-        self.join_tools(_at_least(_MOMENT, deadline))
-
-    def join_tools(self, timeout: float | None) -> None:
-        """Block until the tools that run have ended, at most ``timeout`` seconds."""
-        running = [] if self.tools is None else self.tools.join(timeout)
-        if running:
+        if running := self.join_tools(_at_least(_MOMENT, deadline)):
             signals.logger.warning("close() did not wait any longer for the tools: %s", ", ".join(running))
+
+    def join_tools(self, timeout: float | None) -> list[str]:
+        """Block until the tools that run have ended, at most ``timeout`` seconds. Returns the names of the others."""
+        return [] if self.tools is None else self.tools.join(timeout)
 
     def _leave_asking(self) -> bool:
         """End the session where its reader stands in a callable of the program's, which nothing can interrupt.
@@ -375,7 +376,7 @@ class Core:
         kind = event.type
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
+            self.delivery.put(sequence, partial(self._handle, ((sequence, event),)), size, kind.endswith(".delta"))
         if self.turns.ended:
             self._tell_turns(sequence)
         if self.tools is not None:  # Before anybody is told that a response is done.
@@ -466,16 +467,11 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _handle(self, sequence: int, event: Event) -> None:
-        """Call the handlers of ``event``. Runs where handlers run."""
+    def _handle(self, events: Iterable[tuple[int, Event]]) -> None:
+        """Call the handlers of events, each given with its number. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is None or board is None:
-            return
-        try:
-            board.emit(session, event, self._failed, self.delivery)
-        finally:
-            if self.hub.visits:
-                self.hub.leave_handlers(sequence)
+        if session is not None and board is not None:
+            board.emit(session, events, self._failed, self.delivery, self.hub.visits)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
         session = self._session()

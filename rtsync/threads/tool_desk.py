@@ -44,6 +44,7 @@ __all__ = ["Desk", "Work"]
 logger = logging.getLogger("rtsync.tools")
 
 _CONFIRMATION = 10.0  # seconds; a server that has not confirmed an item by then never does
+_ANSWER = 10.0  # seconds within which voice detection has begun a response, or will not
 _PAUSE = 0.25  # seconds between two attempts to send over a line that takes nothing
 _GRACE = 0.5  # seconds in which the service may begin what was approved, before it is asked to
 _RACE = 5.0  # seconds until a refusal, because a response runs that nobody has seen, is not believed any longer
@@ -125,6 +126,7 @@ class Desk:
         self._courier: threading.Thread | None = None
         self._news = False
         self._refused_at: tuple[int, float] | None = None  # How many responses had ended then, and when.
+        self._answer_by: float | None = None
         self._left = False
         self._ended = False
         self._to_tell: deque[Callable[[], None]] = deque()
@@ -336,6 +338,7 @@ class Desk:
     def _on_speech_started(self, _data: Mapping[str, Any], _record: Record | None) -> None:
         interrupts = self._detection().get("interrupt_response") is not False
         with self.lock:
+            self._answer_by = None
             self._rounds.speaks(True)
             unwanted = self._rounds.interrupted() if interrupts else []
         self._cancel(unwanted, _USER)
@@ -343,10 +346,16 @@ class Desk:
 
     def _on_speech_ended(self, data: Mapping[str, Any], _record: Record | None) -> None:
         answers = data["type"].endswith("stopped") and self._detection().get("create_response") is not False
-        if not answers or self._core.floor.active is not None:  # The service begins none while another one is running.
-            with self.lock:
-                self._rounds.speaks(False)
-            self.rouse()
+        if answers and self._core.floor.active is None:  # The service begins none while another one is running.
+            self._answer_by = time.monotonic() + _ANSWER
+        else:
+            self._be_silent()
+        self.rouse()
+
+    def _be_silent(self) -> None:
+        with self.lock:
+            self._answer_by = None
+            self._rounds.speaks(False)
 
     def _detection(self) -> Mapping[str, Any]:
         """What voice detection does (protocol 4.2)."""
@@ -368,7 +377,7 @@ class Desk:
             else:
                 self._rounds.unsent(output)
         if isinstance(error, ServerError) and not _is_there(error):
-            logger.warning("the service refused the output of the tool %s (%s)", output.call.name, error.code)
+            logger.warning("the service refused the output of the tool %s (%s)", self._title(output.call), error.code)
         self._close_rounds()
 
     # -- interruption: any thread --------------------------------------------------------------------------------------
@@ -410,8 +419,9 @@ class Desk:
         with self.lock:
             left = self._rounds.restored(calls, outputs)
         if left:
-            names = ", ".join(sorted({call.name for call in left}))
+            names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)
+            self._cancel([call for call in left if not call.answered], "the conversation was lost with its line")
         self._close_rounds()
         self._tell()
 
@@ -596,10 +606,13 @@ class Desk:
             for call in granted:
                 self._rounds.released(call)
             self._granted = [(call, until) for call, until in self._granted if call.held]
+        if self._answer_by is not None and now >= self._answer_by:
+            self._be_silent()
         for work in late:
             work.run_out()
         for receipt in silent:
-            logger.warning("the service has not confirmed the output of the tool %s", receipt.output.call.name)
+            title = self._title(receipt.output.call)
+            logger.warning("the service has not confirmed the output of the tool %s; it is taken for given", title)
             receipt.resolve(0, None, None)
         if granted:
             self._close_rounds()
@@ -610,6 +623,7 @@ class Desk:
             moments = [work.due_at for work in self._works.values() if work.due_at is not None]
             moments += [receipt.until for receipt in self._receipts]
             moments += [until for call, until in self._granted if call.held]
+            moments += [] if self._answer_by is None else [self._answer_by]
         if self._refused_at is not None:
             moments.append(self._refused_at[1] + _RACE)
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -668,6 +682,11 @@ class Desk:
                 self._rounds.unsent(output)
         self._pause()
         return True
+
+    def _title(self, call: Call) -> str:
+        """The name of its tool, for a message; not what the model may have made up."""
+        work = self._works.get(call.call_id)
+        return "(done)" if work is None else work.title
 
     def _pause(self) -> None:
         """The line takes nothing: it will have ended in a moment, or be replaced."""

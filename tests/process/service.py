@@ -46,9 +46,25 @@ def _answer(service: Service, event: Json) -> None:
 
 def _said(event: Json) -> tuple[Json, ...]:
     """A whole response; only the beginning of one where its instructions say that it never ends."""
-    if event.get("response", {}).get("instructions") != "never end":
+    instructions = event.get("response", {}).get("instructions", "")
+    if instructions.startswith("call "):
+        return _calling(event, *instructions.split()[1:])
+    if instructions != "never end":
         return whole_response(event, "resp_1", "Hello", " there")
     return (
         response("response.created", "resp_2", metadata=event["response"].get("metadata")),
         delta("Hello", "resp_2"),
+    )
+
+
+def _calling(event: Json, *names: str) -> tuple[Json, ...]:
+    """A response that calls functions without arguments."""
+    metadata = event["response"].get("metadata")
+    items = [
+        {"id": f"item_{name}", "type": "function_call", "name": name, "call_id": f"call_{name}", "arguments": "{}"}
+        for name in names
+    ]
+    return (
+        response("response.created", "resp_3", metadata=metadata),
+        response("response.done", "resp_3", metadata=metadata, output=items),
     )

@@ -28,6 +28,7 @@ def leave(how: str, sessions: int = 1) -> Ended:
         ("leave_a_handler_stuck", 1),
         ("leave_a_handler_waiting", 1),
         ("leave_handlers_printing", 1),
+        ("leave_tools_stuck", 1),
     ],
 )
 def test_a_program_that_forgets_to_close_ends_within_two_seconds_and_says_nothing(how: str, sessions: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtsync.pure.docstrings import Documentation, documentation
 
@@ -96,3 +98,29 @@ def test_no_docstring_says_nothing(docstring: str | None) -> None:
 )
 def test_a_docstring_without_sections_is_description(docstring: str) -> None:
     assert documentation(docstring) == Documentation(docstring, {})
+
+
+PIECES = [
+    "Do it.\n",
+    "Args:\n",
+    "    x: y\n",
+    "    x\n",
+    "Parameters\n----------\n",
+    "x : int\n",
+    ":param\n",
+    ":param a b c d: e\n",
+    ":x y z: w\n",
+    "::\n",
+    "@param\n",
+    "@type\n",
+    "@return:\n",
+    "-----\n",
+    "    x (: y\n",
+    "    default: Defaults to \n",
+    "\n",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=20), max_size=8).map("".join))
+def test_whatever_stands_there_is_read_without_an_error(docstring: str) -> None:
+    assert isinstance(documentation(docstring).description, str)

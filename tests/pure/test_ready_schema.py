@@ -88,6 +88,9 @@ def test_no_value_of_the_models_stands_in_the_place_of_the_context() -> None:
     assert declared(f).bind('{"city": "Oslo", "ctx": 1}', 7)() == (7, {"city": "Oslo"})
 
 
+MAPPING = {"city": {}, "unit": {}, "days": {"additionalProperties": {"type": "integer"}}}
+CLOSED = {"city": {}, "unit": {}, "days": {"properties": {"a": {}}, "additionalProperties": False}}
+
 REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ({}, {}, "missing city"),
     ({"city": 5}, {}, "city: must be string"),
@@ -96,6 +99,17 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     ({"city": "SECRET", "days": [1, 0]}, {}, "days[1]: must be bigger than or equal to 1"),
     ({"city": "SECRET", "state": 1}, {}, "there is no argument 'state'; the arguments are: city, unit, days"),
     ({"city": "SECRET"}, {"required": ["city", "unit", "days"]}, "missing unit; missing days"),
+    (
+        {"city": "a b"},
+        {"additionalProperties": False, "maxProperties": 0},
+        "must contain less than or equal to 0 properties",
+    ),
+    ({"city": "ab", "days": {"my SECRET.key[1]": ""}}, {"properties": MAPPING}, "days[...][...][1]: must be integer"),
+    (
+        {"city": "ab", "days": {"SECRET": 1, "a": 2}},
+        {"properties": CLOSED},
+        "days: has properties that are not allowed",
+    ),
     ({"city": "SECRET"}, {"minProperties": 2}, "must contain at least 2 properties"),
     ({"city": "SECRET"}, {"required": ["city", "unit"]}, "missing unit"),
 ]
@@ -111,7 +125,7 @@ def test_what_the_function_needs_is_missed_though_the_schema_does_not_require_it
 
 
 def test_a_closed_schema_refuses_what_keywords_would_take() -> None:
-    with pytest.raises(BadArguments, match="must not contain"):
+    with pytest.raises(BadArguments, match=r"^has properties that are not allowed$"):
         declared(anything, additionalProperties=False).bind('{"city": "Oslo", "made_up": 1}')
 
 

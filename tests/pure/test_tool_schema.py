@@ -12,9 +12,11 @@ import json
 import operator
 import pickle
 import socket
+import subprocess
 import sys
 import typing
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -55,6 +57,13 @@ class Point:
 
 
 @dataclasses.dataclass
+class Place:
+    """A place on a map."""
+
+    x: int
+
+
+@dataclasses.dataclass
 class Near:
     x: int
     distance: int = 0
@@ -73,6 +82,25 @@ class Positive:
 class Tree:
     name: str
     children: list[Tree] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Coloured:
+    colour: Unit
+    next: Coloured | None = None
+
+
+class Forest(pydantic.BaseModel):
+    name: str
+    children: list[Forest] = []
+
+
+class Cat(pydantic.BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(pydantic.BaseModel):
+    kind: Literal["dog"]
 
 
 class Box(msgspec.Struct, Generic[T]):
@@ -196,6 +224,14 @@ def test_a_description_in_annotated_counts_more_than_the_docstring() -> None:
     assert properties["b"]["minimum"] == 1
 
 
+def test_what_is_said_of_an_argument_counts_more_than_what_is_said_of_its_type() -> None:
+    def f(centre: Annotated[Place, "where it begins"], edge: Place) -> None: ...
+
+    properties = declare(f).parameters["properties"]
+    assert properties["centre"]["description"] == "where it begins"
+    assert properties["edge"]["description"] == "A place on a map."
+
+
 def test_a_default_that_json_has_no_word_for_is_not_shown() -> None:
     marker = object()
 
@@ -219,6 +255,34 @@ def test_a_type_that_contains_itself_is_defined_once() -> None:
     assert (
         refusal(f, {"tree": {"name": "a", "children": [{"name": 1}]}}) == "tree.children[0].name: expected str, got int"
     )
+
+
+@pytest.mark.parametrize("annotation", [Tree, Forest, Any])
+def test_however_deep_a_value_is_it_is_taken_or_refused(annotation: Any) -> None:
+    def f(value: Any) -> None: ...
+
+    f.__annotations__["value"] = annotation
+    declaration = declare(f)
+
+    def outcome(depth: int) -> str:
+        try:
+            declaration.bind('{"value": ' + '{"name": "a", "children": [' * depth + "]}" * depth + "}")
+        except BadArguments as error:
+            return str(error)
+        return "taken"
+
+    # Somewhere between 400 and 500, Python's limit is met: by one reader first, and then by the others.
+    told = {outcome(depth) for depth in [3, *range(400, 500), 20_000]}
+    assert "taken" in told
+    assert len(told) > 1
+    assert all("nested too deeply" in each or "recursion limit" in each for each in told - {"taken"})
+
+
+def test_an_enum_inside_of_a_type_in_itself_is_found() -> None:
+    def f(tree: Coloured) -> None: ...
+
+    given = {"tree": {"colour": "c", "next": {"colour": "c", "next": {"colour": "SECRET"}}}}
+    assert refusal(f, given) == 'tree.next.next.colour: expected one of "c", "f"'
 
 
 def test_two_types_of_one_name_that_contain_themselves_are_refused() -> None:
@@ -302,6 +366,43 @@ def test_decorated_functions_are_read_behind_their_decorator() -> None:
     assert declaration.bind('{"city": "Oslo"}')() == ("loud", ("Oslo", "c"))
     cached = functools.lru_cache(weather)
     assert declare(cached).to_dict() == declare(weather).to_dict()
+
+
+def test_a_decorator_may_make_a_plain_function_of_a_coroutine_function() -> None:
+    async def slow(value: int) -> int:
+        return value
+
+    @functools.wraps(slow)
+    def plain(*args: Any, **kwargs: Any) -> int:
+        return asyncio.run(slow(*args, **kwargs))
+
+    assert declare(plain).bind('{"value": 3}')() == 3
+
+
+def test_a_choice_of_tagged_types_is_said_by_their_tags() -> None:
+    def f(who: Guest | Host, pet: Annotated[Cat | Dog, pydantic.Field(discriminator="kind")]) -> None: ...
+
+    properties = declare(f).parameters["properties"]
+    assert [each["properties"]["type"]["enum"] for each in properties["who"]["anyOf"]] == [["guest"], ["host"]]
+    assert [each["properties"]["kind"]["const"] for each in properties["pet"]["oneOf"]] == ["cat", "dog"]
+    assert "#/$defs" not in json.dumps(properties)
+
+
+def test_fields_may_be_called_as_keywords_are() -> None:
+    @dataclasses.dataclass
+    class Odd:
+        title: str
+        discriminator: int
+        items: list[int]
+        properties: Point
+
+    def f(odd: Any) -> None: ...
+
+    f.__annotations__["odd"] = Odd
+    schema = declare(f).parameters["properties"]["odd"]
+    assert [*schema["properties"]] == ["title", "discriminator", "items", "properties"]
+    given = {"odd": {"title": "a", "discriminator": 1, "items": [1], "properties": {"x": 1}}}
+    assert kwargs_of(f, given) == {"odd": Odd("a", 1, [1], Point(1))}
 
 
 def test_builtins_with_a_signature_are_tools() -> None:
@@ -421,6 +522,7 @@ VALUES: list[tuple[Any, Any, Any]] = [
     (Plan | Point, {"name": "a"}, {"name": "a"}),
     (list[Point | Near], [{"x": 1}, {"x": 1, "distance": 2}], [Point(1), Near(1, 2)]),
     (Point | Near | None, None, None),
+    (dict[int, str] | Point, {"7": "a"}, {7: "a"}),
     (Path | int, 3, 3),
     (Path | int, "a", Path("a")),
     (dt.date | str, "2026-05-01", dt.date(2026, 5, 1)),
@@ -505,6 +607,7 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (Positive, {"value": -1}, "value: value must not be negative"),
     (Person, {"age": -1}, "value.name: field required; value.age: input should be greater than or equal to 0"),
     (Person, {"name": 3}, "value.name: input should be a valid string"),
+    (dict[str, list[Person]], {"SECRET": [{}]}, "value[...][0].name: field required"),
     (list[Person], [{"name": "a"}, "SECRET"], "value[1]: input should be an object"),
 ]
 
@@ -536,10 +639,16 @@ def test_what_is_no_object_is_refused(text: str, said: str) -> None:
 
 def test_all_that_is_wrong_is_said_at_once_and_briefly() -> None:
     assert refusal(weather, {"city": 1, "unit": "x"}) == 'city: expected str, got int; unit: expected one of "c", "f"'
-    said = refusal(weather, {"x" * 10_000: 1, "y\n\u202e": 2})
-    assert said.startswith(f"there is no argument '{'x' * 40}…'; there is no argument 'y'; ")
-    assert said.endswith("the arguments are: city, unit; missing city")
-    assert len(refusal(weather, {f"n{index}": 1 for index in range(1000)})) <= 501
+    said = refusal(weather, {f"n{index}": 1 for index in range(1000)})
+    assert said.startswith("there is no argument 'n0'; there is no argument 'n1'; ")
+    assert said.endswith("; the arguments are: city, unit; missing city")
+    assert len(said) < 250
+
+
+@pytest.mark.parametrize("name", ["what Ann said", "x" * 41, "a\nb", ""])
+def test_a_made_up_argument_that_is_no_name_is_not_quoted(name: str) -> None:
+    said = refusal(weather, {"city": "Oslo", name: 1})
+    assert said == "one argument has a name that no argument has; the arguments are: city, unit"
 
 
 def test_a_tool_without_arguments_says_so() -> None:
@@ -572,11 +681,11 @@ def test_bad_arguments_are_an_error_of_ours_and_travel() -> None:
     assert caught.value.__cause__ is None
 
 
-def test_a_call_shows_names_and_no_values() -> None:
+def test_a_call_shows_no_arguments() -> None:
     declaration = declare(weather)
     bound = declaration.bind('{"city": "SECRET"}')
-    assert repr(bound) == "<BoundCall weather, city>"
-    assert bound.__rich_repr__() == [("function", "weather"), ("plain", ["city"])]
+    assert repr(bound) == "<BoundCall weather, arguments: 1>"
+    assert bound.__rich_repr__() == [("function", "weather"), ("arguments", 1)]
     assert repr(declaration) == "Declaration('weather')"
 
 
@@ -625,6 +734,12 @@ def takes_member(value: Literal[Unit.CELSIUS]) -> None: ...
 def takes_class(value: type[int]) -> None: ...
 
 
+def takes_deque(value: deque[int]) -> None: ...
+
+
+def takes_no_type(value: 5 = None) -> None: ...  # type: ignore[valid-type]
+
+
 def takes_bounds(value: Annotated[str, msgspec.Meta(ge=3)]) -> None: ...
 
 
@@ -639,11 +754,6 @@ def takes_odd_model(value: Annotated[socket.socket, pydantic.Field(description="
 
 def grüße() -> None: ...
 
-
-def long_winded() -> None: ...
-
-
-long_winded.__doc__ = "x" * 1025
 
 WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (coroutine, {}, r"^coroutine is a coroutine function, and tools are called plainly.*run_coroutine_threadsafe"),
@@ -664,6 +774,8 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (takes_mixed, {}, "annotation of value does not work: Enums must contain"),
     (takes_member, {}, "annotation of value does not work: Literal may only contain"),
     (takes_class, {}, "annotation of value does not work: JSON cannot express type"),
+    (takes_deque, {}, r"annotation of value does not work: JSON cannot express collections\.deque\. Use"),
+    (takes_no_type, {}, "annotation of value does not work|annotation of value cannot be resolved"),
     (takes_bounds, {}, "annotation of value does not work: Can only set `ge`"),
     (takes_loop, {}, "annotation of value does not work: JSON cannot express asyncio"),
     (takes_field, {}, "^tool takes_field: the default of value is pydantic's Field"),
@@ -677,8 +789,6 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (weather, {"name": "x" * 65}, "^the service refuses 'x{40}…' as the name"),
     (weather, {"name": 5}, "^the name of a tool must be a string, not int"),
     (weather, {"description": 5}, "^tool weather: its description must be a string, not int"),
-    (weather, {"description": "x" * 1025}, "^tool weather: its description has 1025 characters, .* more than 1024"),
-    (long_winded, {}, "^tool long_winded: its description has 1025 characters"),
     (min, {}, r"^tool min: its signature cannot be known .*; wrap it in a function of your own"),
 ]
 
@@ -691,8 +801,8 @@ def test_wrong_declarations_fail_when_declared_and_say_what_to_do(
         declare(function, **options)
 
 
-def test_the_longest_name_and_description_are_taken() -> None:
-    assert declare(lambda: 1, name="x" * 64, description="y" * 1024).name == "x" * 64
+def test_the_longest_name_is_taken_and_a_description_of_any_length() -> None:
+    assert declare(lambda: 1, name="x" * 64, description="y" * 5000).name == "x" * 64
 
 
 def test_types_of_a_closure_are_found() -> None:
@@ -706,3 +816,16 @@ def test_types_of_a_closure_are_found() -> None:
         return f
 
     assert declare(outer()).bind('{"kind": "a"}')() is True
+
+
+def test_pydantic_is_not_needed_and_not_imported() -> None:
+    code = """
+import datetime, sys
+from rtsync.pure.tool_schema import declare
+def f(at: datetime.datetime, values: "list[int] | None" = None) -> object:
+    "Do it."
+    return at.year
+assert declare(f).bind('{"at": "2026-05-01T00:00:00"}')() == 2026
+assert not sys.modules.keys() & {"pydantic", "docstring_parser", "fastjsonschema"}, sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -191,7 +191,15 @@ def objects(schema: Schema, definitions: dict[str, Schema], depth: int) -> st.Se
     return st.dictionaries(keys, ANY_JSON if inner is True else values(inner, definitions, depth), max_size=3)
 
 
-@every_function
+# A text of any kind, its schema says: see its difference.
+SAYS_LESS = {"meet"}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [function for function in FUNCTIONS if function.__name__ not in SAYS_LESS],
+    ids=lambda function: function.__name__,
+)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_what_fits_the_schema_is_taken_and_comes_back_the_same(function: Function, data: st.DataObject) -> None:

@@ -103,6 +103,12 @@ class Folder:
     children: list[Folder] = dataclasses.field(default_factory=list)
 
 
+@dataclasses.dataclass
+class Meeting:
+    at: dt.datetime
+    place: Annotated[str, "Where they meet."] = ""
+
+
 class Filter(TypedDict):
     field: str
     value: str | int
@@ -496,3 +502,22 @@ def unions_in_lists(values: list[int | str], by_name: dict[str, list[Point] | No
 @tool
 def thing(value: object) -> Any:
     return value
+
+
+@tool
+@differs(
+    "meeting",
+    ours={
+        "type": "object",
+        "properties": {"at": {"type": "string"}, "place": {"type": "string", "default": ""}},
+        "required": ["at"],
+    },
+    theirs={
+        "type": "object",
+        "properties": {"at": {"type": "string", "format": "date-time"}, "place": {"type": "string", "default": ""}},
+        "required": ["at"],
+    },
+    why="msgspec names the format of a field only where Meta(tz=...) says whether it has a time zone",
+)
+def meet(meeting: Meeting) -> Any:
+    return meeting

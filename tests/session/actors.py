@@ -85,7 +85,7 @@ def answered(session: RealtimeSession) -> Iterator[Callable[[], str]]:
     with session.events("conversation.item.done", timeout=LIMIT) as items:
 
         def next_output() -> str:
-            return next(event.item.output for event in items if event.item.type == "function_call_output")
+            return str(next(event.item.output for event in items if event.item.type == "function_call_output"))
 
         yield next_output
 

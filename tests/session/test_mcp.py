@@ -427,4 +427,4 @@ def test_a_conversation_that_does_not_know_the_request_is_not_given_an_answer(
         assert asking_for.final(LIMIT) is asking_for
         assert (first.approvals, second.approvals) == ([], [])
         session.close()
-    assert "the new connection does not know of 1 calls, which are not answered: search" in caplog.text
+    assert "the new connection does not know of 1 calls, which are not answered: docs.search" in caplog.text

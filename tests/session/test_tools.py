@@ -26,9 +26,20 @@ from rtsync import (
     ToolError,
     WaitTimeout,
 )
-from rtsync.simulator import BrainFailed, FunctionCall, Turn
+from rtsync.simulator import BrainFailed, FunctionCall, SimulatorServer, Turn
 from tests.loopback import LIMIT
-from tests.session.actors import Told, answered, call, conversing_with, open_calls, outputs, texts, twice_answered
+from tests.session.actors import (
+    TEXT,
+    Actor,
+    Told,
+    answered,
+    call,
+    conversing_with,
+    open_calls,
+    outputs,
+    texts,
+    twice_answered,
+)
 from tests.session.service import Json, Service, conversing, error, spawn
 
 
@@ -132,6 +143,16 @@ def test_wrong_declarations_fail_at_once(tools: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "target", [OpenAI(api_key="k").for_transcription(), OpenAI(api_key="k").for_translation()], ids=lambda t: t.purpose
+)
+def test_sessions_that_only_write_down_have_no_tools(target: OpenAI) -> None:
+    with pytest.raises(ConfigurationError, match="no tools"):
+        RealtimeSession(target, tools=[add])
+    with pytest.raises(ConfigurationError, match="no tools"):
+        RealtimeSession(target).tool(add)
+
+
+@pytest.mark.parametrize(
     "options",
     [{"tool_threads": 0}, {"tool_threads": True}, {"tool_rounds": 1.5}, {"within": contextlib.nullcontext()}],
     ids=str,
@@ -157,6 +178,25 @@ def test_a_tool_has_its_options_already() -> None:
 
 
 # -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def test_preview_endpoints_have_tools_too() -> None:
+    actor = Actor([call("add", a=1)])
+    target = Simulator(brain=actor, pace=False, dialect="preview")
+    with RealtimeSession(target, config=TEXT, tools=[add]) as session:
+        assert session.ask("?").text == "Heard 2."
+        sound(session)
+
+
+@pytest.mark.parametrize("fault", ["duplicate=1000@events=1", "split=50"])
+def test_a_service_that_says_everything_twice_or_in_pieces(fault: str) -> None:
+    actor = Actor([call("add", a=1), call("add", a=2)], [call("add", a=3)])
+    with SimulatorServer(brain=actor, pace=False, faults=[fault]) as server:
+        target = OpenAI(api_key="k", base_url=server.openai_url)
+        with RealtimeSession(target, config=TEXT, tools=[add]) as session:
+            assert session.ask("?").text == "Heard 2 3 4."
+            sound(session)
+    assert len(actor.turns) == 3
 
 
 def test_several_calls_run_side_by_side_and_share_one_answer() -> None:
@@ -497,6 +537,18 @@ def test_tools_run_within_a_context_of_the_program() -> None:
     assert seen == ["in", "approval", "function", "out"]
 
 
+def test_a_context_that_swallows_an_exception_is_a_tool_that_fails() -> None:
+    def swallowing() -> Any:
+        return contextlib.suppress(ValueError)
+
+    def fail() -> None:
+        raise ValueError
+
+    with conversing_with([call("fail")], tools=[fail], within=swallowing) as (session, _):
+        session.ask("?")
+        assert outputs(session) == ['{"error":"the tool failed"}']
+
+
 def test_a_context_that_fails_is_a_tool_that_fails() -> None:
     def broken() -> Any:
         raise RuntimeError("no application")
@@ -533,7 +585,7 @@ def test_a_chain_that_is_not_final_in_time_names_the_tool() -> None:
         assert go_on.wait(LIMIT)
 
     with conversing_with([call("slow")], tools=[slow]) as (session, _):
-        response = session.respond()
+        response = session.respond().wait()
         with pytest.raises(WaitTimeout, match="slow"):
             response.final(timeout=0.2)
         go_on.set()

@@ -21,7 +21,7 @@ from rtsync import (
 )
 from rtsync.simulator import Turn
 from tests.loopback import LIMIT
-from tests.session.actors import Told, answered, call, conversing_with, open_calls, outputs, twice_answered
+from tests.session.actors import Actor, Told, answered, call, conversing_with, open_calls, outputs, twice_answered
 from tests.session.service import Json, Service, conversing, response, spawn
 from tests.session.successive import attend
 
@@ -520,6 +520,22 @@ def test_a_forgotten_session_is_collected_although_its_tool_refers_to_it() -> No
     assert gone() is None
 
 
+def test_a_forgotten_session_is_collected_although_its_tool_runs() -> None:
+    gate = Gate()
+
+    def opened() -> weakref.ref[RealtimeSession]:
+        session = RealtimeSession(Simulator(brain=Actor([call("gentle")]), pace=False), tools=[gate.gentle]).open()
+        session.respond()
+        assert gate.running.wait(LIMIT)
+        return weakref.ref(session)
+
+    with pytest.warns(ResourceWarning, match="dropped while open"):
+        gone = opened()
+    gc.collect()
+    assert gone() is None
+    assert gate.saw_cancellation.wait(LIMIT)
+
+
 def test_after_the_end_everything_says_so() -> None:
     contexts: list[ToolContext] = []
 
@@ -625,6 +641,6 @@ def test_two_threads_that_ask_get_their_own_answers() -> None:
         yield from [newest["output"]] if newest["type"] == "function_call_output" else act(turn)
 
     with conversing_with(*[tell] * 100, tools=[echo]) as (session, _):
-        asked = [spawn(lambda word=word: session.ask(word).text) for word in "abcdef"]  # type: ignore[misc]
+        asked = [spawn(lambda word=word: session.ask(word).text) for word in "abcdef"]
         assert len([task.result() for task in asked]) == 6
         sound(session)

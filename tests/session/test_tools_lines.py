@@ -13,6 +13,7 @@ import pytest
 import rtsync
 from rtsync import RealtimeSession, Reconnect, ServerError, SessionClosed, Tool
 from tests.loopback import LIMIT
+from tests.session.actors import Told
 from tests.session.service import Json, Service, error, response, spawn
 from tests.session.successive import Succession, at_once, attend, resuming, watched
 from tests.session.test_tools_interrupted import Gate, calling, quick
@@ -124,18 +125,35 @@ def test_an_output_that_was_acknowledged_is_restored_and_not_delivered_again() -
 def test_where_the_conversation_is_not_restored_the_output_is_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     gate, script = Gate(), Script()
     caplog.set_level("INFO", logger="rtsync")
-    with resuming(script.line(1), script.line(2), reconnect=CONFIG, tools=[gate.stubborn]) as (session, services):
+    lines = script.line(1), script.line(2)
+    with (
+        resuming(*lines, reconnect=CONFIG, tools=[gate.stubborn]) as (session, services),
+        Told(session) as told,
+    ):
         first = session.respond().wait()
         assert gate.running.wait(LIMIT)
         cut(session, services)
         assert first.final().id == first.id
         gate.open.set()
+        told.until("finished")
         session.add_item({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]})
         assert session.respond().final().text == "Yes."
         assert session.tool_calls == ()
         assert heard_until(services[2], "session.update")["session"]["tools"][0]["name"] == "stubborn"
     assert script.given == []
     assert "does not know of 1 calls" in caplog.text
+
+
+def test_a_tool_learns_that_its_conversation_is_gone() -> None:
+    gate, script = Gate(), Script(name="gentle")
+    lines = script.line(1), script.line(2)
+    with resuming(*lines, reconnect=CONFIG, tools=[gate.gentle]) as (session, services), Told(session) as told:
+        session.respond().wait()
+        assert gate.running.wait(LIMIT)
+        cut(session, services)
+        assert gate.saw_cancellation.wait(LIMIT)
+        assert told.until("finished").error == "cancelled: the conversation was lost with its line"
+    assert script.given == []
 
 
 def test_the_tools_come_back_with_the_configuration() -> None:
@@ -240,6 +258,39 @@ def test_a_call_that_is_told_twice_runs_once() -> None:
         heard = [services[1].hear()["type"] for _ in range(4)]
         assert heard == ["session.update", "response.create", "conversation.item.create", "response.create"]
     assert ran == [1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"item": None},
+        {"item": []},
+        {"item": {"type": "function_call", "name": "quick"}},
+        {"item": {"type": "function_call", "name": "quick", "call_id": 5}},
+        {"item": {"type": "function_call", "name": None, "call_id": "call_x"}},
+        {"item": {"type": "function_call", "name": "x" * 9999, "call_id": "call_x"}},
+        {"item": {"type": "function_call", "name": "quick", "call_id": "call_x", "status": "incomplete"}},
+        {"response_id": 7, "item": {"type": "message"}},
+    ],
+    ids=range(8),
+)
+def test_calls_that_are_none_do_no_harm(wrong: Json) -> None:
+    script = Script()
+
+    def answer(service: Service, event: Json) -> None:
+        if event["type"] == "response.create" and not script.asked:
+            script.asked.append(1)
+            created, *rest, done = calling(event, "quick")
+            place = {"type": "response.output_item.done", "response_id": "resp_1", "output_index": 0}
+            service.say(created, {**place, **wrong}, {"type": "response.created", "response": 5}, *rest)
+            service.say({"type": "input_audio_buffer.speech_stopped"})
+            done["response"]["output"] += [wrong["item"], 5, None]
+            service.say(done)
+        else:
+            attend(service, event)
+
+    with resuming(answer, tools=[quick]) as (session, _):
+        assert session.respond().final().text == "Yes."
 
 
 def test_a_server_that_tells_of_calls_at_the_end_only() -> None:

@@ -57,7 +57,7 @@ def test_a_thousand_calls_are_answered_once_each() -> None:
             ran["quick"] += 1
         return number
 
-    tools = [work, fail, Tool(quick, timeout=None)]
+    tools: list[Any] = [work, fail, Tool(quick, timeout=None)]
     errors: list[str] = []
 
     def talk(server: SimulatorServer) -> None:

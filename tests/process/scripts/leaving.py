@@ -106,6 +106,31 @@ def leave_handlers_printing() -> None:
     entered.wait()
 
 
+def leave_tools_stuck() -> None:
+    """A tool that never returns, one that waits for what does not come, and one that looks whether anybody waits."""
+    entered = threading.Barrier(4)
+
+    def stuck() -> None:
+        """Never return."""
+        entered.wait()
+        threading.Event().wait()
+
+    def waiting(context: rtsync.ToolContext) -> None:
+        """Wait for what does not come."""
+        entered.wait()
+        context.session.wait_for("never", timeout=None)
+
+    def looking(context: rtsync.ToolContext) -> None:
+        """End when nobody waits."""
+        entered.wait()
+        context.wait(60)
+
+    session = session_to(sys.argv[1], tools=[stuck, waiting, looking]).open()
+    kept.append(session)
+    session.respond(instructions="call stuck waiting looking")
+    entered.wait()
+
+
 def have_no_thread_left() -> None:
     """No thread can be started any more, and something is to be called."""
     open_sessions()
