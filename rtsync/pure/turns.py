@@ -65,12 +65,12 @@ NOTED = frozenset(
 
 
 class ToolSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """A function that the model called.
+    """A function that the model called, or a tool of an MCP server that the service did.
 
     Attributes:
-        name: of the function, None where the service did not say.
-        called_at: when the call was complete.
-        answered_at: when its output was sent; None before.
+        name: of the function or tool, None where the service did not say.
+        called_at: when the call was complete; of an MCP server's tool, when the service began to call it.
+        answered_at: when its output was sent, or the service had it; None before.
     """
 
     name: str | None
@@ -108,7 +108,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         done_at: when it ended.
         interrupted_at: when it was cut off: somebody spoke, or it was cancelled.
         heard_ms: milliseconds of it that were heard, as the service was told (``conversation.item.truncate``).
-        tools: calls of functions whose outputs came before this response.
+        tools: calls of functions, and of MCP servers' tools, whose outputs came before this response.
     """
 
     response_id: str | None = None
@@ -454,14 +454,32 @@ class Turns:
             missing |= course.missing
         self.awaited, self.heeds = _wanted(missing)
 
-    def _on_item_added(self, event: Mapping[str, Any], _now: float) -> None:
+    def _on_item_added(self, event: Mapping[str, Any], now: float) -> None:
         response_id = event.get("response_id")
         course = self._open.get(response_id) if type(response_id) is str else None
+        item = _object(event.get("item"))
         if course is not None:
-            course.add_item(_object(event.get("item")).get("id"))
+            course.add_item(item.get("id"))
+        item_id = short_text(item.get("id"))
+        if item.get("type") == "mcp_call" and item_id is not None and item_id not in self._calls:
+            self._calls[item_id] = ToolSpan(name=short_text(item.get("name")), called_at=now)
+            _trim(self._calls, _MOST_CALLS)
+
+    def _on_mcp_begun(self, event: Mapping[str, Any], now: float) -> None:
+        self._note_mcp(event, called_at=now)
+
+    def _on_mcp_ended(self, event: Mapping[str, Any], now: float) -> None:
+        self._note_mcp(event, answered_at=now)
+
+    def _note_mcp(self, event: Mapping[str, Any], **moment: float) -> None:
+        item_id = event.get("item_id")
+        call = self._calls.get(item_id) if type(item_id) is str else None
+        if call is not None and type(item_id) is str and call.answered_at is None:
+            self._calls[item_id] = msgspec.structs.replace(call, **moment)
 
     def _on_item_done(self, event: Mapping[str, Any], now: float) -> None:
-        self._on_item_added(event, now)
+        if _object(event.get("item")).get("type") != "mcp_call":  # Which may have ended, and been told of, already.
+            self._on_item_added(event, now)
         item = _object(event.get("item"))
         call_id = short_text(item.get("call_id"))
         if item.get("type") == "function_call" and call_id is not None:
@@ -594,6 +612,9 @@ _RULES: dict[str, Callable[[Turns, Mapping[str, Any], float], None]] = {
     "input_audio_buffer.speech_stopped": Turns._on_speech_stopped,
     "response.created": Turns._on_created,
     "response.done": Turns._on_done,
+    "response.mcp_call.completed": Turns._on_mcp_ended,
+    "response.mcp_call.failed": Turns._on_mcp_ended,
+    "response.mcp_call.in_progress": Turns._on_mcp_begun,
     "response.output_item.added": Turns._on_item_added,
     "response.output_item.done": Turns._on_item_done,
     "session.created": Turns._on_session,

@@ -375,6 +375,23 @@ def test_calls_of_functions_stand_at_the_answer_that_follows_them() -> None:
     assert second.input_ended_at == 103.5
 
 
+def test_calls_of_mcp_servers_stand_at_the_answer_that_follows_them() -> None:
+    told = Told()
+    told.sent("response.create")
+    told.created("r1")
+    call = {"id": "m1", "type": "mcp_call", "name": "search"}
+    told.at(1).came("response.output_item.added", response_id="r1", item=call)
+    told.at(2).came("response.mcp_call.in_progress", item_id="m1")
+    told.at(3).came("response.mcp_call.failed", item_id="m1")
+    told.at(4).came("response.output_item.done", response_id="r1", item=call)
+    told.came("response.mcp_call.completed", item_id="unknown")
+    told.done("r1")
+    told.created("r2")
+    first, second = told.turns.listed()
+    assert (first.tools, first.item_ids) == ((), ("m1",))
+    assert [(call.name, call.called_at, call.answered_at) for call in second.tools] == [("search", 102.0, 103.0)]
+
+
 # -- lines, and servers that leave things out ------------------------------------------------------------------------
 
 

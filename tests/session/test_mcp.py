@@ -251,6 +251,18 @@ def test_items_show_the_listing_and_the_calls() -> None:
         assert bad.data["error"]["type"] == "tool_execution_error"
 
 
+def test_turns_show_how_long_the_service_took() -> None:
+    with simulated(FREE) as session:
+        session.ask("Please echo “hello”")
+        first, second = session.turns
+        assert first.tools == ()
+        (span,) = second.tools
+        assert span.name == "echo"
+        assert span.answered_at is not None
+        assert span.called_at <= span.answered_at
+        assert "echo" in rtsync.timeline_page(session.turns)
+
+
 # -- a service that goes on by itself ----------------------------------------------------------------------------------
 
 REQUEST = {"id": "item_Q", "type": "mcp_approval_request", "server_label": "docs", "name": "search", "arguments": "{}"}
