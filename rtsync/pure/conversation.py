@@ -331,17 +331,18 @@ class Conversation:
         """Take over the configuration that ``later``, another view of the same session, was told of."""
         self._config = later._config
 
-    def function_calls(self) -> tuple[set[str], set[str]]:
+    def function_calls(self) -> tuple[set[str], set[str], bool]:
         """Ids of the calls of functions that are in it, and of those whose outputs are; of requests for approval, and
-        of those that are answered, too. Costs time in proportion.
+        of those that are answered, too. And whether there are messages. Costs time in proportion.
         """
-        calls, outputs = set[str](), set[str]()
+        calls, outputs, has_messages = set[str](), set[str](), False
         for item in self._in_order():
             kind = item.fields.get("type")
+            has_messages = has_messages or kind == "message"
             call_id = item.fields.get(_CALL_IDS.get(kind, "")) if isinstance(kind, str) else None
             if isinstance(call_id, str):
                 (outputs if kind in ("function_call_output", "mcp_approval_response") else calls).add(call_id)
-        return calls, outputs
+        return calls, outputs, has_messages
 
     @property
     def being_said(self) -> str:

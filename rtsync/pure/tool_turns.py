@@ -18,7 +18,8 @@ and waits for nothing. The rules:
 6. A round beside the conversation (``conversation="none"``) creates no items. It is followed by a response of its own,
    which is given call and output as its input.
 7. A line that ends takes along what was sent and not confirmed: that is due again on the next one, with the same item
-   id, unless it is there already, or the call is not. A round whose call the new conversation does not know is over.
+   id, unless it is there already, or the call is not. A round whose call the new conversation does not know is over;
+   one whose requests for approval it does not know is asked for anew, and the model makes them again.
 8. Rounds follow each other at most ``limit`` times; the response after that is asked for without tools, and what it
    calls all the same is answered, and not followed by anything.
 9. A request for approval is a call, too: what it is answered with is a ``mcp_approval_response``. Whether the service
@@ -115,8 +116,8 @@ class Round:
     """
 
     __slots__ = (
-        "calls", "decided", "depth", "done", "holder", "late", "options", "out_of_band", "outputs", "response_id",
-        "stage", "stopped", "wants",
+        "anew", "calls", "decided", "depth", "done", "holder", "late", "options", "out_of_band", "outputs",
+        "response_id", "stage", "stopped", "wants",
     )  # fmt: skip
 
     def __init__(
@@ -138,7 +139,7 @@ class Round:
         self.calls: list[Call] = []
         self.outputs: list[Output] = []
         self.done = late
-        self.stopped = self.decided = False
+        self.stopped = self.decided = self.anew = False
         self.wants = False
         self.stage: Literal["open", "due", "asked", "over"] = "open"
 
@@ -165,7 +166,7 @@ class Round:
     def heard(self) -> bool:
         """Whether a response would have something to say about it."""
         served = any(call.kind == "service" for call in self.calls)
-        return self.out_of_band or served or any(output.state == "there" for output in self.outputs)
+        return self.out_of_band or self.anew or served or any(output.state == "there" for output in self.outputs)
 
 
 class Ask(msgspec.Struct, frozen=True, eq=False):
@@ -425,8 +426,8 @@ class Rounds:
                 call.answered = one.stopped = True
         self._settle(one)
 
-    def restored(self, calls: Collection[str], outputs: Collection[str]) -> list[Call]:
-        """There is a new line, whose conversation has calls and outputs of these call ids.
+    def restored(self, calls: Collection[str], outputs: Collection[str], *, has_messages: bool = True) -> list[Call]:
+        """There is a new line, whose conversation has calls and outputs of these call ids, and perhaps messages.
 
         Returns the calls that it does not know, and whose outputs will not be sent.
         """
@@ -438,12 +439,24 @@ class Rounds:
                 output.state = "there" if output.key in known else "waiting"
             missing = [call for call in one.calls if call.kind != "service" and call.call_id not in calls]
             left += missing
-            if missing:
+            if has_messages and missing and all(call.kind == "approval" for call in missing):
+                self._begin_anew(one, missing)
+            elif missing:
                 self._leave(one)
             elif one.stage == "due" and not one.complete:
                 one.stage = "open"
             self._settle(one)
         return left
+
+    def _begin_anew(self, one: Round, missing: Collection[Call]) -> None:
+        """Requests for approval cannot be restored; what they came from is there, and the model makes them anew."""
+        for call in missing:
+            call.unknown = call.answered = True
+            call.held = False
+        for output in one.outputs:
+            if output.call.unknown:
+                output.state = "void"
+        one.wants = one.anew = True
 
     def _leave(self, one: Round) -> None:
         """The conversation that it belongs to is gone."""
@@ -562,7 +575,7 @@ _FIELDS = {
 def _as_input(item: Mapping[str, Any]) -> dict[str, Any] | None:
     """An item that the model has made, as a client may write it: what was spoken as text."""
     fields = _FIELDS.get(str(item.get("type")))
-    if fields is not None:
+    if fields is not None and "name" in item:
         return {name: item[name] for name in ("type", *fields) if name in item}
     if item.get("type") != "message":
         return None

@@ -16,7 +16,7 @@ __all__ = ["arguments_for"]
 
 Schema = Mapping[str, Any]
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"(?<![\w.])(?<!\d-)-?\d+(?:\.\d+)?(?!-?\d)")  # None of a date.
 _QUOTED = re.compile(r"[\"“]([^\"”]+)[\"”]")
 _NAME = re.compile(r"(?<=[\w,] )([A-Z][\w-]+)")
 _DEEPEST = 4  # levels; below them nothing is given that need not be

@@ -414,10 +414,10 @@ class Desk:
                 holder.lead_to(None)
         self._close_rounds()
 
-    def restored(self, calls: Collection[str], outputs: Collection[str]) -> None:
-        """There is a new line, and its conversation has calls and outputs of these ids."""
+    def restored(self, calls: Collection[str], outputs: Collection[str], has_messages: bool) -> None:
+        """There is a new line, and its conversation has calls and outputs of these ids, and perhaps messages."""
         with self.lock:
-            left = self._rounds.restored(calls, outputs)
+            left = self._rounds.restored(calls, outputs, has_messages=has_messages)
         if left:
             names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import rtsync
-from rtsync import ConfigurationError, McpRequest, RealtimeSession, SessionClosed, Simulator
-from rtsync.simulator import McpCall, Turn
+from rtsync import ConfigurationError, McpRequest, OpenAI, RealtimeSession, SessionClosed, Simulator
+from rtsync.simulator import McpCall, SimulatorServer, Turn
 from tests.loopback import LIMIT
 from tests.session.actors import call, conversing_with
 from tests.session.service import Json, Service, conversing, done, response, spawn
@@ -421,22 +421,56 @@ def test_a_call_that_ends_behind_its_response_is_followed_by_an_answer() -> None
         assert asked.final(LIMIT).text == "Yes."
 
 
-def test_a_conversation_that_does_not_know_the_request_is_not_given_an_answer(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("restore", ["conversation", "config"])
+def test_a_conversation_that_does_not_know_the_request_makes_it_anew(
+    restore: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "rtsync.tools")
-    slow, first, second = Slow(), Acting(), Acting(first=[])
-    with resuming(first, second, reconnect=at_once(restore="conversation"), tools=[DOCS], mcp_approval=slow) as (
-        session,
-        services,
-    ):
-        asking_for = session.respond()
+    slow, first, second = Slow(), Acting(), Acting()
+    second.asked = 0 if restore == "config" else 1
+    policy = at_once(restore=restore)
+    with resuming(first, second, reconnect=policy, tools=[DOCS], mcp_approval=slow) as (session, services):
+        asked = spawn(session.ask, "Search")
         assert slow.asked.wait(LIMIT)
         with watched(session) as signals:
             services[1].peer.reset()
             signals.until("reconnected")
         slow.leave.set()
-        assert asking_for.final(LIMIT) is asking_for
+        assert asked.result().text == ("Yes." if restore == "conversation" else "")
         assert (first.approvals, second.approvals) == ([], [])
+        assert session.tool_calls == ()
         session.close()
     assert "the new connection does not know of 1 calls, which are not answered: docs.search" in caplog.text
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["decided at once", "decided on the next line"])
+def test_a_line_that_breaks_behind_a_request_costs_no_answer(late: bool) -> None:
+    back = threading.Event()
+
+    def come_back(*_: object, **__: object) -> None:
+        back.set()
+
+    def approve(_: McpRequest) -> bool:
+        return back.wait(LIMIT) if late else True
+
+    with (
+        SimulatorServer(pace=False, faults=["reset@on=response.done,first=1"]) as server,
+        rtsync.reconnected.connected_to(come_back),
+        RealtimeSession(
+            OpenAI(base_url=server.openai_url, api_key="k"),
+            config=TEXT,
+            tools=[ECHO],
+            mcp_approval=approve,
+            reconnect=at_once(restore="conversation"),
+        ) as session,
+    ):
+        assert session.ask("Please echo “hello”").text.startswith("The tool answered: “hello”.")
+        assert kinds(session).count("mcp_call") == 1
+
+
+def test_items_of_the_program_are_not_mistaken_for_listings() -> None:
+    with RealtimeSession(Simulator(pace=False), config=TEXT) as session:
+        session.send({"type": "session.update", "session": {"type": "realtime", "tools": [FREE]}})
+        content = [{"type": "input_text", "text": "Hello"}]
+        added = session.add_item({"type": "message", "role": "user", "content": content})
+        assert added.item.type == "message"

@@ -16,7 +16,11 @@ from tests.pure.tool_functions import FUNCTIONS
 WORDS = ("", "just a few words", "Take 3 of “these”, Ada, at 2026-05-06 or not, and -2.5 more for Bob in Paris")
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+# The schema of `meet` says of a moment no more than that it is a text.
+TELLING = [function for function in FUNCTIONS if function.__name__ != "meet"]
+
+
+@pytest.mark.parametrize("function", TELLING, ids=lambda function: function.__name__)
 @pytest.mark.parametrize("words", WORDS, ids=["none", "some", "many"])
 def test_they_fit_the_schema_of_every_function(function: Callable[..., Any], words: str) -> None:
     tool = Tool(function)
