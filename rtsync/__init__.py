@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from rtsync.edges.environment import target_from_env
 from rtsync.edges.signals import (
+    budget_spent,
     event_received,
     event_sent,
     handler_failed,
     message_refused,
     reconnected,
     reconnecting,
+    response_guarded,
     session_closed,
     session_opened,
     tool_finished,
@@ -71,24 +73,31 @@ from rtsync.vocabulary.version import VERSION as __version__
 if TYPE_CHECKING:
     from rtsync import audio as audio
     from rtsync import devices as devices
+    from rtsync.pure.budget import Budget, Spending
+    from rtsync.pure.prices import Prices
     from rtsync.pure.timeline import timeline_page
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
+    from rtsync.session.guards import Verdict
     from rtsync.session.mcp import McpRequest
     from rtsync.session.tools import Tool, ToolCall, ToolContext
     from rtsync.session.traffic import TrafficLog, log_events
 
 # What stands beside a session is loaded when it is first asked for.
 _LATER = {
+    "Budget": "rtsync.pure.budget",
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
     "McpRequest": "rtsync.session.mcp",
+    "Prices": "rtsync.pure.prices",
+    "Spending": "rtsync.pure.budget",
     "Tool": "rtsync.session.tools",
     "ToolCall": "rtsync.session.tools",
     "ToolContext": "rtsync.session.tools",
     "TrafficLog": "rtsync.session.traffic",
+    "Verdict": "rtsync.session.guards",
     "create_client_secret": "rtsync.session.client_secret",
     "log_events": "rtsync.session.traffic",
     "timeline_page": "rtsync.pure.timeline",
@@ -98,6 +107,7 @@ _LATER = {
 __all__ = [
     "AuthenticationFailed",
     "Azure",
+    "Budget",
     "Call",
     "ClientSecret",
     "CloseCause",
@@ -114,6 +124,7 @@ __all__ = [
     "Lost",
     "McpRequest",
     "OpenAI",
+    "Prices",
     "ProtocolError",
     "QueueDispatcher",
     "RateLimited",
@@ -132,6 +143,7 @@ __all__ = [
     "SessionStats",
     "Simulator",
     "Snapshot",
+    "Spending",
     "State",
     "Subscription",
     "Target",
@@ -145,9 +157,11 @@ __all__ = [
     "Turn",
     "Usage",
     "UsageError",
+    "Verdict",
     "WaitTimeout",
     "WebhookRefused",
     "__version__",
+    "budget_spent",
     "create_client_secret",
     "event_received",
     "event_sent",
@@ -156,6 +170,7 @@ __all__ = [
     "message_refused",
     "reconnected",
     "reconnecting",
+    "response_guarded",
     "restorable_items",
     "session_closed",
     "session_opened",

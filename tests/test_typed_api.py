@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, assert_type
 
 import rtsync
@@ -19,6 +19,9 @@ from rtsync import (
     State,
     Subscription,
     Target,
+    Tool,
+    ToolCall,
+    ToolContext,
 )
 from rtsync.audio import PCM16, ULAW, AudioFormat, AudioReader, Resampler, audio_format, chunks, read_audio, write_wav
 from rtsync.vocabulary.server_events import ErrorEvent, ResponseDone, SessionUpdated
@@ -93,3 +96,33 @@ def test_the_face_names_what_it_exports() -> None:
     assert sorted(rtsync.__all__, key=str.casefold) == sorted(set(rtsync.__all__), key=str.casefold)
     assert all(hasattr(rtsync, name) for name in rtsync.__all__)
     assert all(hasattr(rtsync.audio, name) for name in rtsync.audio.__all__)
+
+
+def double(number: int, context: ToolContext) -> int:
+    assert_type(context.call, ToolCall)
+    assert_type(context.session, RealtimeSession)
+    assert_type(context.cancelled, bool)
+    return 2 * number
+
+
+def approve(call: ToolCall) -> bool | str:
+    assert_type(call.arguments, Mapping[str, Any])
+    return True
+
+
+def test_tools_keep_their_types() -> None:
+    with RealtimeSession(Simulator(pace=False), tools=[double]) as session:
+
+        @session.tool(timeout=5, approval=approve)
+        def half(number: int) -> float:
+            return number / 2
+
+        assert_type(half(4), float)
+        other: Callable[[int], float] = session.tool(half, name="other")
+        assert_type(other(4), float)
+        assert_type(session.tool(Tool(half, name="third", working="Soon.")), Tool)
+        assert_type(session.tools, Mapping[str, Tool])
+        assert_type(session.tool_calls, tuple[ToolCall, ...])
+        answer = session.ask("Hello")
+        assert_type(answer.final(timeout=5), Response)
+        assert_type(answer.chain(), Iterator[Response])

@@ -64,7 +64,8 @@ def chat(
         notes = ToolNotes(complain)  # Held here: signals do not.
         notes.attach(session)
         with drawn_to(timeline, session, words=timeline_words), session:
-            _converse(target, Conversation(session, output, line.timeout, questions if wanted.approve else None))
+            conversation = Conversation(session, output, line.timeout, questions if wanted.approve else None)
+            _converse(target, conversation, list(session.tools))
 
 
 def _text_only(instructions: str | None) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _text_only(instructions: str | None) -> dict[str, Any]:
     return {"output_modalities": ["text"], **({} if instructions is None else {"instructions": instructions})}
 
 
-def _converse(target: Target, conversation: Conversation) -> None:
+def _converse(target: Target, conversation: Conversation, tools: list[str]) -> None:
     if sys.stdin is None or not sys.stdin.isatty():
         lines = sys.stdin or ()
         if hasattr(lines, "reconfigure"):
@@ -82,5 +83,7 @@ def _converse(target: Target, conversation: Conversation) -> None:
     click.echo(f"connected: {target.describe()}", err=True)
     if isinstance(target, Simulator):
         click.echo("the simulator's scripted brain does not think; --target openai or azure reaches a model", err=True)
+        if tools:
+            click.echo(f"it calls the tools that you name: {', '.join(tools)}", err=True)
     click.echo("Ctrl+C cancels an answer, Ctrl+D leaves", err=True)
     talk(conversation)

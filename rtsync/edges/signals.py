@@ -31,6 +31,7 @@ __all__ = [
     "ANY",
     "Board",
     "SafeSignal",
+    "budget_spent",
     "check_receiver",
     "event_received",
     "event_sent",
@@ -39,6 +40,7 @@ __all__ = [
     "name_of",
     "reconnected",
     "reconnecting",
+    "response_guarded",
     "session_closed",
     "session_opened",
     "tool_finished",
@@ -390,6 +392,8 @@ message_refused = SafeSignal("A message was not a JSON object and was ignored. D
 reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
 reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
 turn_finished = SafeSignal("A turn has ended: its response, or the user's next one began. Data: turn (Turn).")
+response_guarded = SafeSignal("A guard has stopped a response. Data: response (Response), verdict (Verdict).")
+budget_spent = SafeSignal("A limit of the budget is reached, and the session will end. Data: spending (Spending).")
 tool_started = SafeSignal("A tool that the model called begins to run. Data: call (ToolCall).")
 tool_progress = SafeSignal("A tool has reported its progress. Data: call (ToolCall), progress.")
 tool_finished = SafeSignal("A call of a tool is over: it ran, failed or was not run at all. Data: call (ToolCall).")
@@ -405,6 +409,8 @@ _OF_ALL_SESSIONS = (
     reconnecting,
     reconnected,
     turn_finished,
+    response_guarded,
+    budget_spent,
     tool_started,
     tool_progress,
     tool_finished,

@@ -210,7 +210,7 @@ class Ledger:
     @property
     def busy(self) -> bool:
         """Whether a response to the default conversation has begun or been asked for, and not ended."""
-        return any(not record.out_of_band for record in self._open())
+        return any(not record.out_of_band for record in self.open)
 
     @property
     def active(self) -> Record | None:
@@ -240,7 +240,7 @@ class Ledger:
         if not event.type.startswith("response."):
             return None
         record = self._record_of(event)
-        if record is not None and (record.mark is not None or event.type in _ENDS):  # Nobody reads the others.
+        if record is not None and (record.kept or event.type in _ENDS):  # Nobody reads the others.
             record.apply(event)
             if record.done and record.id is not None:
                 self._running.pop(record.id, None)
@@ -267,7 +267,9 @@ class Ledger:
             del self._requested[record.mark or ""]
         return lost
 
-    def _open(self) -> list[Record]:
+    @property
+    def open(self) -> list[Record]:
+        """The responses that have begun or been asked for, and not ended."""
         return [*self._running.values(), *self._requested.values()]
 
     def _record_of(self, event: Event) -> Record | None:

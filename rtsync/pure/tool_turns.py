@@ -163,6 +163,11 @@ class Round:
         return self.stage in ("due", "asked") or (self.stage == "open" and self.ready and self.heard)
 
     @property
+    def reads_apart(self) -> bool:
+        """Whether its response did not read the conversation, but an ``input`` of its own."""
+        return not self.late and self.options.get("input") is not None
+
+    @property
     def heard(self) -> bool:
         """Whether a response would have something to say about it."""
         served = any(call.kind == "service" for call in self.calls)
@@ -341,6 +346,7 @@ class Rounds:
                 self._close(one)
         if not out_of_band:
             self._speaking = False
+        if not (out_of_band or (ask is not None and ask.rounds[0].reads_apart)):
             for one in [one for one in self.open() if one.heeded and not one.out_of_band]:
                 self._close(one)
 
@@ -482,8 +488,10 @@ class Rounds:
         beside = next((one for one in found if one.out_of_band), None)
         if beside is not None:
             return self._ask_for((beside,))
-        running = any(not ask.rounds[0].out_of_band for ask in self._asked)
-        return self._ask_for(tuple(found)) if found and not self._speaking and not running else None
+        if not found or self._speaking or any(not ask.rounds[0].out_of_band for ask in self._asked):
+            return None
+        apart = next((one for one in found if one.reads_apart), None)  # It would not hear of the others.
+        return self._ask_for((apart,) if apart is not None else tuple(found))
 
     def _ask_for(self, rounds: tuple[Round, ...]) -> Ask:
         depth = 1 + max(one.depth for one in rounds)

@@ -132,24 +132,24 @@ class Judgement:
         """There is no thread for it."""
         self._decide(False, "nobody can be asked at the moment")
 
-    def _decide(self, approve: bool, reason: str | None) -> None:
-        """It is decided; only the first time counts."""
+    def _decide(self, approve: bool, reason: str | None) -> bool:
+        """It is decided; only the first time counts. Returns whether this was it."""
         if self._desk.inherited:
-            return
+            return False
         with self._desk.lock:
             if self.over:
-                return
+                return False
             self.over = True
             told = None if reason is None else one_line(reason.encode("utf-8", "replace").decode(), _LONGEST_REASON)
             self._desk.decide(self, approve, told)
         self._desk.go_on()
+        return True
 
     # -- any thread ----------------------------------------------------------------------------------------------------
 
-    def cancel(self, why: str) -> None:
-        """Nobody waits for it any longer: no."""
-        self._decide(False, why)
-        self._desk.give_up(self)
+    def cancel(self, why: str) -> bool:
+        """Nobody waits for it any longer: no. Returns whether it was not decided."""
+        return self._decide(False, why)
 
     def run_out(self) -> None:
         """Its time is never over."""

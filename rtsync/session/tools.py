@@ -179,6 +179,12 @@ class Tool:
     """
 
     __slots__ = ("_declaration", "approval", "respond", "tell_errors", "timeout", "working")
+    _declaration: Declaration
+    approval: Approval | None
+    respond: bool
+    tell_errors: bool
+    timeout: float | None
+    working: str | None
 
     def __init__(
         self,
@@ -193,7 +199,7 @@ class Tool:
         respond: bool = True,
         tell_errors: bool = False,
     ) -> None:
-        self._declaration: Declaration = declare(
+        declaration = declare(
             function, name=name, description=description, parameters=parameters, context_type=ToolContext
         )
         if approval is not None and not callable(approval):
@@ -203,11 +209,18 @@ class Tool:
         for option, value in (("respond", respond), ("tell_errors", tell_errors)):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"{option} must be True or False, not {type(value).__name__}")
-        self.timeout = seconds(timeout, "timeout", none="any time")
-        self.approval = approval
-        self.working = working
-        self.respond = respond
-        self.tell_errors = tell_errors
+        options: dict[str, Any] = {
+            "approval": approval,
+            "working": working,
+            "respond": respond,
+            "tell_errors": tell_errors,
+        }
+        options["timeout"] = seconds(timeout, "timeout", none="any time")
+        for field, chosen in {"_declaration": declaration, **options}.items():
+            object.__setattr__(self, field, chosen)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a Tool does not change; declare another one")
 
     def __repr__(self) -> str:
         return f"<Tool {self.name!r}>"
@@ -533,17 +546,20 @@ class Run:
 
     # -- any thread ----------------------------------------------------------------------------------------------------
 
-    def cancel(self, why: str) -> None:
-        """Nobody waits for it any longer. A function that runs is told, and answers when it has ended."""
+    def cancel(self, why: str) -> bool:
+        """Nobody waits for it any longer. A function that runs is told, and answers when it has ended.
+
+        Returns whether it had not begun, and never will.
+        """
         with self._desk.lock:
             if self.over or self.unwanted:
-                return
+                return False
             self.why = why
             running = self._started_at is not None
         self.unwanted.set()
         if not running:
             self._finish("cancelled", error=f"cancelled: {why}")
-            self._desk.give_up(self)
+        return not running
 
     def run_out(self) -> None:
         """It has taken too long."""
@@ -553,7 +569,6 @@ class Run:
         self.why = f"it took longer than {timeout:g} s"
         self._finish("timed_out", error=f"the tool did not answer within {timeout:g} s")
         self.unwanted.set()
-        self._desk.give_up(self)
 
     def forsake(self, why: str) -> None:
         """The session ends."""

@@ -36,7 +36,7 @@ from rtsync.edges.latch import Bell, Latch
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Line
 from rtsync.pure import verdict
-from rtsync.pure.conversation import Conversation, Item, Snapshot
+from rtsync.pure.conversation import COUNTED, Conversation, Item, Snapshot, Usage
 from rtsync.pure.correlation import Sent
 from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
@@ -87,6 +87,13 @@ _CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that f
 
 class Core:
     """The inside of one session."""
+
+    refusal: SessionClosed | None = None  # Why nothing is asked for any more, although the session is open.
+    # Called in the reader when more was used, under the books; what it gives is called once that is delivered.
+    count: Callable[[], Callable[[], None] | None] | None = None
+    _due: Callable[[], None] | None = None
+    at_end: tuple[Callable[[], None], ...] = ()  # Called when all is over.
+    _dismissal: SessionClosed | None = None  # Why it ends where we end it.
 
     def __init__(
         self, number: int, delivery: Delivery, board: Board, *, reconnect: Reconnect | None, send_timeout: float
@@ -229,6 +236,8 @@ class Core:
         self.delivery.end()
         self.finished.set()
         self.ready.set()
+        for tell in self.at_end:
+            tell()
 
     def await_greeting(self, deadline: Deadline) -> None:
         """Block until the service has greeted.
@@ -322,6 +331,14 @@ class Core:
         self.end(newest.failure or self.left())
         return True
 
+    def dismiss(self, error: SessionClosed, deadline: Deadline) -> None:
+        """End the session because of ``error``, which is what everybody is told, as ``close`` does."""
+        with self._books:
+            if self._state in (State.OPEN, State.RECONNECTING):
+                self._dismissal = error
+        self.move(Trigger.CLOSE)
+        self.close(deadline)
+
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
         if self._current is not None and not self.finished and os.getpid() == self.process:
@@ -361,7 +378,7 @@ class Core:
     def why_ended(self, connection: Connection) -> RealtimeError:
         """Why the line of ``connection`` has ended."""
         with self._books:
-            return connection.why_ended(abandoned=self._abandoned)
+            return self._dismissal or connection.why_ended(abandoned=self._abandoned)
 
     # -- arrivals: the reader thread ----------------------------------------------------------------------------------
 
@@ -377,8 +394,8 @@ class Core:
         board = self._board()
         if board is not None and board.wants(kind):
             self.delivery.put(sequence, partial(self._handle, ((sequence, event),)), size, kind.endswith(".delta"))
-        if self.turns.ended:
-            self._tell_turns(sequence)
+        if self.turns.ended or self._due is not None:
+            self._tell_of_use(sequence)
         if self.tools is not None:  # Before anybody is told that a response is done.
             self.tools.take(event, record)
         owner = None if sent is None else sent.owner
@@ -439,6 +456,8 @@ class Core:
         kind = event.type
         with self._books:
             sent = connection.note(event)
+            if self.count is not None and kind in COUNTED:  # Before anybody hears of it, who might ask for more.
+                self._due = self.count()
             if kind in self.turns.heeds:
                 self.turns.take(kind, raw(event), time.monotonic())
             if kind == "error":
@@ -504,12 +523,28 @@ class Core:
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
 
+    def _tell_of_use(self, sequence: int) -> None:
+        """What an event has ended and used up, behind its handlers."""
+        if self.turns.ended:
+            self._tell_turns(sequence)
+        due, self._due = self._due, None
+        if due is not None:
+            due()
+
     def _tell_turns(self, sequence: int) -> None:
         """Turns have ended, with the event of that number."""
         with self._books:
             ended = self.turns.told(wanted=bool(signals.turn_finished.receivers))
         for turn in ended:
             self.announce(signals.turn_finished, 0, sequence, turn=turn)
+
+    def announce_later(self, signal: signals.SafeSignal, **data: Any) -> None:
+        """``announce`` from a thread that is no reader."""
+        current = self._current
+        if self.delivery.runs_in_reader and current is not None and current.line.ending is None:
+            current.line.post(partial(self.announce, signal, **data))
+        else:
+            self.announce(signal, **data)
 
     def announce(
         self, signal: signals.SafeSignal, size: int | None = None, sequence: int | None = None, **data: Any
@@ -676,6 +711,8 @@ class Core:
 
     def left(self) -> SessionClosed:
         """How a session ends that is left while it has no line."""
+        if self._dismissal is not None:
+            return self._dismissal
         if self._abandoned:
             return SessionClosed("the session object was garbage-collected while open", cause=CloseCause.ABANDONED)
         when = "" if self._established else " before the session was open"
@@ -792,6 +829,8 @@ class Core:
             logger.exception("the embedded server could not be stopped")
         process.discard(self)
         self.finished.set()
+        for tell in self.at_end:
+            tell()
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
@@ -847,6 +886,22 @@ class Core:
         with self._books:
             return self.turns.listed()
 
+    def check_may_ask(self) -> None:
+        """Raise ``SessionClosed`` where no response may be asked for any more."""
+        if self.refusal is not None:
+            raise copy.copy(self.error or self.refusal)
+
+    @property
+    def is_spoken_to(self) -> bool:
+        """Whether voice detection hears somebody, to whom it will have the model answer."""
+        with self._books:
+            return self._conversation.speaking and self._conversation.detects_voice
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether what a lost line was asked for is asked for on the next one."""
+        return self._recovery.asks_again
+
     @property
     def rejoins(self) -> bool:
         """Whether a new line comes back to the same session."""
@@ -857,8 +912,13 @@ class Core:
         """Whether a line that ends may be followed by another one."""
         return self._recovery.wanted
 
-    def ask(self, event: dict[str, Any], deadline: Deadline) -> Event:
-        """Send ``event`` and block until the service has answered it.
+    def ask(self, event: dict[str, Any], deadline: Deadline, *, settled: bool = True) -> Event:
+        """Send ``event`` and block until the service has answered it, and the handlers of the answer have run.
+
+        Args:
+            event: with its id.
+            deadline: for both.
+            settled: False for whoever must not wait for handlers.
 
         Raises:
             ServerError: it answered with an error.
@@ -882,7 +942,8 @@ class Core:
             raise WaitTimeout(
                 f"no answer to {event['type']!r} within {deadline.timeout:g} s" + (f" ({stuck})" if stuck else "")
             )
-        self.settle(request.sequence, deadline)
+        if settled:
+            self.settle(request.sequence, deadline)
         return request.answer
 
     def settle(self, sequence: int, deadline: Deadline) -> None:
@@ -932,7 +993,6 @@ class Core:
         queued_events, queued_bytes = self.delivery.queued()
         received, sent = self._bytes_over_all_lines()
         last = None if self._current is None else self._current.line.last_received
-        until = now if self._closed_at is None else self._closed_at
         return SessionStats(
             events_received=self.hub.newest,
             events_sent=self._sender.events_sent,
@@ -946,7 +1006,7 @@ class Core:
             handler_lag=self.delivery.lag(),
             lines=self._lines,
             waiting=self._waiting(),
-            open_for=0.0 if self._opened_at is None else until - self._opened_at,
+            open_for=self.open_for,
             silent_for=None if last is None else now - last,
             last_turn=self._last_turn(),
         )
@@ -967,6 +1027,18 @@ class Core:
             bells = [self.floor.waiting, *(subscription.waiting for subscription in self._subscriptions)]
             requests = len(self._requests)
         return self.hub.waiting + self.delivery.awaiting + requests + sum(bells)
+
+    @property
+    def usage(self) -> Usage:
+        """What was used so far."""
+        with self._books:
+            return self._conversation.usage
+
+    @property
+    def open_for(self) -> float:
+        """Seconds since the service greeted first, until now or the end; 0 before."""
+        until = time.monotonic() if self._closed_at is None else self._closed_at
+        return 0.0 if self._opened_at is None else until - self._opened_at
 
     def snapshot(self) -> Snapshot:
         """The conversation as it is now."""

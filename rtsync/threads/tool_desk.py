@@ -63,8 +63,8 @@ class Work(Job, Protocol):
     output: Output | None
     """What the conversation shall have of it."""
 
-    def cancel(self, why: str) -> None:
-        """Nobody waits for it any longer: tell the function, or do not begin."""
+    def cancel(self, why: str) -> bool:
+        """Nobody waits for it any longer: tell the function, or do not begin. Returns whether it had not begun."""
 
     def run_out(self) -> None:
         """Its time is over."""
@@ -306,8 +306,10 @@ class Desk:
             if found is not None:
                 self._asking.remove(found)
             approved = self._rounds.approved and not record.out_of_band
+            before = self._decided()
             self._rounds.began(response_id, None if found is None else found[0], out_of_band=record.out_of_band)
             decided = self._decided()
+        self._lead(before, None)
         if approved and follower is None:  # The service goes on by itself, for those who wait for that.
             follower = self._core.floor.adopt(record)
         self._lead(decided, follower)
@@ -397,10 +399,10 @@ class Desk:
         self._close_rounds()
 
     def _cancel(self, calls: Iterable[Call], why: str) -> None:
-        for call in calls:
-            work = self._works.get(call.call_id)
-            if work is not None:
-                work.cancel(why)
+        works = [work for call in calls if (work := self._works.get(call.call_id)) is not None]
+        # All of them are told before a thread comes free, so that none of them begins.
+        for work in [work for work in works if work.cancel(why)]:
+            self._pool.give_up(work)
 
     # -- from line to line: readers ------------------------------------------------------------------------------------
 
@@ -502,10 +504,6 @@ class Desk:
     def go_on(self) -> None:
         """See what follows from what is known now."""
         self._close_rounds()
-
-    def give_up(self, work: Work) -> None:
-        """Nobody waits for ``work``: its thread counts no more."""
-        self._pool.give_up(work)
 
     def rouse(self) -> None:
         """Have the courier look, and see to it that there is one."""
@@ -610,6 +608,7 @@ class Desk:
             self._be_silent()
         for work in late:
             work.run_out()
+            self._pool.give_up(work)
         for receipt in silent:
             title = self._title(receipt.output.call)
             logger.warning("the service has not confirmed the output of the tool %s; it is taken for given", title)
@@ -643,10 +642,12 @@ class Desk:
                 if (ask, follower) not in self._asking:
                     continue
                 self._asking.remove((ask, follower))
+                before = self._decided()
                 self._rounds.unasked(ask, again=again)
                 decided = self._decided()
             if not again:
                 logger.warning("the service refused the response that tools asked for: %s", error)
+            self._lead(before, None)
             self._lead(decided, None, error)
 
     def _act(self, lined_up: _LinedUp) -> bool:
@@ -664,10 +665,21 @@ class Desk:
         if isinstance(due, Stop):
             event = {"type": "response.cancel", "event_id": new_event_id(), "response_id": due.response_id}
             return core.send_over(connection, event, Request())
+        if due is not None and core.refusal is not None:
+            self._drop(due, core.refusal)
+            return True
         if due is None or self._may_collide(due):
             lined_up.leave()
             return False
         return self._ask(connection, due, lined_up)
+
+    def _drop(self, ask: Ask, why: RealtimeError) -> None:
+        """Nothing is asked for any more."""
+        with self.lock:
+            self._rounds.asked(ask)
+            self._rounds.unasked(ask, again=False)
+            decided = self._decided()
+        self._lead(decided, None, why)
 
     def _send_output(self, connection: Connection, output: Output) -> bool:
         receipt = _Receipt(self, output)

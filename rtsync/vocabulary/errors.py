@@ -91,6 +91,8 @@ class CloseCause(StrEnum):
     """A message was larger than ``max_message_size``."""
     OVERFLOW = "overflow"
     """The handlers fell so far behind that no more events could be queued for them (``on_overflow="close"``)."""
+    BUDGET = "budget"
+    """A limit of ``budget=Budget(...)`` was reached."""
     ABANDONED = "abandoned"
     """The session object was garbage-collected while open."""
 
@@ -173,7 +175,7 @@ class ResponseFailed(RealtimeError):
         status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
         reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None; ``"too_large"`` where it was
             larger than what rtsync keeps of a response, ``"no_audio"`` where audio was to be saved and there is none,
-            of whatever status.
+            ``"guarded"`` where a guard stopped it, of whatever status.
         text: the text (or transcript) received before the end.
     """
 

@@ -145,6 +145,13 @@ def test_what_is_wrong_is_said_in_one_line(arguments: list[str], told: str, shop
     assert told in ended.complaint
 
 
+def test_the_simulator_says_when_it_calls_a_tool(shop: Path) -> None:
+    with Terminal("chat", "--target", "simulator", "--tool", "shop:price", "--tool", "shop:broken") as screen:
+        assert "it calls the tools that you name: price, broken" in screen.read_until("> ")
+        screen.ctrl_d()
+        assert screen.wait() == 0
+
+
 # -- approval ----------------------------------------------------------------------------------------------------------
 
 

@@ -272,6 +272,20 @@ def test_rounds_that_are_complete_together_share_one_response() -> None:
     assert [one.response_id for one in asked(rounds).rounds] == ["resp_1", "resp_2"]
 
 
+def test_a_round_with_an_input_of_its_own_shares_no_response() -> None:
+    rounds = Rounds(16)
+    first = called(rounds, "call_1", "resp_1")
+    second = called(rounds, "call_2", "resp_2", options={"input": []})
+    for call in (first, second):
+        rounds.ended(call.round.response_id, "completed")
+        given(rounds, call)
+    ask = asked(rounds)
+    assert [one.response_id for one in ask.rounds] == ["resp_2"]
+    assert [item["type"] for item in following(ask, [], ())["input"]] == ["function_call_output"]
+    rounds.began("resp_3", ask)
+    assert [one.response_id for one in asked(rounds).rounds] == ["resp_1"]
+
+
 def test_the_row_of_rounds_ends_without_tools_and_then_for_good() -> None:
     rounds = Rounds(2)
     lasts = []

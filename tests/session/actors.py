@@ -156,13 +156,13 @@ class Told:
             self.heard.append((name, call, progress))
             self._changed.notify_all()
 
-    def until(self, name: str) -> ToolCall:
-        """The last call that the signal `name` has told of, once it has."""
+    def until(self, name: str, count: int = 1) -> ToolCall:
+        """The last call that the signal `name` has told of, once it has told of so many."""
         found: list[ToolCall] = []
 
         def has_come() -> bool:
             found[:] = [call for signal, call, _ in self.heard if signal == name]
-            return bool(found)
+            return len(found) >= count
 
         with self._changed:
             assert self._changed.wait_for(has_come, LIMIT), f"no {name}: {self.heard}"

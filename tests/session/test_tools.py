@@ -15,6 +15,7 @@ from rtsync import (
     ConfigurationError,
     OpenAI,
     QueueDispatcher,
+    RealtimeError,
     RealtimeSession,
     ResponseFailed,
     ServerError,
@@ -155,7 +156,7 @@ def test_sessions_that_only_write_down_have_no_tools(target: OpenAI) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"tool_threads": 0}, {"tool_threads": True}, {"tool_rounds": 1.5}, {"within": contextlib.nullcontext()}],
-    ids=str,
+    ids=["no thread", "a bool", "half a round", "a context instead of what gives one"],
 )
 def test_wrong_options_fail_at_once(options: Any) -> None:
     with pytest.raises(ConfigurationError):
@@ -170,6 +171,20 @@ def test_wrong_options_fail_at_once(options: Any) -> None:
 def test_wrong_options_of_a_tool_fail_at_once(options: Any) -> None:
     with pytest.raises(ConfigurationError):
         Tool(add, **options)
+
+
+def test_a_tool_does_not_change() -> None:
+    with pytest.raises(AttributeError, match="another one"):
+        Tool(add).timeout = 5
+
+
+def test_a_tool_can_be_tried_without_a_model() -> None:
+    tool = Tool(add, timeout=None)
+    assert tool.bind('{"a": 1}')() == 2
+    assert tool.function is add
+    assert repr(tool) == "<Tool 'add'>"
+    with pytest.raises(RealtimeError):
+        tool.bind('{"b": 1}')
 
 
 def test_a_tool_has_its_options_already() -> None:

@@ -24,6 +24,7 @@ from tests.loopback import LIMIT
 from tests.session.actors import Actor, Told, answered, call, conversing_with, open_calls, outputs, twice_answered
 from tests.session.service import Json, Service, conversing, response, spawn
 from tests.session.successive import attend
+from tests.simulator.sounds import silence, speech
 
 INTERRUPTED = '{"error":"cancelled: the user interrupted"}'
 
@@ -112,6 +113,7 @@ def test_what_waits_for_a_thread_or_for_approval_is_not_begun_after_an_interrupt
             session.interrupt()
             asked.result()
             assert [output(), output()] == [INTERRUPTED] * 2
+            told.until("finished", 2)
             assert told.names == [("finished", "cancelled")] * 2
         answer.set()
         sound(session)
@@ -135,6 +137,40 @@ def test_speech_interrupts_where_voice_detection_may() -> None:
         assert first.final().id == first.id
         assert outputs_heard(service, 1) == [INTERRUPTED]
         assert service.heard_nothing_more()
+
+
+def test_somebody_speaks_while_a_tool_runs_that_speech_has_called() -> None:
+    gate, errors = Gate(), list[Any]()
+    said = silence(400) + speech() + silence(800)
+    actor = Actor([call("gentle")])
+    with (
+        RealtimeSession(Simulator(brain=actor, pace=False), tools=[gate.gentle]) as session,
+        session.responses(timeout=LIMIT) as begun,
+        answered(session) as output,
+    ):
+        session.on("error", lambda session, event: errors.append(event.error.code))
+        session.send_audio(said, sample_rate=24_000, pace=False, silence_ms=0)
+        first = next(begun)
+        assert gate.running.wait(LIMIT)
+        session.send_audio(said, sample_rate=24_000, pace=False, silence_ms=0)
+        assert output() == INTERRUPTED
+        assert first.final().id == first.id
+        assert next(begun).wait().transcript.startswith("Heard")
+        assert len(actor.turns) == 2
+        sound(session)
+    assert errors == []
+
+
+def test_a_tool_that_speech_has_called_is_answered_in_speech() -> None:
+    said = silence(400) + speech() + silence(800)
+    actor = Actor([call("quick")])
+    with (
+        RealtimeSession(Simulator(brain=actor, pace=False), tools=[quick]) as session,
+        session.responses(timeout=LIMIT) as begun,
+    ):
+        session.send_audio(said, sample_rate=24_000, pace=False, silence_ms=0)
+        assert next(begun).final().transcript == "Heard quick."
+        assert next(begun).audio
 
 
 def test_speech_that_may_not_interrupt_does_not_and_the_answer_waits_for_its_end() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import rtsync
 from rtsync import RealtimeSession, Reconnect, ServerError, SessionClosed, Tool
+from rtsync.threads import tool_desk
 from tests.loopback import LIMIT
 from tests.session.actors import Told
 from tests.session.service import Json, Service, error, response, spawn
@@ -306,6 +307,53 @@ def test_a_server_that_tells_of_calls_at_the_end_only() -> None:
         assert session.respond().final().text == "Yes."
 
 
+def test_a_server_that_gives_items_ids_of_its_own_and_returns_no_metadata() -> None:
+    def renaming(line: Callable[[Service, Json], None]) -> Callable[[Service, Json], None]:
+        def answer(service: Service, event: Json) -> None:
+            if event["type"] == "conversation.item.create":
+                event = {**event, "item": {**event["item"], "id": "their_" + event["item"]["id"]}}
+            if event["type"] == "response.create":
+                event = {"type": event["type"], "event_id": event["event_id"]}
+            line(service, event)
+
+        return answer
+
+    gate, script = Gate(), Script()
+    lines = renaming(script.line(1)), renaming(script.line(2))
+    with resuming(*lines, reconnect=WHOLE, tools=[gate.stubborn]) as (session, services):
+        first = session.respond().wait()
+        assert gate.running.wait(LIMIT)
+        cut(session, services)
+        gate.open.set()
+        assert first.final().text == "Yes."
+    assert [item["output"] for _, item in script.given] == ["done"]
+
+
+def test_a_server_that_confirms_nothing_is_asked_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tool_desk, "_CONFIRMATION", 0.2)
+    script = Script(name="quick")
+    script.holds = lambda _, event: event["type"] == "conversation.item.create"
+    with resuming(script.line(1), tools=[quick]) as (session, _):
+        assert session.respond().final().text == "Yes."
+        assert session.tool_calls == ()
+    assert "has not confirmed the output of the tool quick" in caplog.text
+
+
+def test_voice_detection_that_begins_nothing_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_desk, "_ANSWER", 0.2)
+    gate, script = Gate("42"), Script()
+    job = Tool(gate.stubborn, working="Soon.", timeout=None)
+    with resuming(script.line(1), tools=[job]) as (session, services):
+        assert session.respond().final().text == "Yes."
+        with session.responses(timeout=LIMIT) as more:
+            for kind in ("speech_started", "speech_stopped"):
+                services[1].say({"type": f"input_audio_buffer.{kind}", "item_id": "item_u"})
+            gate.open.set()
+            assert next(more).wait().text == "Yes."
+
+
 def test_a_refused_output_is_not_repeated_and_leads_to_nothing(caplog: pytest.LogCaptureFixture) -> None:
     script = Script(name="quick")
 
@@ -370,6 +418,36 @@ def test_a_follow_up_that_comes_second_waits_for_the_first() -> None:
         services[1].say(response("response.created", "resp_v"), response("response.done", "resp_v"))
         # It began behind the output, and so has seen it.
         assert first.final().id == first.id
+
+
+def test_a_refusal_that_nothing_explains_is_not_believed_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_desk, "_RACE", 0.2)
+    script = Script(name="quick")
+    refused: list[Json] = []
+
+    def answer(service: Service, event: Json) -> None:
+        if event["type"] == "response.create" and script.asked and not refused:
+            refused.append(event)
+            service.say(error(event_id=event["event_id"], code="conversation_already_has_active_response"))
+        else:
+            script.line(1)(service, event)
+
+    with resuming(answer, tools=[quick]) as (session, _):
+        assert session.respond().final().text == "Yes."
+    assert len(refused) == 1
+
+
+def test_a_follow_up_that_was_asked_for_when_the_line_broke_is_asked_for_on_the_next_one() -> None:
+    script = Script(name="quick")
+    script.holds = lambda line, event: line == 1 and script.asked == [1, 1] and event["type"] == "response.create"
+    lines = script.line(1), script.line(2)
+    with resuming(*lines, reconnect=CONFIG, tools=[quick]) as (session, services):
+        first = session.respond().wait()
+        heard_until(services[1], "response.create")
+        heard_until(services[1], "response.create")
+        cut(session, services)
+        assert first.final().id == first.id  # The conversation that it was to follow is gone.
+    assert script.asked == [1, 1]
 
 
 def test_a_session_that_cannot_be_won_back_says_so_to_who_waits_for_a_tool() -> None:

@@ -54,6 +54,8 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "item": lambda: session.item("item_1"),
         "stats": lambda: session.stats,
         "turns": lambda: session.turns,
+        "guard": lambda: session.guard(lambda text, response: None),
+        "budget": lambda: session.budget,
         "note_played": lambda: session.note_played("item_1"),
         "Response.wait": lambda: held["response"].wait(None),
         "Response.final": lambda: held["response"].final(None),
