@@ -69,9 +69,7 @@ class ToolOptions(msgspec.Struct, frozen=True):
                 "--approve asks at the terminal, and stdin is none. Without --approve the tools are called unasked"
             )
         tools = loaded(self.tool)
-        for tool in tools if self.approve else ():
-            tool.approval = questions.before(tool.approval)
-        return tools
+        return [tool.with_approval(questions.before(tool.approval)) for tool in tools] if self.approve else tools
 
 
 tool_options: Option = gathered(ToolOptions, "wanted", (tool_option, _APPROVE))

@@ -249,6 +249,19 @@ class Tool:
         """What the service is told of it (protocol 4.8)."""
         return self._declaration.to_dict()
 
+    def with_approval(self, approval: Approval | None) -> Tool:
+        """The same tool with another approval, e.g. one that asks somebody, and then ``tool.approval``.
+
+        Raises:
+            ConfigurationError: it is not callable.
+        """
+        if approval is not None and not callable(approval):
+            raise ConfigurationError(f"approval must be callable, not {type(approval).__name__}")
+        tool = object.__new__(type(self))
+        for field in Tool.__slots__:
+            object.__setattr__(tool, field, approval if field == "approval" else getattr(self, field))
+        return tool
+
     def bind(self, arguments: str, context: ToolContext | None = None) -> BoundCall:
         """The call that the model's ``arguments`` ask for, checked: for tests of a tool without a model.
 
