@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "simulator": frozenset({"vocabulary", "audio"}),
     FACE: frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session"}),
     "cli": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE}),
+    "gui": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}

@@ -24,6 +24,7 @@ from rtsync import (
     ToolContext,
 )
 from rtsync.audio import PCM16, ULAW, AudioFormat, AudioReader, Resampler, audio_format, chunks, read_audio, write_wav
+from rtsync.gui import Dispatcher
 from rtsync.vocabulary.server_events import ErrorEvent, ResponseDone, SessionUpdated
 
 
@@ -126,3 +127,9 @@ def test_tools_keep_their_types() -> None:
         answer = session.ask("Hello")
         assert_type(answer.final(timeout=5), Response)
         assert_type(answer.chain(), Iterator[Response])
+
+
+def test_a_call_into_a_main_loop_returns_what_it_calls_returns() -> None:
+    dispatcher = Dispatcher()  # In its own thread it is a plain call.
+    assert_type(dispatcher.call(len, "text"), int)
+    assert_type(dispatcher.call(int, "ff", base=16, timeout=None), int)

@@ -12,7 +12,9 @@
    for under it.
 5. Requests for the approval of an MCP server's tool are given to ``judge``, and are served like calls. Calls that the
    service makes itself are followed where the program wants that (``follows``): rule 10 of the rounds.
-6. Signals of tools are sent where handlers run. With ``handlers="inline"`` that is the reader, which is handed them.
+6. A call is in the conversation a moment before the response tells of it (protocol 3.4, rule 4). Where the line breaks
+   between the two, it is restored as one that nobody knows: it is answered that it was not made.
+7. Signals of tools are sent where handlers run. With ``handlers="inline"`` that is the reader, which is handed them.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ _PAUSE = 0.25  # seconds between two attempts to send over a line that takes not
 _GRACE = 0.5  # seconds in which the service may begin what was approved, before it is asked to
 _RACE = 5.0  # seconds until a refusal, because a response runs that nobody has seen, is not believed any longer
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
+_MOST_ANNOUNCED = 64
 _USER = "the user interrupted"
+_UNTOLD = '{"error":"the line broke before the call was known here; it was not made"}'
 
 
 class Work(Job, Protocol):
@@ -126,6 +130,7 @@ class Desk:
         self._courier: threading.Thread | None = None
         self._news = False
         self._refused_at: tuple[int, float] | None = None  # How many responses had ended then, and when.
+        self._announced: dict[str, tuple[str, str]] = {}  # Calls that are not complete: their responses and names.
         self._answer_by: float | None = None
         self._left = False
         self._ended = False
@@ -141,6 +146,14 @@ class Desk:
         rule = _RULES.get(event.type)
         if rule is not None and not self._left:
             rule(self, raw(event), record)
+
+    def _on_announced(self, data: Mapping[str, Any], record: Record | None) -> None:
+        item, response_id = _object(data.get("item")), short_text(data.get("response_id")) or self._id_of(record)
+        name, call_id = short_text(item.get("name")), short_text(item.get("call_id"))
+        if item.get("type") == "function_call" and name and call_id and response_id:
+            self._announced[call_id] = response_id, name
+            if len(self._announced) > _MOST_ANNOUNCED:
+                del self._announced[next(iter(self._announced))]
 
     def _on_item(self, data: Mapping[str, Any], record: Record | None) -> None:
         response_id = short_text(data.get("response_id")) or self._id_of(record)
@@ -159,6 +172,7 @@ class Desk:
         return False
 
     def _on_added(self, data: Mapping[str, Any], record: Record | None) -> None:
+        self._on_announced(data, record)
         item = _object(data.get("item"))
         response_id = short_text(data.get("response_id")) or self._id_of(record)
         if response_id is None or not self.follows:
@@ -188,6 +202,7 @@ class Desk:
             return
         holder = self._core.floor.follower_of(record)
         out_of_band = record is not None and record.out_of_band
+        self._announced.pop(call_id, None)
         if out_of_band and holder is None:  # What it was asked with, and so what to ask next, is not known.
             logger.info("calls of a response beside the conversation that respond() did not ask for are not run")
             return
@@ -418,14 +433,26 @@ class Desk:
 
     def restored(self, calls: Collection[str], outputs: Collection[str], has_messages: bool) -> None:
         """There is a new line, and its conversation has calls and outputs of these ids, and perhaps messages."""
+        announced, self._announced = self._announced, {}
+        untold = {call_id: place for call_id, place in announced.items() if call_id in calls and call_id not in outputs}
+        ours = {call_id: place for call_id, place in untold.items() if self._choose(place[1], {}) is not None}
         with self.lock:
             left = self._rounds.restored(calls, outputs, has_messages=has_messages)
+            self._answer_untold(ours)
         if left:
             names = ", ".join(sorted({self._title(call) for call in left}))
             logger.info("the new connection does not know of %d calls, which are not answered: %s", len(left), names)
             self._cancel([call for call in left if not call.answered], "the conversation was lost with its line")
         self._close_rounds()
         self._tell()
+
+    def _answer_untold(self, untold: Mapping[str, tuple[str, str]]) -> None:
+        """Answer calls that the last line had completed, and broke before it told us to run them. Under the lock."""
+        for call_id, (response_id, name) in untold.items():
+            call = self._rounds.called(response_id, None, call_id, name=name, arguments="")
+            if call is not None:
+                self._rounds.ended(response_id, "lost")
+                self._rounds.answered(call, _UNTOLD)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -254,9 +254,8 @@ def test_items_show_the_listing_and_the_calls() -> None:
 def test_turns_show_how_long_the_service_took() -> None:
     with simulated(FREE) as session:
         session.ask("Please echo “hello”")
-        first, second = session.turns
-        assert first.tools == ()
-        (span,) = second.tools
+        first, _ = session.turns
+        (span,) = first.tools
         assert span.name == "echo"
         assert span.answered_at is not None
         assert span.called_at <= span.answered_at

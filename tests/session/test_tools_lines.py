@@ -187,6 +187,24 @@ def test_a_response_that_is_lost_with_its_calls_leads_to_nothing_and_they_are_an
     assert [item["output"] for _, item in script.given] == ["done"]
 
 
+def test_a_call_that_the_line_completed_and_did_not_tell_of_is_answered_and_not_run() -> None:
+    script = Script(calls=0)
+
+    def first_line(service: Service, event: Json) -> None:
+        if event["type"] == "response.create":
+            service.say(*calling(event, "quick")[:-2])  # The conversation has it: conversation.item.done.
+        else:
+            attend(service, event)
+
+    with resuming(first_line, script.line(2), reconnect=WHOLE, tools=[quick]) as (session, services):
+        session.respond()
+        session.wait_for("conversation.item.done")
+        cut(session, services)
+        output = heard_until(services[2], "conversation.item.create", type="function_call_output")["item"]["output"]
+    assert output == '{"error":"the line broke before the call was known here; it was not made"}'
+    assert script.asked == []
+
+
 def test_a_response_that_is_asked_for_again_calls_anew() -> None:
     gate, script = Gate(), Script(name="quick")
 

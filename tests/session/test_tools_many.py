@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import threading
@@ -9,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from rtsync import OpenAI, RealtimeSession, Tool, ToolError
+from rtsync import ConnectionLost, OpenAI, RealtimeSession, Reconnect, ResponseFailed, Tool, ToolError
 from rtsync.simulator import SimulatorServer, Turn
+from tests.loopback import LIMIT
 from tests.session.actors import TEXT, answers, call, open_calls, twice_answered
 from tests.session.service import spawn
 
@@ -80,3 +82,63 @@ def test_a_thousand_calls_are_answered_once_each() -> None:
 def number_in(output: str) -> str:
     """What a tool was called with, as it returned it or said it as an error."""
     return output if output.isdigit() else str(json.loads(output)["error"])
+
+
+class Unrest:
+    """A brain that calls tools by chance, a tool that takes some time, and a hand that breaks lines."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+        self._choosing = threading.Lock()
+        self.over = threading.Event()
+
+    def fraction(self) -> float:
+        with self._choosing:
+            return self._chance.random()
+
+    def brain(self, turn: Turn) -> Iterator[Any]:
+        if len(answers(turn.items)) < 6 and self.fraction() < 0.7:
+            for number in range(1 + int(self.fraction() * 3)):
+                yield call("work", number=number)
+        else:
+            yield "words " * 5
+
+    def work(self, number: int) -> int:
+        threading.Event().wait(self.fraction() / 50)
+        return number
+
+    def break_lines(self, server: SimulatorServer) -> None:
+        while not self.over.wait(self.fraction() / 3):
+            server.strike("reset" if self.fraction() < 0.5 else "end")
+
+
+def test_lines_that_are_lost_at_any_moment_cost_no_answer() -> None:
+    """Four sessions whose lines break again and again: in the end every call is answered, once."""
+    unrest = Unrest(3)
+
+    def converse(session: RealtimeSession) -> None:
+        for _ in range(8):
+            with contextlib.suppress(ResponseFailed, ConnectionLost):
+                session.ask("Go!", timeout=30)
+
+    def settle(session: RealtimeSession) -> None:
+        with session.events("conversation.item.done", "response.done", timeout=LIMIT) as news:
+            session.ask("And now?", timeout=LIMIT)
+            while session.tool_calls or open_calls(session):
+                next(news)
+        assert (open_calls(session), twice_answered(session), session.tool_calls) == ([], [], ())
+
+    policy = Reconnect(attempts=None, first_delay=0.01, longest_delay=0.05, restore="conversation", responses="again")
+    with SimulatorServer(brain=unrest.brain, pace=False) as server, contextlib.ExitStack() as stack:
+        target = OpenAI(api_key="k", base_url=server.openai_url)
+        sessions = [RealtimeSession(target, config=TEXT, tools=[unrest.work], reconnect=policy) for _ in range(4)]
+        for session in sessions:
+            stack.enter_context(session)
+        breaking = spawn(unrest.break_lines, server)
+        for task in [spawn(converse, session) for session in sessions]:
+            task.result()
+        unrest.over.set()
+        breaking.result()
+        for session in sessions:
+            settle(session)
+        assert sum(session.stats.lines for session in sessions) > 8
