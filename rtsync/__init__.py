@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
     from rtsync.session.guards import Verdict
+    from rtsync.session.mcp import McpRequest
     from rtsync.session.tools import Tool, ToolCall, ToolContext
     from rtsync.session.traffic import TrafficLog, log_events
 
@@ -90,6 +91,7 @@ _LATER = {
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
+    "McpRequest": "rtsync.session.mcp",
     "Prices": "rtsync.pure.prices",
     "Spending": "rtsync.pure.budget",
     "Tool": "rtsync.session.tools",
@@ -121,6 +123,7 @@ __all__ = [
     "IncomingCall",
     "Item",
     "Lost",
+    "McpRequest",
     "OpenAI",
     "Prices",
     "ProtocolError",

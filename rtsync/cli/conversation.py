@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from rtsync import RealtimeError, RealtimeSession, Response, ServerError
 from rtsync.cli.outcome import complain, was_lost
 from rtsync.cli.output import Output
+from rtsync.cli.tools import Questions
 
 __all__ = ["Conversation", "answer_lines", "talk"]
 
@@ -16,16 +17,28 @@ _CANCEL_LIMIT = 5.0  # seconds for the service to confirm a cancel; Ctrl+C ends 
 
 
 class Conversation:
-    """A session in which the user speaks and the answer is printed. Threads: the main thread alone."""
+    """A session in which the user speaks and the answer is printed.
 
-    def __init__(self, session: RealtimeSession, output: Output, timeout: float) -> None:
+    Args:
+        session: open.
+        output: where answers go.
+        timeout: seconds of silence after which an answer is given up.
+        questions: what tools ask the user meanwhile, who may take any time; None where they ask nothing.
+
+    Threads: the main thread alone.
+    """
+
+    def __init__(
+        self, session: RealtimeSession, output: Output, timeout: float, questions: Questions | None = None
+    ) -> None:
+        self._questions = questions
         self._session = session
         self._output = output
         self._timeout = timeout
         self._response: Response | None = None
 
     def turn(self, text: str) -> None:
-        """Say ``text`` and print the answer as it comes; returns when it is complete.
+        """Say ``text`` and print the answer as it comes, and those that tools lead to; returns when all is complete.
 
         Raises:
             RealtimeError: it did not become complete. What had come has been printed.
@@ -35,10 +48,15 @@ class Conversation:
         content = [{"type": "input_text", "text": text}]
         self._session.add_item({"type": "message", "role": "user", "content": content}, timeout=self._timeout)
         self._response = self._session.respond(timeout=self._timeout)
+        for response in self._response.chain(timeout=None if self._questions else self._timeout):
+            self._response = response
+            self._print(response)
+
+    def _print(self, response: Response) -> None:
         try:
-            for piece in self._response.text_deltas(timeout=self._timeout):
+            for piece in response.text_deltas(timeout=self._timeout):
                 self._output.delta(piece)
-            self._response.wait(self._timeout)
+            response.wait(self._timeout)
         finally:
             with contextlib.suppress(OSError):  # it is raised by the next delta, or not worth hiding another error
                 self._output.end()
@@ -49,6 +67,8 @@ class Conversation:
         Raises:
             RealtimeError: it did not confirm.
         """
+        if self._questions is not None:
+            self._questions.dismiss()
         try:
             if self._response is not None:
                 self._response.cancel(_CANCEL_LIMIT)

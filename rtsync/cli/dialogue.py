@@ -98,6 +98,10 @@ class Dialogue:
         line.is_passed = True
         return not line.is_over  # It may have come at this moment.
 
+    def note(self, text: str) -> None:
+        """Something to be said beside. Threads: handlers."""
+        self._notes.append(text)
+
     def notes(self) -> list[str]:
         """What is to be said beside, to stderr; each once."""
         return [self._notes.popleft() for _ in range(len(self._notes))]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from rtsync import RealtimeSession, Target
+from rtsync import RealtimeSession, Target, Tool
 from rtsync.cli.logs import show_events
 from rtsync.cli.option_sets import Option, gathered
 
@@ -57,13 +57,14 @@ class LineOptions(msgspec.Struct, frozen=True):
     timeout: float
     ca_file: Path | None
 
-    def session(self, target: Target, config: Mapping[str, Any]) -> RealtimeSession:
-        """A session with ``target``, not open; the log is on from now."""
+    def session(self, target: Target, config: Mapping[str, Any], tools: Sequence[Tool] = ()) -> RealtimeSession:
+        """A session with ``target``, not open, in which the model may call ``tools``; the log is on from now."""
         if self.log_events is not None:
             show_events(content=self.log_events == "content")
         return RealtimeSession(
             target,
             config=config,
+            tools=tuple(tools),
             connect_timeout=self.connect_timeout,
             tls=None if self.ca_file is None else str(self.ca_file),
         )

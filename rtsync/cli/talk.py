@@ -18,6 +18,7 @@ from rtsync.cli.meter import Meter
 from rtsync.cli.outcome import EXIT_STATUSES, complain
 from rtsync.cli.senses import Embedded, embedded_options
 from rtsync.cli.timeline import drawn_to, timeline_options
+from rtsync.cli.tools import ToolNotes, loaded, tool_option
 
 if TYPE_CHECKING:
     from rtsync.devices import Device, DeviceChoice, Microphone, Speaker
@@ -44,6 +45,7 @@ _CHUNK_MS = 40
     show_default=True,
     help="What writes down your words; on Azure its deployment.",
 )
+@tool_option
 @target_options
 @embedded_options(listens=True, speaks=True)
 @line_options
@@ -56,6 +58,7 @@ def talk(
     voice: str | None,
     instructions: str | None,
     transcription_model: str,
+    tool: tuple[str, ...],
     wish: Wish,
     embedded: Embedded,
     line: LineOptions,
@@ -84,7 +87,7 @@ def talk(
     with contextlib.ExitStack() as opened:
         switch = Switch(opened.enter_context(Keys())) if push_to_talk else None
         speaker, microphone = _devices(opened, source, sink)
-        session = line.session(target, config)
+        session = line.session(target, config, loaded(tool))
         screen = _Screen(session, push_to_talk=push_to_talk)
         opened.callback(screen.end)
         opened.enter_context(drawn_to(timeline, session, words=timeline_words))
@@ -167,6 +170,8 @@ class _Screen:
     def __init__(self, session: RealtimeSession, *, push_to_talk: bool) -> None:
         self._push_to_talk = push_to_talk
         self._dialogue = Dialogue(session)
+        self._tools = ToolNotes(self._dialogue.note)
+        self._tools.attach(session)
         self._meter = Meter()
         self._interruption: Interruption | None = None
 

@@ -43,6 +43,14 @@ _PIECE = 512  # characters up to which deltas are joined as they come
 _LIGHT = 1024  # what deltas may add to an item before it is weighed again
 
 
+_CALL_IDS = {
+    "function_call": "call_id",
+    "function_call_output": "call_id",
+    "mcp_approval_request": "id",
+    "mcp_approval_response": "approval_request_id",
+}
+
+
 class Item(msgspec.Struct, frozen=True):
     """One item of a conversation, as it was when the snapshot was taken.
 
@@ -359,14 +367,18 @@ class Conversation:
         """Take over the configuration that ``later``, another view of the same session, was told of."""
         self._config = later._config
 
-    def function_calls(self) -> tuple[set[str], set[str]]:
-        """Ids of the calls of functions that are in it, and of those whose outputs are. Costs time in proportion."""
-        calls, outputs = set[str](), set[str]()
+    def function_calls(self) -> tuple[set[str], set[str], bool]:
+        """Ids of the calls of functions that are in it, and of those whose outputs are; of requests for approval, and
+        of those that are answered, too. And whether there are messages. Costs time in proportion.
+        """
+        calls, outputs, has_messages = set[str](), set[str](), False
         for item in self._in_order():
-            kind, call_id = item.fields.get("type"), item.fields.get("call_id")
-            if isinstance(call_id, str) and kind in ("function_call", "function_call_output"):
-                (calls if kind == "function_call" else outputs).add(call_id)
-        return calls, outputs
+            kind = item.fields.get("type")
+            has_messages = has_messages or kind == "message"
+            call_id = item.fields.get(_CALL_IDS.get(kind, "")) if isinstance(kind, str) else None
+            if isinstance(call_id, str):
+                (outputs if kind in ("function_call_output", "mcp_approval_response") else calls).add(call_id)
+        return calls, outputs, has_messages
 
     @property
     def being_said(self) -> str:

@@ -115,8 +115,10 @@ class Correlation:
         if not found:
             return None
         subject = rule[1](event, self._mark)
-        # The model's own items are announced before they are said, and are the answer to nobody who did not name them.
-        exactly = "item" in event and _inner(event, "item").get("status") == "in_progress"
+        # The model's own items are announced before they are said, and are the answer to nobody who did not name them;
+        # nor is what the service makes of MCP servers, which has no status.
+        item = _inner(event, "item")
+        exactly = item.get("status") == "in_progress" or item.get("type") in _SERVICES_OWN
         renamed = not exactly and _may_be_renamed(event)
         return self._chosen(
             [sent for sent in found if sent.subject == subject or renamed or not (sent.subject or exactly)], subject
@@ -176,6 +178,9 @@ def _candidates(error: Mapping[str, Any]) -> tuple[str, ...] | None:
     if isinstance(message, str):
         return next((types for text, types in _BY_MESSAGE.items() if text in message), None)
     return None
+
+
+_SERVICES_OWN = ("mcp_list_tools", "mcp_call", "mcp_approval_request")
 
 
 def _may_be_renamed(event: Mapping[str, Any]) -> bool:

@@ -18,9 +18,15 @@ and waits for nothing. The rules:
 6. A round beside the conversation (``conversation="none"``) creates no items. It is followed by a response of its own,
    which is given call and output as its input.
 7. A line that ends takes along what was sent and not confirmed: that is due again on the next one, with the same item
-   id, unless it is there already, or the call is not. A round whose call the new conversation does not know is over.
+   id, unless it is there already, or the call is not. A round whose call the new conversation does not know is over;
+   one whose requests for approval it does not know is asked for anew, and the model makes them again.
 8. Rounds follow each other at most ``limit`` times; the response after that is asked for without tools, and what it
    calls all the same is answered, and not followed by anything.
+9. A request for approval is a call, too: what it is answered with is a ``mcp_approval_response``. Whether the service
+   makes the approved call by itself, or in the response that is asked for next, is unconfirmed (protocol 8): so a yes
+   is *held* for a moment. What the service begins meanwhile goes on in this round, or follows it.
+10. A call that the service makes itself, of an MCP server's tool, is answered when it has ended, perhaps behind its
+   response. The model is asked to go on, which the service does not do by itself, unless it has spoken behind it.
 """
 
 from __future__ import annotations
@@ -31,29 +37,38 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Ask", "Call", "Output", "Round", "Rounds", "Stop", "following"]
+__all__ = ["Ask", "Call", "Kind", "Output", "Round", "Rounds", "Stop", "following"]
 
 _NONE: Mapping[str, Any] = {}
 _MOST_KNOWN = 10_000  # call ids that are remembered
 _MOST_DEPTHS = 256  # responses asked for by tools that have not ended
 
+Kind = Literal["function", "approval", "service"]
+
 
 class Call:
-    """A function that the model has called.
+    """A function that the model has called; or what else is asked of the program, or done for the model meanwhile.
 
     Attributes:
-        call_id: the service's, which its output names.
+        call_id: the service's, which its output names; of what is no function the item's id.
         item_id: of its item; None where the service did not say.
         name: of the function.
         arguments: as the model wrote them.
         round: what it belongs to.
         answered: whether its output is known.
         unknown: whether the conversation has been left behind that it was made in.
+        kind: ``"function"``; ``"approval"``, asked for before a call of an MCP server's tool; or ``"service"``, such a
+            call, which the service makes.
+        held: whether it was approved, and the service may begin it by itself.
     """
 
-    __slots__ = ("answered", "arguments", "call_id", "item_id", "name", "round", "unknown")
+    __slots__ = ("answered", "arguments", "call_id", "held", "item_id", "kind", "name", "round", "unknown")
 
-    def __init__(self, call_id: str, name: str, arguments: str, item_id: str | None, inside: Round) -> None:
+    def __init__(
+        self, call_id: str, name: str, arguments: str, item_id: str | None, inside: Round, kind: Kind = "function"
+    ) -> None:
+        self.kind: Kind = kind
+        self.held = False
         self.call_id = call_id
         self.item_id = item_id
         self.name = name
@@ -80,6 +95,11 @@ class Output:
         self.item: dict[str, Any] = {"id": "item_" + os.urandom(10).hex(), **fields}
         self.state: Literal["waiting", "underway", "there", "void"] = "waiting"
 
+    @property
+    def key(self) -> str:
+        """Id of what it answers, or of the call that it is."""
+        return str(self.item.get("call_id") or self.item.get("approval_request_id"))
+
 
 class Round:
     """A response and its calls. What is ``open`` may still be followed by another response.
@@ -96,8 +116,8 @@ class Round:
     """
 
     __slots__ = (
-        "calls", "decided", "depth", "done", "holder", "late", "options", "out_of_band", "outputs", "response_id",
-        "stage", "stopped", "wants",
+        "anew", "calls", "decided", "depth", "done", "holder", "late", "options", "out_of_band", "outputs",
+        "response_id", "stage", "stopped", "wants",
     )  # fmt: skip
 
     def __init__(
@@ -119,18 +139,28 @@ class Round:
         self.calls: list[Call] = []
         self.outputs: list[Output] = []
         self.done = late
-        self.stopped = self.decided = False
+        self.stopped = self.decided = self.anew = False
         self.wants = False
         self.stage: Literal["open", "due", "asked", "over"] = "open"
 
     @property
     def complete(self) -> bool:
         """Whether nothing more belongs to it."""
+        return self.ready and not any(call.held for call in self.calls)
+
+    @property
+    def ready(self) -> bool:
+        """Whether that is so but for what the service may begin by itself."""
         return (
             self.done
             and all(call.answered for call in self.calls)
             and all(output.state in ("there", "void") for output in self.outputs)
         )
+
+    @property
+    def heeded(self) -> bool:
+        """Whether a response that begins now sees all of it."""
+        return self.stage in ("due", "asked") or (self.stage == "open" and self.ready and self.heard)
 
     @property
     def reads_apart(self) -> bool:
@@ -140,7 +170,8 @@ class Round:
     @property
     def heard(self) -> bool:
         """Whether a response would have something to say about it."""
-        return self.out_of_band or any(output.state == "there" for output in self.outputs)
+        served = any(call.kind == "service" for call in self.calls)
+        return self.out_of_band or self.anew or served or any(output.state == "there" for output in self.outputs)
 
 
 class Ask(msgspec.Struct, frozen=True, eq=False):
@@ -200,8 +231,12 @@ class Rounds:
         item_id: str | None = None,
         options: Mapping[str, Any] = _NONE,
         out_of_band: bool = False,
+        kind: Kind = "function",
     ) -> Call | None:
-        """The model has called a function; None where that was told before."""
+        """The model has called a function, or asks for approval; None where that was told before.
+
+        What belongs to no response has an id of its own in place of ``response_id``, and is told to have ``ended``.
+        """
         if call_id in self._known:
             return None
         self._known[call_id] = None
@@ -213,9 +248,55 @@ class Rounds:
             inside = Round(response_id, holder, options, out_of_band=out_of_band, depth=depth)
             self._by_id[response_id] = inside
             self._rounds.append(inside)
-        call = Call(call_id, name, arguments, item_id, inside)
+        call = Call(call_id, name, arguments, item_id, inside, kind)
         inside.calls.append(call)
         return call
+
+    def granted(self, request_id: str) -> Call | None:
+        """The request of that id, where it was approved and is held: the service begins the call."""
+        calls = (call for one in self.open() for call in one.calls)
+        return next((call for call in calls if call.held and call.call_id == request_id), None)
+
+    @property
+    def approved(self) -> bool:
+        """Whether something is held: the service may begin it."""
+        return any(call.held for one in self.open() for call in one.calls)
+
+    def finished(self, item_id: str) -> None:
+        """The service has ended a call that it makes itself; what is unknown, or ended before, is passed over."""
+        for one in self.open():
+            for call in one.calls:
+                if call.kind == "service" and call.call_id == item_id and not call.answered:
+                    call.answered = one.wants = True
+                    self._settle(one)
+                    return
+
+    def spoke(self, response_id: str) -> None:
+        """The model says something in that response: it has seen what the service's calls before have brought."""
+        inside = self._by_id.get(response_id)
+        if inside is not None and all(call.kind == "service" and call.answered for call in inside.calls):
+            inside.wants = False
+
+    def judged(self, call: Call, approve: bool, reason: str | None = None) -> Output | None:
+        """What was decided about a request for approval; None where that was told before."""
+        if call.answered:
+            return None
+        call.answered = True
+        inside = call.round
+        inside.wants = True
+        # Some servers take no reason with a yes.
+        fields = {"approval_request_id": call.call_id, "approve": approve} | ({"reason": reason} if reason else {})
+        answer = Output(call, inside, type="mcp_approval_response", **fields)
+        answer.state = "void" if call.unknown or inside.out_of_band else "waiting"
+        call.held = approve and answer.state == "waiting"
+        inside.outputs.append(answer)
+        self._settle(inside)
+        return answer
+
+    def released(self, call: Call) -> None:
+        """The service has not begun what was approved."""
+        call.held = False
+        self._settle(call.round)
 
     def answered(self, call: Call, output: str, *, responds: bool = True) -> Output | None:
         """What the model shall be told; None where the call was answered before."""
@@ -266,7 +347,7 @@ class Rounds:
         if not out_of_band:
             self._speaking = False
         if not (out_of_band or (ask is not None and ask.rounds[0].reads_apart)):
-            for one in [one for one in self.open() if one.stage in ("due", "asked") and not one.out_of_band]:
+            for one in [one for one in self.open() if one.heeded and not one.out_of_band]:
                 self._close(one)
 
     def interrupted(self) -> list[Call]:
@@ -336,14 +417,23 @@ class Rounds:
         for one in list(self.open()):
             for output in one.outputs:
                 self.unsent(output)
+            self._let_go(one)
             if not one.done:
                 holders.append(one.holder)
                 one.holder, one.done, one.stopped = None, True, True
                 self._settle(one)
         return holders
 
-    def restored(self, calls: Collection[str], outputs: Collection[str]) -> list[Call]:
-        """There is a new line, whose conversation has calls and outputs of these call ids.
+    def _let_go(self, one: Round) -> None:
+        """What the service does by itself is lost with the line, and nobody will hear what came of it."""
+        for call in one.calls:
+            call.held = False
+            if call.kind == "service" and not call.answered:
+                call.answered = one.stopped = True
+        self._settle(one)
+
+    def restored(self, calls: Collection[str], outputs: Collection[str], *, has_messages: bool = True) -> list[Call]:
+        """There is a new line, whose conversation has calls and outputs of these call ids, and perhaps messages.
 
         Returns the calls that it does not know, and whose outputs will not be sent.
         """
@@ -352,14 +442,27 @@ class Rounds:
         for one in [one for one in self.open() if not one.out_of_band]:
             for output in one.outputs:
                 known = calls if output.item["type"] == "function_call" else outputs
-                output.state = "there" if output.item["call_id"] in known else "waiting"
-            left += [call for call in one.calls if call.call_id not in calls]
-            if any(call.call_id not in calls for call in one.calls):
+                output.state = "there" if output.key in known else "waiting"
+            missing = [call for call in one.calls if call.kind != "service" and call.call_id not in calls]
+            left += missing
+            if has_messages and missing and all(call.kind == "approval" for call in missing):
+                self._begin_anew(one, missing)
+            elif missing:
                 self._leave(one)
             elif one.stage == "due" and not one.complete:
                 one.stage = "open"
             self._settle(one)
         return left
+
+    def _begin_anew(self, one: Round, missing: Collection[Call]) -> None:
+        """Requests for approval cannot be restored; what they came from is there, and the model makes them anew."""
+        for call in missing:
+            call.unknown = call.answered = True
+            call.held = False
+        for output in one.outputs:
+            if output.call.unknown:
+                output.state = "void"
+        one.wants = one.anew = True
 
     def _leave(self, one: Round) -> None:
         """The conversation that it belongs to is gone."""
@@ -470,10 +573,18 @@ def following(ask: Ask, said: Sequence[Mapping[str, Any]], context: Sequence[str
     return options
 
 
+_FIELDS = {
+    "function_call": ("call_id", "name", "arguments"),
+    "mcp_call": ("id", "server_label", "name", "arguments", "approval_request_id", "output", "error"),
+    "mcp_approval_request": ("id", "server_label", "name", "arguments"),
+}
+
+
 def _as_input(item: Mapping[str, Any]) -> dict[str, Any] | None:
     """An item that the model has made, as a client may write it: what was spoken as text."""
-    if item.get("type") == "function_call":
-        return {name: item[name] for name in ("type", "call_id", "name", "arguments") if name in item}
+    fields = _FIELDS.get(str(item.get("type")))
+    if fields is not None and "name" in item:
+        return {name: item[name] for name in ("type", *fields) if name in item}
     if item.get("type") != "message":
         return None
     parts = [part for part in item.get("content") or () if isinstance(part, dict)]
@@ -483,4 +594,6 @@ def _as_input(item: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _nameless(item: Mapping[str, Any]) -> dict[str, Any]:
+    if item["type"] == "mcp_approval_response":  # The one that needs an id.
+        return dict(item)
     return {name: value for name, value in item.items() if name != "id"}

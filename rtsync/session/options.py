@@ -41,11 +41,13 @@ class Serving(msgspec.Struct, frozen=True):
         threads: how many at the same time.
         rounds: how many responses they may ask for in a row.
         within: gives the context manager in which each runs; None for none.
+        mcp_approval: asked before the service calls a tool of an MCP server; None where the program sees to that.
     """
 
     threads: int = 8
     rounds: int = 16
     within: Within | None = None
+    mcp_approval: Callable[[Any], bool | str] | None = None
 
 
 def required_seconds(value: object, name: str) -> float:
@@ -71,8 +73,8 @@ def queue_limits(on_overflow: object, most_events: object, most_size: object) ->
     return Limits(most_events, byte_count(most_size, "max_queue_size"), on_overflow == "drop_deltas")
 
 
-def serving(tool_threads: int, tool_rounds: int, within: Within | None) -> Serving:
-    """How tools are run, from the three options that say so."""
+def serving(tool_threads: int, tool_rounds: int, within: Within | None, mcp_approval: Any = None) -> Serving:
+    """How tools are run, from the four options that say so."""
     for name, value in (("tool_threads", tool_threads), ("tool_rounds", tool_rounds)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ConfigurationError(f"{name} must be a whole number, at least 1, not {value!r}")
@@ -81,7 +83,9 @@ def serving(tool_threads: int, tool_rounds: int, within: Within | None) -> Servi
             f"within must be a callable that gives a context manager, such as app.app_context, or None, not"
             f" {type(within).__name__}"
         )
-    return Serving(tool_threads, tool_rounds, within)
+    if not (mcp_approval is None or callable(mcp_approval)):
+        raise ConfigurationError(f"mcp_approval must be callable, not {type(mcp_approval).__name__}")
+    return Serving(tool_threads, tool_rounds, within, mcp_approval)
 
 
 def proxy_option(value: object) -> str | bool | None:

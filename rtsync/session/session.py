@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from rtsync.session.budget import Allowance
     from rtsync.session.guards import Guards
     from rtsync.session.interruption import Interruption, Playback, Player
+    from rtsync.session.mcp import McpApproval
     from rtsync.session.options import Within
     from rtsync.session.talking import TalkProgress
     from rtsync.session.tools import Tool, Toolbox, ToolCall, ToolOptions
@@ -123,6 +124,9 @@ class RealtimeSession:
         tool_rounds: how many responses in a row tools may lead to. The next one is asked for with
             ``tool_choice: "none"``, so that a model that calls for ever ends in words.
         within: gives a context manager in which each tool runs, e.g. Flask's ``app.app_context``.
+        mcp_approval: asked before the service calls a tool of an MCP server that needs approval, with an
+            ``McpRequest``; it may block, and says True for yes, False for no, or a text for no with that reason.
+            Without it such requests are left to the program.
         reconnect: True, or a ``Reconnect(...)``: a session that is lost is opened again and restored, and renewed
             before the service's maximum duration. Without it a session ends with its line.
         budget: a ``Budget(...)``: tokens, seconds and money that the session may use before it ends.
@@ -154,6 +158,7 @@ class RealtimeSession:
         tool_threads: int = 8,
         tool_rounds: int = 16,
         within: Within | None = None,
+        mcp_approval: McpApproval | None = None,
         reconnect: Reconnect | bool | None = None,
         budget: Budget | None = None,
     ) -> None:
@@ -198,11 +203,13 @@ class RealtimeSession:
             from rtsync.session.budget import Allowance
 
             self._allowance = Allowance(self._core, budget, self._close_timeout)
-        self._serving = serving(tool_threads, tool_rounds, within)
+        self._serving = serving(tool_threads, tool_rounds, within, mcp_approval)
         self._toolbox: Toolbox | None = None
         self._declaring = threading.Lock()  # So that there is one box although two threads declare the first tool.
         if tools != ():
             self._box().fill(tools)
+        elif mcp_approval is not None or _has_mcp((config or {}).get("tools")):
+            self._box()
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -1092,11 +1099,20 @@ class RealtimeSession:
     def _update_event(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """GA wants the session's type in every update, preview knows no such field (protocol section 7)."""
         session = dict(fields)
+        if self._toolbox is None and _has_mcp(session.get("tools")):
+            self._box()
         if self._toolbox is not None and "tools" in session:
             session["tools"] = self._toolbox.merged(session["tools"])
         if self.target.session_type is not None:
             session.setdefault("type", self.target.session_type)
         return {"type": "session.update", "event_id": new_event_id(), "session": session}
+
+
+def _has_mcp(tools: object) -> bool:
+    """Whether an MCP server is among the ``tools`` of a session."""
+    return isinstance(tools, list | tuple) and any(
+        isinstance(tool, Mapping) and tool.get("type") == "mcp" for tool in tools
+    )
 
 
 def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:

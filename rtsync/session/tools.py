@@ -27,7 +27,8 @@ from rtsync.pure.state import State
 from rtsync.pure.tool_results import serialise
 from rtsync.pure.tool_schema import BadArguments, BoundCall, Declaration, declare
 from rtsync.pure.tool_turns import Call, Output
-from rtsync.session.options import Serving, Within
+from rtsync.session.mcp import Judgement
+from rtsync.session.options import Serving
 from rtsync.threads.tool_desk import Desk
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError, SessionClosed, ToolCancelled, ToolError
@@ -248,6 +249,19 @@ class Tool:
         """What the service is told of it (protocol 4.8)."""
         return self._declaration.to_dict()
 
+    def with_approval(self, approval: Approval | None) -> Tool:
+        """The same tool with another approval, e.g. one that asks somebody, and then ``tool.approval``.
+
+        Raises:
+            ConfigurationError: it is not callable.
+        """
+        if approval is not None and not callable(approval):
+            raise ConfigurationError(f"approval must be callable, not {type(approval).__name__}")
+        tool = object.__new__(type(self))
+        for field in Tool.__slots__:
+            object.__setattr__(tool, field, approval if field == "approval" else getattr(self, field))
+        return tool
+
     def bind(self, arguments: str, context: ToolContext | None = None) -> BoundCall:
         """The call that the model's ``arguments`` ask for, checked: for tests of a tool without a model.
 
@@ -303,6 +317,8 @@ class Toolbox:
                 if not isinstance(each.get("type"), str):
                     raise ConfigurationError("a tool that is a mapping needs a 'type': 'function' or 'mcp'")
                 self.plain.append(dict(each))
+                if each["type"] == "mcp" and self._core.tools is not None:
+                    self._core.tools.follows = True
         for each in given:
             if not isinstance(each, Mapping):
                 self.add(each if isinstance(each, Tool) else Tool(each))
@@ -356,8 +372,9 @@ def _name_of(tool: object) -> str | None:
 def serve(core: Core, session: RealtimeSession, box: Toolbox, serving: Serving) -> Desk:
     """The desk at which calls of the tools in ``box`` are served from now on."""
     # Rule 3: not the box, nor the session.
-    counter = _Counter(core, weakref.ref(session), weakref.ref(box), serving.within)
-    desk = counter.desk = Desk(core, counter.choose, threads=serving.threads, rounds=serving.rounds)
+    counter = _Counter(core, weakref.ref(session), weakref.ref(box), serving)
+    judge = None if serving.mcp_approval is None else counter.judge
+    desk = counter.desk = Desk(core, counter.choose, threads=serving.threads, rounds=serving.rounds, judge=judge)
     return desk
 
 
@@ -371,12 +388,18 @@ class _Counter:
         core: Core,
         session: weakref.ref[RealtimeSession],
         box: weakref.ref[Toolbox],
-        within: Within | None,
+        serving: Serving,
     ) -> None:
         self._core = core
         self.session = session
-        self.within = within
+        self.within = serving.within
+        self._mcp_approval = serving.mcp_approval
         self._box = box
+
+    def judge(self, label: str, request: Call) -> Judgement:
+        """Who decides about a request for approval."""
+        assert self._mcp_approval is not None
+        return Judgement(self._mcp_approval, self.session, self.desk, self.within, label, request)
 
     def choose(self, name: str, options: Mapping[str, Any]) -> Callable[[Call], Run] | None:
         """Who serves a call of the function ``name``; None where it is the program's own."""

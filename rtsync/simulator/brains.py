@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from rtsync.simulator.made_arguments import arguments_for
 from rtsync.simulator.tool_calls import FunctionCall, McpCall
 
 __all__ = [
@@ -160,16 +161,16 @@ class ScriptedBrain:
 
     Asked for paragraphs it gives two; otherwise it quotes the user's words. It calls a tool, a function or one that an
     MCP server lists, when the choice is ``required`` or names one, and every tool that the user's words name
-    (``get_weather`` or "get weather"). Arguments are made from the tool's schema and the words; after a tool's output
-    it quotes that.
+    (``get_weather`` or "get weather"). Arguments are made from the tool's schema and the words: "add 2 and 3" calls
+    ``add`` with 2 and 3. After a tool's output it quotes that.
     """
 
     def __call__(self, turn: Turn) -> Iterator[Piece]:
         """Yield the scripted answer."""
-        approved = _approved_call(turn)
-        tools = [] if approved is not None else _chosen_tools(turn)[: None if turn.parallel_tool_calls else 1]
-        if approved is not None:
-            yield approved
+        approved = _approved_calls(turn)
+        tools = [] if approved else _chosen_tools(turn)[: None if turn.parallel_tool_calls else 1]
+        if approved:
+            yield from approved
         elif tools:
             said = last_user_text(turn)
             yield from (tool.called(json.dumps(arguments_for(tool.schema, said))) for tool in tools)
@@ -204,12 +205,18 @@ def _quote(text: str) -> str:
 
 def _tool_answers(turn: Turn) -> list[str]:
     """What tools have answered since anybody spoke, oldest first, as sentences."""
-    answers: list[str] = []
+    answers = [_ANSWERS[item["type"]](item) for item in _news(turn) if item["type"] in _ANSWERS]
+    return [answer for answer in answers if answer]
+
+
+def _news(turn: Turn) -> list[Mapping[str, Any]]:
+    """What stands behind the last message, oldest first."""
+    found: list[Mapping[str, Any]] = []
     for item in reversed(turn.items):
-        if item["type"] not in _ANSWERS:
+        if item["type"] == "message":
             break
-        answers.append(_ANSWERS[item["type"]](item))
-    return answers[::-1]
+        found.append(item)
+    return found[::-1]
 
 
 def _mcp_answer(call: Mapping[str, Any]) -> str:
@@ -219,7 +226,10 @@ def _mcp_answer(call: Mapping[str, Any]) -> str:
 
 
 def _refusal(response: Mapping[str, Any]) -> str:
-    return "I may not call that tool." if not response["approve"] else "I know of no such request."
+    if response["approve"]:
+        return ""
+    reason = response.get("reason")
+    return f"I may not call that tool: {_quote(reason)}." if reason else "I may not call that tool."
 
 
 _ANSWERS: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -250,7 +260,7 @@ class _Tool:
         return self.server_label is None and name == self.name
 
     def is_named_in(self, said: str) -> bool:
-        spoken = re.sub(r"[_\-.]+", " ", self.name)
+        spoken = re.sub(r"[_\-.]+|(?<=[a-z])(?=[A-Z])", " ", self.name)
         return self.name in said or re.search(rf"\b{re.escape(spoken)}\b", said, re.IGNORECASE) is not None
 
 
@@ -283,56 +293,16 @@ def _chosen_tools(turn: Turn) -> list[_Tool]:
     return [tool for tool in tools if tool.is_named_in(said)]
 
 
-def _approved_call(turn: Turn) -> McpCall | None:
-    """The call that the user has just approved."""
-    newest = turn.items[-1] if turn.items else {}
-    if newest.get("type") != "mcp_approval_response" or not newest["approve"]:
-        return None
-    for item in turn.items:
-        if item["type"] == "mcp_approval_request" and item["id"] == newest["approval_request_id"]:
-            return McpCall(item["server_label"], item["name"], item["arguments"], item["id"])
-    return None
-
-
-def arguments_for(schema: Mapping[str, Any], said: str) -> dict[str, Any]:
-    """Arguments that fit ``schema``: every required one (every one when none is), from the words where they offer any.
-
-    A choice or a number that was said is taken; a text is what was quoted, what follows the argument's name, a name
-    (a word with a capital inside of the sentence), or all the words.
-    """
-    properties = schema.get("properties", {})
-    names = schema.get("required", list(properties))
-    return {name: _argument(name, properties.get(name, {}), said) for name in names}
-
-
-def _argument(name: str, schema: Mapping[str, Any], said: str) -> Any:
-    if schema.get("enum"):
-        spoken = said.lower()
-        return next((value for value in schema["enum"] if str(value).lower() in spoken), schema["enum"][0])
-    kind = schema.get("type")
-    kind = next((one for one in kind if one != "null"), "null") if isinstance(kind, list) else kind
-    if kind in _NUMBERS:
-        return _number(schema, said, _NUMBERS[kind])
-    if kind == "object":
-        return arguments_for(schema, said)
-    if kind == "array":
-        return [_argument(name, schema["items"], said)] if schema.get("minItems") and "items" in schema else []
-    plain: dict[Any, Any] = {"boolean": True, "null": None}
-    return plain[kind] if kind in plain else _words_for(name, said)
-
-
-_NUMBERS: dict[Any, Callable[[str], int | float]] = {"integer": lambda text: int(float(text)), "number": float}
-
-
-def _number(schema: Mapping[str, Any], said: str, read: Callable[[str], int | float]) -> int | float:
-    found = re.search(r"-?\d+(?:\.\d+)?", said)
-    return read(found.group() if found else str(schema.get("minimum", 1)))
-
-
-def _words_for(name: str, said: str) -> str:
-    spoken = re.escape(name.replace("_", " "))
-    for pattern in (r"[\"“]([^\"”]+)[\"”]", rf"(?i:\b{spoken}(?: is)?)[ :=]+([\w-]+)", r"(?<=[\w,] )([A-Z][\w-]+)"):
-        found = re.search(pattern, said)
-        if found:
-            return found.group(1)
-    return said
+def _approved_calls(turn: Turn) -> list[McpCall]:
+    """The calls that the user has approved since anybody spoke, and that were not made yet."""
+    approved = {
+        item["approval_request_id"]
+        for item in _news(turn)
+        if item["type"] == "mcp_approval_response" and item["approve"]
+    }
+    made = {item.get("approval_request_id") for item in turn.items if item["type"] == "mcp_call"}
+    return [
+        McpCall(item["server_label"], item["name"], item["arguments"], item["id"])
+        for item in turn.items
+        if item["type"] == "mcp_approval_request" and item["id"] in approved - made
+    ]

@@ -184,6 +184,12 @@ class Floor:
         for unasked in self._unasked:
             unasked.put(record.id, follower)
 
+    def adopt(self, record: Record) -> Follower:
+        """Hold a response that has just begun without our asking, so that what it says is kept."""
+        with self._books:
+            record.kept = True
+            return self._followers.get(record) or self._follow(record)
+
     def _follow(self, record: Record) -> Follower:
         follower = self._followers[record] = Follower(record, {})
         return follower

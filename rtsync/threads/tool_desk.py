@@ -10,9 +10,11 @@
 4. ``lock`` guards rounds, calls and what is known of each. It is held for a few lines; nothing is sent, waited for, or
    called of the program's under it. It is reentrant, for ``close()`` in a signal handler. The books may not be asked
    for under it.
-5. A call is in the conversation a moment before the response tells of it (protocol 3.4, rule 4). Where the line breaks
+5. Requests for the approval of an MCP server's tool are given to ``judge``, and are served like calls. Calls that the
+   service makes itself are followed where the program wants that (``follows``): rule 10 of the rounds.
+6. A call is in the conversation a moment before the response tells of it (protocol 3.4, rule 4). Where the line breaks
    between the two, it is restored as one that nobody knows: it is answered that it was not made.
-6. Signals of tools are sent where handlers run. With ``handlers="inline"`` that is the reader, which is handed them.
+7. Signals of tools are sent where handlers run. With ``handlers="inline"`` that is the reader, which is handed them.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rtsync.edges import signals
 from rtsync.pure.responses import Record
 from rtsync.pure.state import State
-from rtsync.pure.tool_turns import Ask, Call, Output, Round, Rounds, Stop, following
+from rtsync.pure.tool_turns import Ask, Call, Kind, Output, Round, Rounds, Stop, following
 from rtsync.pure.weight import short_text
 from rtsync.threads.connection import Connection
 from rtsync.threads.floor import MARK
@@ -46,6 +48,7 @@ logger = logging.getLogger("rtsync.tools")
 _CONFIRMATION = 10.0  # seconds; a server that has not confirmed an item by then never does
 _ANSWER = 10.0  # seconds within which voice detection has begun a response, or will not
 _PAUSE = 0.25  # seconds between two attempts to send over a line that takes nothing
+_GRACE = 0.5  # seconds in which the service may begin what was approved, before it is asked to
 _RACE = 5.0  # seconds until a refusal, because a response runs that nobody has seen, is not believed any longer
 _ACTIVE_ALREADY = "conversation_already_has_active_response"
 _MOST_ANNOUNCED = 64
@@ -75,6 +78,7 @@ class Work(Job, Protocol):
 
 
 Choose = Callable[[str, Mapping[str, Any]], Callable[[Call], Work] | None]
+Judge = Callable[[str, Call], Work]
 
 
 class _Receipt(Request):
@@ -102,9 +106,17 @@ class Desk:
             where that is left to the program.
         threads: how many tools may run at the same time.
         rounds: how many responses tools may ask for in a row.
+        judge: given the label of an MCP server and the request, what serves it; None where that is left to the program.
+
+    Attributes:
+        follows: whether the model is asked to go on when the service has called a tool of an MCP server.
     """
 
-    def __init__(self, core: Core, choose: Choose, *, threads: int, rounds: int) -> None:
+    def __init__(self, core: Core, choose: Choose, *, threads: int, rounds: int, judge: Judge | None = None) -> None:
+        self._judge = judge
+        self.follows = judge is not None
+        self._granted: list[tuple[Call, float]] = []
+        self._has_warned = False
         self.lock = threading.RLock()  # Rule 4.
         self._core = core
         self._choose = choose
@@ -146,7 +158,38 @@ class Desk:
     def _on_item(self, data: Mapping[str, Any], record: Record | None) -> None:
         response_id = short_text(data.get("response_id")) or self._id_of(record)
         if response_id is not None:
-            self._called(response_id, _object(data.get("item")), record)
+            self._find(response_id, _object(data.get("item")), record)
+
+    def _find(self, response_id: str, item: Mapping[str, Any], record: Record | None) -> bool:
+        """Look at an item that is done; True where it is a call of the service's that nobody knew of."""
+        kind = item.get("type")
+        if kind == "mcp_approval_request":
+            self._asked_for_approval(response_id, item, record)
+        elif kind == "mcp_call":
+            return self._served(response_id, item, record)
+        else:
+            self._called(response_id, item, record)
+        return False
+
+    def _on_added(self, data: Mapping[str, Any], record: Record | None) -> None:
+        self._on_announced(data, record)
+        item = _object(data.get("item"))
+        response_id = short_text(data.get("response_id")) or self._id_of(record)
+        if response_id is None or not self.follows:
+            return
+        if item.get("type") == "mcp_call":
+            self._served(response_id, item, record)
+        elif item.get("type") == "message":
+            with self.lock:
+                self._rounds.spoke(response_id)
+
+    def _on_conversation_item(self, data: Mapping[str, Any], _record: Record | None) -> None:
+        """Of MCP servers some things are told of the conversation alone, perhaps behind the response (unconfirmed)."""
+        item = _object(data.get("item"))
+        if item.get("type") == "mcp_call":
+            self._served(None, item, None)
+        elif item.get("type") == "mcp_approval_request" and data["type"].endswith(".done"):
+            self._asked_for_approval(None, item, None)
 
     def _id_of(self, record: Record | None) -> str | None:
         active = record or self._core.floor.active
@@ -187,6 +230,84 @@ class Desk:
         self._pool.submit(work)
         self.rouse()
 
+    # -- MCP servers: the reader ---------------------------------------------------------------------------------------
+
+    def _asked_for_approval(self, response_id: str | None, item: Mapping[str, Any], record: Record | None) -> None:
+        """The service asks whether it may call a tool."""
+        request_id, label = short_text(item.get("id")), short_text(item.get("server_label")) or ""
+        if request_id is None:
+            return
+        if self._judge is None:
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "a call of an MCP server's tool waits for approval, which is left to the program: pass"
+                    " mcp_approval=, or create an item of type mcp_approval_response"
+                )
+            return
+        call = self._told(response_id, request_id, item, record, "approval")
+        if call is None:
+            return
+        work = self._works[request_id] = self._judge(label, call)
+        self._pool.submit(work)
+        self.rouse()
+
+    def _served(self, response_id: str | None, item: Mapping[str, Any], record: Record | None) -> bool:
+        """The service calls a tool, or has; True where nobody knew of that."""
+        item_id = short_text(item.get("id"))
+        if item_id is None or not self.follows:
+            return False
+        ended = item.get("output") is not None or item.get("error") is not None
+        with self.lock:
+            granted = self._rounds.granted(short_text(item.get("approval_request_id")) or "")
+        place = response_id if granted is None else granted.round.response_id
+        is_new = (place is not None or not ended) and (self._told(place, item_id, item, record, "service") is not None)
+        with self.lock:
+            if granted is not None:
+                self._rounds.released(granted)
+            if ended:
+                self._rounds.finished(item_id)
+        self._close_rounds()
+        return is_new
+
+    def _on_served(self, data: Mapping[str, Any], _record: Record | None) -> None:
+        with self.lock:
+            self._rounds.finished(short_text(data.get("item_id")) or "")
+        self._close_rounds()
+
+    def _told(
+        self, response_id: str | None, item_id: str, item: Mapping[str, Any], record: Record | None, kind: Kind
+    ) -> Call | None:
+        """Note something of an MCP server; None where it is known, or nobody's concern."""
+        active = self._core.floor.active
+        if response_id is None and active is not None:
+            response_id, record = active.id, active
+        holder = self._core.floor.follower_of(record)
+        out_of_band = record is not None and record.out_of_band
+        if out_of_band and holder is None:
+            return None
+        with self.lock:
+            if self._left:
+                return None
+            call = self._rounds.called(
+                response_id or item_id,
+                holder,
+                item_id,
+                name=short_text(item.get("name")) or "",
+                arguments=str(item.get("arguments") or ""),
+                item_id=item_id,
+                options={} if holder is None else _own(holder.options),
+                out_of_band=out_of_band,
+                kind=kind,
+            )
+            if call is None:
+                return None
+            if response_id is None:  # Behind its response.
+                self._rounds.ended(item_id, "completed")
+            if holder is not None:
+                holder.leads_on = True
+        return call
+
     def _on_created(self, data: Mapping[str, Any], record: Record | None) -> None:
         response = _object(data.get("response"))
         response_id = short_text(response.get("id"))
@@ -199,10 +320,13 @@ class Desk:
             found = next((pair for pair in self._asking if pair[1].record is record), None)
             if found is not None:
                 self._asking.remove(found)
+            approved = self._rounds.approved and not record.out_of_band
             before = self._decided()
             self._rounds.began(response_id, None if found is None else found[0], out_of_band=record.out_of_band)
             decided = self._decided()
         self._lead(before, None)
+        if approved and follower is None:  # The service goes on by itself, for those who wait for that.
+            follower = self._core.floor.adopt(record)
         self._lead(decided, follower)
         self.rouse()
 
@@ -214,8 +338,12 @@ class Desk:
         if record is not None and any(pair[1].record is record for pair in self._asking):
             self._began(response_id, record)  # A server that skips response.created.
         output = response.get("output")
-        for item in output if isinstance(output, list) else ():  # Or response.output_item.done.
-            self._called(response_id, _object(item), record)
+        fresh = False
+        for item in map(_object, output if isinstance(output, list) else ()):  # Or response.output_item.done.
+            fresh = self._find(response_id, item, record) or fresh
+            if fresh and item.get("type") == "message":
+                with self.lock:
+                    self._rounds.spoke(response_id)
         status = short_text(response.get("status")) or "completed"
         with self.lock:
             self._rounds.ended(response_id, status)
@@ -259,6 +387,8 @@ class Desk:
             self._receipts.remove(receipt)
             if error is None or (isinstance(error, ServerError) and _is_there(error)):
                 self._rounds.confirmed(output)
+                if output.call.held:
+                    self._granted.append((output.call, time.monotonic() + _GRACE))
             elif isinstance(error, ServerError):
                 self._rounds.refused(output)
             else:
@@ -301,13 +431,13 @@ class Desk:
                 holder.lead_to(None)
         self._close_rounds()
 
-    def restored(self, calls: Collection[str], outputs: Collection[str]) -> None:
-        """There is a new line, and its conversation has calls and outputs of these ids."""
+    def restored(self, calls: Collection[str], outputs: Collection[str], has_messages: bool) -> None:
+        """There is a new line, and its conversation has calls and outputs of these ids, and perhaps messages."""
         announced, self._announced = self._announced, {}
         untold = {call_id: place for call_id, place in announced.items() if call_id in calls and call_id not in outputs}
         ours = {call_id: place for call_id, place in untold.items() if self._choose(place[1], {}) is not None}
         with self.lock:
-            left = self._rounds.restored(calls, outputs)
+            left = self._rounds.restored(calls, outputs, has_messages=has_messages)
             self._answer_untold(ours)
         if left:
             names = ", ".join(sorted({self._title(call) for call in left}))
@@ -392,6 +522,11 @@ class Desk:
             work.output = self._rounds.delivered(work.call, output, responds=responds)
         else:
             work.output = self._rounds.answered(work.call, output, responds=responds)
+
+    def decide(self, work: Work, approve: bool, reason: str | None) -> None:
+        """What was decided about a request for approval. Under the lock; ``go_on`` follows."""
+        if not self._left:
+            work.output = self._rounds.judged(work.call, approve, reason)
 
     def go_on(self) -> None:
         """See what follows from what is known now."""
@@ -492,6 +627,10 @@ class Desk:
         with self.lock:
             late = [work for work in self._works.values() if work.due_at is not None and now >= work.due_at]
             silent = [receipt for receipt in self._receipts if now >= receipt.until]
+            granted = [call for call, until in self._granted if call.held and now >= until]
+            for call in granted:
+                self._rounds.released(call)
+            self._granted = [(call, until) for call, until in self._granted if call.held]
         if self._answer_by is not None and now >= self._answer_by:
             self._be_silent()
         for work in late:
@@ -501,12 +640,15 @@ class Desk:
             title = self._title(receipt.output.call)
             logger.warning("the service has not confirmed the output of the tool %s; it is taken for given", title)
             receipt.resolve(0, None, None)
+        if granted:
+            self._close_rounds()
 
     def _patience(self) -> float | None:
         """Seconds until something is due by the clock."""
         with self.lock:
             moments = [work.due_at for work in self._works.values() if work.due_at is not None]
             moments += [receipt.until for receipt in self._receipts]
+            moments += [until for call, until in self._granted if call.held]
             moments += [] if self._answer_by is None else [self._answer_by]
         if self._refused_at is not None:
             moments.append(self._refused_at[1] + _RACE)
@@ -713,8 +855,12 @@ def _is_there(error: ServerError) -> bool:
 
 
 _RULES: dict[str, Callable[[Desk, Mapping[str, Any], Record | None], None]] = {
-    "response.output_item.added": Desk._on_announced,
+    "response.output_item.added": Desk._on_added,
     "response.output_item.done": Desk._on_item,
+    "response.mcp_call.completed": Desk._on_served,
+    "response.mcp_call.failed": Desk._on_served,
+    "conversation.item.added": Desk._on_conversation_item,
+    "conversation.item.done": Desk._on_conversation_item,
     "response.created": Desk._on_created,
     "response.done": Desk._on_done,
     "input_audio_buffer.speech_started": Desk._on_speech_started,

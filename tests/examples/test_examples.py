@@ -83,6 +83,10 @@ def test_the_examples_are_there() -> None:
         "tk_chat",
         "translation",
         "voice",
+        "weather_tool",
+        "sqlite_tool",
+        "long_job",
+        "approval",
     }
     assert {path.stem for path in EXAMPLES} >= written
 
@@ -317,3 +321,61 @@ def _words(out: str) -> str:
     lines = out.splitlines()
     pieces = [json.loads(line[6:]).get("delta", "") for line in lines if line.startswith("data: ")]
     return "".join(pieces) or out
+
+
+# -- tools -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_weather_tool_is_called_for_each_city() -> None:
+    out = output_of("weather_tool")
+    assert '[get_weather of Oslo: {"city":"Oslo","degrees":4.0,"unit":"celsius"}]' in out
+    assert '{"city":"Paris","degrees":61.7,"unit":"fahrenheit"}' in out
+    assert "there is no station in Rome" in out
+    assert out.count("\nmodel: The function answered: ") == 3
+
+
+def test_the_sqlite_tool_finds_books_and_cannot_write() -> None:
+    out = output_of("sqlite_tool")
+    assert '[{"title":"Emma","year":1815},{"title":"Persuasion","year":1817}]' in out
+    assert out.count("Moby Dick") == 1
+    program = """
+import sqlite3, sqlite_tool, tempfile, pathlib
+path = pathlib.Path(tempfile.mkdtemp(), "books.db")
+sqlite_tool.make(path)
+library = sqlite_tool.Library(path)
+print(library.find_books("Austen'; DROP TABLE books; --"), library.find_books("Austen", 1))
+try:
+    sqlite3.connect(library._uri, uri=True).execute("DELETE FROM books")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+    path = os.pathsep.join(map(str, (PROJECT / "examples", PROJECT)))
+    printed = run("-W", "ignore", "-c", program, PYTHONPATH=path)
+    assert printed.endswith("[] [{'title': 'Emma', 'year': 1815}]\nattempt to write a readonly database\n")
+
+
+def test_the_long_job_is_answered_at_once_and_delivers_later() -> None:
+    out = output_of("long_job")
+    assert out.count("[write_report: chapter ") == 4
+    begun, talked, ended = (out.index(text) for text in ("I am writing it", "You said: ", "4 chapters about tea"))
+    assert begun < talked < ended
+
+
+def test_approval_is_a_no_where_nobody_can_be_asked() -> None:
+    assert output_of("approval").count("was not made: nobody is there to be asked") == 2
+
+
+def test_approval_asks_at_a_terminal() -> None:
+    master, slave = os.openpty()
+    os.write(master, b"y\ntoo much\n")
+    try:
+        ended = subprocess.run(
+            [sys.executable, PROJECT / "examples" / "approval.py"], stdin=slave, capture_output=True, timeout=LIMIT
+        )
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    out = ended.stdout.decode()
+    assert "20.00 euros are on their way to Ada" in out
+    assert "was not made: too much" in out

@@ -292,6 +292,15 @@ def test_the_models_own_item_answers_nothing(kind: str) -> None:
     assert correlation.answered({"type": kind, "item": {**said, "role": "user", "status": "completed"}}) is record
 
 
+@pytest.mark.parametrize("type_", ["mcp_list_tools", "mcp_call", "mcp_approval_request"])
+def test_what_the_service_makes_of_mcp_servers_answers_nothing(type_: str) -> None:
+    correlation = Correlation(MARK)
+    record = sent(correlation, "conversation.item.create", item={"id": "item_1", "type": "message"})
+    made = {"id": "item_2", "type": type_, "server_label": "docs"}
+    assert correlation.answered({"type": "conversation.item.added", "item": made}) is None
+    assert correlation.answered({"type": "conversation.item.added", "item": {"id": "item_1"}}) is record
+
+
 @pytest.mark.parametrize(
     ("request_type", "asked", "answer_type"),
     [

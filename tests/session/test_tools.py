@@ -187,6 +187,16 @@ def test_a_tool_can_be_tried_without_a_model() -> None:
         tool.bind('{"b": 1}')
 
 
+def test_a_tool_can_be_had_with_another_approval() -> None:
+    tool = Tool(add, name="sum", timeout=5)
+    asking = tool.with_approval(lambda call: "no")
+    assert (tool.approval, asking.name, asking.timeout) == (None, "sum", 5)
+    with conversing_with([call("sum", a=1, b=2)], tools=[asking]) as (session, _):
+        assert "was not made: no" in session.ask("?").text
+    with pytest.raises(ConfigurationError):
+        tool.with_approval("no")  # type: ignore[arg-type]
+
+
 def test_a_tool_has_its_options_already() -> None:
     with pytest.raises(ConfigurationError, match="Tool"):
         RealtimeSession(OpenAI(api_key="k")).tool(Tool(add), timeout=5)

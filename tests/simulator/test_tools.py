@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rtsync.simulator import McpServer, McpTool, SimulatorServer, Turn
-from rtsync.simulator.brains import arguments_for
+from rtsync.simulator.made_arguments import arguments_for
 from tests.simulator.documented import check_ga
 from tests.simulator.talk import Event, Talk, types, user_message
 
