@@ -39,6 +39,7 @@ from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
+    BusUnavailable,
     CloseCause,
     ConfigurationError,
     ConnectFailed,
@@ -55,6 +56,8 @@ from rtsync.vocabulary.errors import (
     ServerError,
     SessionClosed,
     SessionExpired,
+    TooManySessions,
+    UnknownSession,
     UsageError,
     WaitTimeout,
     WebhookRefused,
@@ -87,6 +90,7 @@ _LATER = {
 __all__ = [
     "AuthenticationFailed",
     "Azure",
+    "BusUnavailable",
     "Call",
     "ClientSecret",
     "CloseCause",
@@ -123,9 +127,11 @@ __all__ = [
     "State",
     "Subscription",
     "Target",
+    "TooManySessions",
     "ToolCall",
     "TrafficLog",
     "Turn",
+    "UnknownSession",
     "Usage",
     "UsageError",
     "WaitTimeout",

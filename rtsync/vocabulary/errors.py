@@ -6,6 +6,8 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     ├── ConfigurationError      you: target, options or credentials missing or malformed
     ├── UsageError              you: a documented rule broken (waits for itself, forked)
     │   └── FellBehind          too many events came before a wait or a subscription took them
+    ├── UnknownSession          you: no session of that id and owner in the directory
+    ├── TooManySessions         you: a limit of the directory
     ├── ServerError             they: an ``error`` event
     ├── ResponseFailed          they: a response failed, incomplete or cut off
     ├── ProtocolError           they: not the protocol (bad frame, bad UTF-8, too large)
@@ -18,6 +20,7 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     │   ├── ConnectionLost
     │   └── SessionExpired
     ├── SendTimeout             the peer stopped reading; the connection is given up
+    ├── BusUnavailable          the bus between web workers and those who hold sessions
     ├── DeviceFailed            the sound device: unplugged, or it stopped
     ├── WebhookRefused          somebody: a webhook that is forged, stale or malformed
     └── WaitTimeout             a deadline passed; the session is still usable
@@ -38,6 +41,7 @@ from rtsync.vocabulary.foreign import one_line
 
 __all__ = [
     "AuthenticationFailed",
+    "BusUnavailable",
     "CloseCause",
     "ConfigurationError",
     "ConnectFailed",
@@ -54,10 +58,13 @@ __all__ = [
     "ServerError",
     "SessionClosed",
     "SessionExpired",
+    "TooManySessions",
+    "UnknownSession",
     "UsageError",
     "WaitTimeout",
     "WebhookRefused",
     "passing_close",
+    "rebuilt",
 ]
 
 
@@ -99,10 +106,11 @@ class RealtimeError(Exception):
         self.__dict__.update(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), dict(self.__dict__))
+        return rebuilt, (type(self), str(self), dict(self.__dict__))
 
 
-def _rebuild(cls: type[RealtimeError], message: str, data: dict[str, Any]) -> RealtimeError:
+def rebuilt(cls: type[RealtimeError], message: str, data: Mapping[str, Any]) -> RealtimeError:
+    """An error from its kind, message and data, as they travel between processes."""
     error = cls.__new__(cls, message)
     Exception.__init__(error, message)
     error.__dict__.update(data)
@@ -128,6 +136,30 @@ class FellBehind(UsageError):
 
     The session goes on.
     """
+
+
+class UnknownSession(RealtimeError, LookupError):
+    """The directory has no session of that id for that owner.
+
+    It never was, it has ended and is no longer kept, or it is somebody else's: the error is the same, so that ids
+    cannot be tried out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class TooManySessions(RealtimeError):
+    """One more session would go beyond a limit of the directory.
+
+    Attributes:
+        limit: ``"owner"``, of one user; ``"all"``, of all together.
+    """
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message, limit=limit)
+
+    limit: str
 
 
 class ServerError(RealtimeError):
@@ -363,6 +395,13 @@ class WaitTimeout(RealtimeError, TimeoutError):
         super().__init__(message, arrived=tuple(arrived))
 
     arrived: tuple[str, ...]
+
+
+class BusUnavailable(RealtimeError, ConnectionError):
+    """The bus cannot be reached, does not answer in time, or nobody takes from it. Another attempt may succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class DeviceFailed(RealtimeError):
