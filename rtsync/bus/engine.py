@@ -267,6 +267,9 @@ class Bus(Protocol):
     def plan(self, session_id: str) -> Plan:
         """The plan and the id of the newest event that is in it."""
 
+    def backlog(self, session_id: str) -> list[Entry]:
+        """The commands that are not done, oldest first."""
+
     def read(self, session_id: str, after: str, count: int) -> list[Entry]:
         """The first ``count`` events behind id ``after`` (``"0"``: from the beginning of what is kept)."""
 

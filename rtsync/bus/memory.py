@@ -23,7 +23,10 @@ from rtsync.bus.engine import (
     Posting,
     Revival,
     SessionInfo,
+    commands_of,
+    events_of,
 )
+from rtsync.bus.notices import idle
 from rtsync.edges.latch import Bell
 
 __all__ = ["MemoryBus"]
@@ -105,7 +108,7 @@ class MemoryBus:
                 return "all"
             if sum(session.card.owner == card.owner for session in held) >= most_of_owner:
                 return "owner"
-            self._sessions[card.session_id] = _Session(card, self._channel(f"out:{card.session_id}", card.max_events))
+            self._sessions[card.session_id] = _Session(card, self._channel(events_of(card.session_id), card.max_events))
         self.ring(LOBBY)
         return None
 
@@ -125,7 +128,7 @@ class MemoryBus:
                 del session.seen[next(iter(session.seen))]
             entry = Entry(self._new_id(), command)
             session.commands[entry.id] = command
-            self._channel(f"in:{session_id}", session.card.max_backlog).add(entry)
+            self._channel(commands_of(session_id), session.card.max_backlog).add(entry)
             session.touch()
         self._news.ring()
         return Posting.DONE
@@ -144,7 +147,7 @@ class MemoryBus:
             if not session.open:
                 return Posting.CLOSED
             self._end(session, cause, notice)
-        self._news.ring()
+        self.ring(commands_of(session_id))  # Its holder looks what is the matter.
         return Posting.DONE
 
     def info(self, session_id: str, owner: str) -> SessionInfo | None:
@@ -161,6 +164,11 @@ class MemoryBus:
         with self._sessions_lock:
             session = self._sessions.get(session_id)
             return Plan({}, "0") if session is None else Plan(dict(session.plan), session.events.last)
+
+    def backlog(self, session_id: str) -> list[Entry]:
+        with self._sessions_lock:
+            session = self._sessions.get(session_id)
+            return [] if session is None else [Entry(*each) for each in session.commands.items()]
 
     def read(self, session_id: str, after: str, count: int) -> list[Entry]:
         with self._sessions_lock:
@@ -222,10 +230,6 @@ class MemoryBus:
         session.holder, session.held_until, session.batch = holder, until, 0
         session.token = f"{holder}:{session.claims}"
         handed_over, session.handed_over = session.handed_over, False
-        # Those that follow the commands begin with the ones that are not done.
-        commands = self._channels[f"in:{session.card.session_id}"] = _Channel(session.card.max_backlog)
-        for entry_id, command in session.commands.items():
-            commands.add(Entry(entry_id, command))
         return Claim(session.card, session.token, session.claims, handed_over)
 
     def renew(self, claims: Sequence[Claim], lease: float) -> dict[str, Outcome]:
@@ -285,16 +289,14 @@ class MemoryBus:
         return [Outcome.GONE for _ in revivals]  # What this process has forgotten it forgot on purpose.
 
     def close_idle(self) -> int:
-        from rtsync.bus.notices import idle
-
         with self._sessions_lock:
             now = time.monotonic()
             found = [session for session in self._sessions.values() if session.open and session.idle_at <= now]
             for session in found:
                 self._end(session, "idle", idle(session.card.idle_timeout))
             self._forget_gone()
-        if found:
-            self._news.ring()
+        for session in found:
+            self.ring(commands_of(session.card.session_id))
         return len(found)
 
     def close(self) -> None:
@@ -338,8 +340,8 @@ class MemoryBus:
 
 
 def _channels_of(session_id: str) -> Iterator[str]:
-    yield f"in:{session_id}"
-    yield f"out:{session_id}"
+    yield commands_of(session_id)
+    yield events_of(session_id)
 
 
 def _place(entry_id: str) -> tuple[int, int]:
