@@ -277,7 +277,7 @@ class SessionDirectory:
         return found
 
     def sessions(self, owner: str) -> list[str]:
-        """The ids of the owner's sessions that are open, oldest first. Raises ``BusUnavailable``. Threads: any."""
+        """The ids of the owner's sessions that are open, in no order. Raises ``BusUnavailable``. Threads: any."""
         return self._local().bus.sessions(_owner(owner))
 
     def close(self, session_id: str, owner: str) -> None:

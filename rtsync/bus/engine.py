@@ -262,7 +262,7 @@ class Bus(Protocol):
         """What is known of a session of that user's; None where there is none."""
 
     def sessions(self, owner: str) -> list[str]:
-        """The ids of a user's sessions that are not closed, oldest first."""
+        """The ids of a user's sessions that are not closed, in no order."""
 
     def plan(self, session_id: str) -> Plan:
         """The plan and the id of the newest event that is in it."""

@@ -53,9 +53,9 @@ def gap(after: str) -> bytes:
     return _notice(GAP, after=after)
 
 
-def idle(timeout: float) -> bytes:
+def idle(timeout: float | str) -> bytes:
     """``CLOSED`` of a session that nobody has used for ``timeout`` seconds."""
-    return closed("idle", f"nobody has sent or read anything for {timeout:g} s")
+    return closed("idle", f"nobody has sent or read anything for {timeout} s")
 
 
 def forgotten(bus: str) -> bytes:
