@@ -49,4 +49,6 @@ def engine_for(address: Any, *, timeout: float) -> EngineMaker:
         from rtsync.bus.streams import redis_engine  # An extra, and 0.25 s.
 
         return redis_engine(address, timeout=timeout)
-    raise ConfigurationError("bus must be 'memory://' or 'redis://host:port/db' (rediss:// with TLS, unix:// for a socket)")
+    raise ConfigurationError(
+        "bus must be 'memory://' or 'redis://host:port/db' (rediss:// with TLS, unix:// for a socket)"
+    )

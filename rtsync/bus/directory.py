@@ -129,7 +129,9 @@ class SessionDirectory:
         self._engine: Callable[[], Bus] = engine_for(bus, timeout=self._bus_timeout)
         self.run_owners = (bus.partition(":")[0] == "memory") if run_owners is None else bool(run_owners)
         if target is not None and not isinstance(target, Target):
-            raise ConfigurationError(f"target must be OpenAI(...), Azure(...) or Simulator(), not {type(target).__name__}")
+            raise ConfigurationError(
+                f"target must be OpenAI(...), Azure(...) or Simulator(), not {type(target).__name__}"
+            )
         if self.run_owners and target is None:
             raise ConfigurationError(
                 "this process holds sessions, and needs a target for them: SessionDirectory(..., target=OpenAI(...)),"
@@ -221,15 +223,13 @@ class SessionDirectory:
         posting = self._local().bus.post(_session(session_id), _owner(owner), command["event_id"], data)
         if posting is Posting.FULL:
             raise BusUnavailable(
-                f"{self._max_backlog} commands of this session wait already, and nobody takes them: is a worker running?"
+                f"{self._max_backlog} commands of this session wait already, and nobody takes them: does a worker run?"
             )
         _check_posted(posting)
         event_id: str = command["event_id"]
         return event_id
 
-    def stream(
-        self, session_id: str, owner: str, *, after: str | None = None, heartbeat: float = 15.0
-    ) -> EventStream:
+    def stream(self, session_id: str, owner: str, *, after: str | None = None, heartbeat: float = 15.0) -> EventStream:
         """The events of a session, as they come: an iterator of ``(id, event)``, and of ``(id, None)`` as heartbeats.
 
         Whose it is, is checked before it returns. Readers never hold up a session, however slow they are.

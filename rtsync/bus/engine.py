@@ -23,7 +23,6 @@ import msgspec
 
 __all__ = [
     "LOBBY",
-    "NEWEST",
     "Batch",
     "Bus",
     "Card",
@@ -41,8 +40,6 @@ __all__ = [
 
 LOBBY = "lobby"
 """The channel that tells holders of sessions to be claimed."""
-NEWEST = "$"
-"""As a cursor: what comes from now on."""
 
 
 def commands_of(session_id: str) -> str:

@@ -3,10 +3,10 @@
 The conversation *is* what stands there: settings and items as the service has confirmed them, and the commands
 that are not done. A line to the service is only where it goes on, and a new one is brought to the same place. So:
 
-1. A command is done with the event that answers it, and both come to the bus in one step, with what they changed in the
-   plan. A holder that dies before that has done nothing, as far as anybody can see; the next one does the command again.
-2. ``response.create`` is done when its response has ended, if it shall be asked for again, else when it has begun. Until
-   then the items of a response that would be asked for again are not part of the plan.
+1. A command is done with the event that answers it, and both come to the bus in one step, with what they changed in
+   the plan. A holder that dies before that has done nothing, as far as anybody can see; the next one does it again.
+2. ``response.create`` is done when its response has ended, if it shall be asked for again, else when it has begun.
+   Until then the items of a response that would be asked for again are not part of the plan.
 3. What is never answered (``input_audio_buffer.append``, unknown types) is done when it was handed over.
 4. Whatever should be answered and is not, is done after a minute.
 5. A ``response.cancel`` does away with what was asked for before it: neither is done again.
@@ -434,7 +434,9 @@ def conversation_of(plan: Plan) -> tuple[list[dict[str, Any]], dict[str, Any] | 
     order = msgspec.json.decode(plan.fields.get(_ORDER, b"[]"), type=list[str])
     found = [plan.fields.get(_ITEM + item_id) for item_id in order]
     update = plan.fields.get(_SETTINGS)
-    return [decode_object(item) for item in found if item is not None], None if update is None else decode_object(update)
+    return [decode_object(item) for item in found if item is not None], None if update is None else decode_object(
+        update
+    )
 
 
 def _without_cancelled(commands: list[Command]) -> tuple[list[Command], list[Command]]:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rtsync.bus.engine import (
     LOBBY,
-    NEWEST,
     Batch,
     Card,
     Claim,
@@ -188,16 +187,14 @@ class MemoryBus:
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def follow(self, cursors: Mapping[str, str], timeout: float) -> dict[str, list[Entry]]:
-        with self._sessions_lock:
-            here = {name: self._last_of(name) if after == NEWEST else after for name, after in cursors.items()}
         found: dict[str, list[Entry]] = {}
 
         def news() -> bool:
             with self._sessions_lock:
-                for name, after in here.items():
-                    if (channel := self._channels.get(name)) is not None and channel.last != after:
-                        if entries := channel.behind(after):
-                            found[name] = entries
+                for name, after in cursors.items():
+                    channel = self._channels.get(name)
+                    if channel is not None and channel.last != after and (entries := channel.behind(after)):
+                        found[name] = entries
             return bool(found)
 
         self._news.wait_until(news, timeout)
@@ -207,10 +204,6 @@ class MemoryBus:
         with self._sessions_lock:
             self._channel(channel, _MOST_RINGS).add(Entry(self._new_id(), b""))
         self._news.ring()
-
-    def _last_of(self, name: str) -> str:
-        channel = self._channels.get(name)
-        return "0" if channel is None else channel.last
 
     def _channel(self, name: str, most: int) -> _Channel:
         if name not in self._channels:

@@ -10,7 +10,20 @@ from rtsync.vocabulary import errors
 from rtsync.vocabulary.errors import CloseCause, RealtimeError, SessionClosed
 from rtsync.vocabulary.events import encode, new_event_id
 
-__all__ = ["CLOSED", "FAILED", "GAP", "MOVED", "closed", "closing_error", "failed", "forgotten", "gap", "idle", "moved", "without_audio"]
+__all__ = [
+    "CLOSED",
+    "FAILED",
+    "GAP",
+    "MOVED",
+    "closed",
+    "closing_error",
+    "failed",
+    "forgotten",
+    "gap",
+    "idle",
+    "moved",
+    "without_audio",
+]
 
 MOVED = "rtsync.session.moved"
 """The conversation goes on over another line: ``cause``, ``again`` (responses that are asked for once more), ``lost``.

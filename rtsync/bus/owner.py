@@ -402,7 +402,7 @@ class Owner:
             session.close()
             session_closed.disconnect(self._on_line_over, sender=session)
 
-    # -- where the session's handlers run -------------------------------------------------------------------------------
+    # -- where the session's handlers run -----------------------------------------------------------------------------
 
     def _on_line_over(self, _session: RealtimeSession, error: RealtimeError) -> None:
         with self._books:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -86,7 +87,7 @@ class Restoring:
                     self._correlation.sent(event, None)
             for event in due:
                 session.send(event)
-            if not self._progress.wait_until(lambda: self._has_moved(steps), patience):
+            if not self._progress.wait_until(functools.partial(self._has_moved, steps), patience):
                 raise ConnectTimeout(
                     f"the service has said nothing for {patience:g} s while the session was being restored",
                     phase="session",

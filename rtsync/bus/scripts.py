@@ -5,8 +5,8 @@ stream: the commands that are not done), ``seen:ID`` (a sorted set: ids of comma
 stream: the newest events), ``plan:ID`` (a hash). Over all: ``leases`` (by when they run out, which is 0 for what
 nobody holds), ``idle`` (by when they will be idle for too long), ``owner:NAME`` (a user's sessions, by the same).
 
-The clock is the server's. A claim stands as long as nobody else has claimed the session, also over the end of its lease:
-that is what ``token`` tells.
+The clock is the server's. A claim stands as long as nobody else has claimed the session, also over the end of its
+lease: that is what ``token`` tells.
 """
 
 from __future__ import annotations
@@ -187,7 +187,8 @@ PUBLISH = (
     _SESSION
     + _STANDS
     + """
--- prefix, id, token, number, most events, ms to keep, cause or '', before or '', counts of: events, done, set, unset; them
+-- prefix, id, token, number, most events, ms to keep, cause or '', before or '', four counts;
+-- then so many events, commands that are done, fields of the plan with their values, and fields to take out of it
 local id = ARGV[2]
 local outcome, known = stands(id, ARGV[3])
 if outcome ~= 'done' or known[4] == ARGV[4] then return outcome end

@@ -75,12 +75,15 @@ class RedisBus:
         self._timeout = timeout
         with forks.whole():
             self._redis = _client(url, timeout)
+        self._execute: Callable[..., Any] = self._redis.execute_command
 
     # -- users --------------------------------------------------------------------------------------------------------
 
     def register(self, card: Card, *, most: int, most_of_owner: int) -> str | None:
         written, idle = msgspec.json.encode(card), _ms(card.idle_timeout)
-        said = self._run(scripts.REGISTER, card.session_id, card.owner, written, idle, most, most_of_owner, card.max_backlog)
+        said = self._run(
+            scripts.REGISTER, card.session_id, card.owner, written, idle, most, most_of_owner, card.max_backlog
+        )
         return said.decode() or None
 
     def post(self, session_id: str, owner: str, command_id: str, command: bytes) -> Posting:
@@ -142,7 +145,7 @@ class RedisBus:
         keys = [self._prefix + channel for channel in cursors]
         block = max(1, _ms(min(timeout, self._timeout / 4)))  # Well below what the socket waits.
         command = ("XREAD", "COUNT", 1000, "BLOCK", block, "STREAMS", *keys, *cursors.values())
-        found = self._reach(functools.partial(self._redis.execute_command, *command), patient=False)
+        found = self._reach(functools.partial(self._execute, *command), patient=False)
         cut = len(self._prefix)
         return {key.decode()[cut:]: _entries(entries) for key, entries in found or ()}
 
@@ -156,7 +159,8 @@ class RedisBus:
         found = self._run(scripts.CLAIM, holder, most, _ms(lease), patient=False)
         rows = [found[start : start + 5] for start in range(0, len(found), 5)]
         return [
-            Claim(_card.decode(card), token.decode(), int(claims), bool(handed)) for _, card, token, claims, handed in rows
+            Claim(_card.decode(card), token.decode(), int(claims), bool(handed))
+            for _, card, token, claims, handed in rows
         ]
 
     def renew(self, claims: Sequence[Claim], lease: float) -> dict[str, Outcome]:
@@ -209,13 +213,13 @@ class RedisBus:
     def close(self) -> None:
         self._redis.close()
 
-    # -- reaching it ----------------------------------------------------------------------------------------------------
+    # -- reaching it --------------------------------------------------------------------------------------------------
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}{name}"
 
     def _call(self, *command: Any) -> Any:
-        return self._reach(functools.partial(self._redis.execute_command, *command))
+        return self._reach(functools.partial(self._execute, *command))
 
     def _together(self, *commands: tuple[Any, ...]) -> list[Any]:
         """Several commands in one step and one round trip."""
@@ -246,8 +250,9 @@ class RedisBus:
         if len(commands) == 1:
             return [self._answer(commands[0])]
         with self._redis.pipeline(transaction=in_one_step) as pipeline:
+            queue: Callable[..., Any] = pipeline.execute_command
             for command in commands:
-                pipeline.execute_command(*command)
+                queue(*command)
             return list(pipeline.execute(raise_on_error=False))
 
     def _answer(self, command: tuple[Any, ...]) -> Any:
@@ -255,7 +260,7 @@ class RedisBus:
         from redis.exceptions import ResponseError
 
         try:
-            return self._redis.execute_command(*command)
+            return self._execute(*command)
         except ResponseError as error:
             return error
 
@@ -269,24 +274,24 @@ class RedisBus:
         Raises:
             BusUnavailable: it was in vain.
         """
-        from redis.exceptions import AuthenticationError, ConnectionError, RedisError, ResponseError, TimeoutError
+        from redis import exceptions
 
         deadline = Deadline(self._timeout if patient else 0.0)
         pauses = iter(_PAUSES)
         while True:
             try:
                 return step()
-            except AuthenticationError as error:
+            except exceptions.AuthenticationError as error:
                 raise BusUnavailable(f"the bus at {self.name} refuses the credentials") from error
-            except ResponseError as error:
+            except exceptions.ResponseError as error:
                 raise BusUnavailable(f"the bus at {self.name} refuses: {error}") from error
-            except (ConnectionError, TimeoutError, OSError) as error:
+            except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
                 pause = next(pauses, _PAUSES[-1]) * random.uniform(0.5, 1.0)
-                first = pause == 0 and isinstance(error, ConnectionError)
+                first = pause == 0 and isinstance(error, exceptions.ConnectionError)
                 if not first and (deadline.remaining() or 0.0) <= pause:
                     raise BusUnavailable(f"the bus at {self.name} cannot be reached: {_reason(error)}") from error
                 time.sleep(pause)
-            except RedisError as error:
+            except exceptions.RedisError as error:
                 raise BusUnavailable(f"the bus at {self.name} cannot be used: {_reason(error)}") from error
 
 

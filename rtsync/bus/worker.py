@@ -45,7 +45,8 @@ _AT_EXIT = 1.0  # seconds
 
 
 class Worker:
-    """Holds sessions of a bus in this process. Made by a ``SessionDirectory`` with ``run_owners``, or ``rtsync worker``.
+    """Holds sessions of a bus in this process. A ``SessionDirectory`` with ``run_owners`` makes one, as does ``rtsync
+    worker``.
 
     Args:
         bus: the engine.

@@ -57,10 +57,16 @@ TREE: dict[str, tuple[type[Exception] | None, str, dict[str, Any]]] = {
     "ConnectionLost": (ConnectionError, "SessionClosed", END),
     "SessionExpired": (ConnectionError, "SessionClosed", END),
     "SendTimeout": (TimeoutError, "RealtimeError", {}),
+    "UnknownSession": (LookupError, "RealtimeError", {}),
+    "TooManySessions": (None, "RealtimeError", {"limit": "owner"}),
+    "BusUnavailable": (ConnectionError, "RealtimeError", {}),
     "DeviceFailed": (None, "RealtimeError", {}),
     "WebhookRefused": (None, "RealtimeError", {"reason": "forged"}),
     "WaitTimeout": (TimeoutError, "RealtimeError", {"arrived": ("session.created", "response.output_text.delta x 3")}),
 }
+
+
+_OTHERS = ("RealtimeError", "CloseCause", "passing_close", "rebuilt")
 
 
 def made(name: str) -> RealtimeError:
@@ -75,7 +81,7 @@ def descendants(cls: type[RealtimeError]) -> Iterator[type[RealtimeError]]:
 
 
 def test_the_tree_of_this_test_is_the_whole_tree() -> None:
-    exported = {name for name in errors.__all__ if name not in ("RealtimeError", "CloseCause", "passing_close")}
+    exported = {name for name in errors.__all__ if name not in _OTHERS}
     assert set(TREE) == exported
     assert set(TREE) == {cls.__name__ for cls in descendants(RealtimeError) if cls.__module__ == errors.__name__}
 
