@@ -1,0 +1,122 @@
+"""A real Redis on a port of its own, that tests start, stop, pause and restart."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+from tests.loopback import reserved_port
+
+__all__ = ["LIMIT", "RedisServer", "have"]
+
+LIMIT = 30.0  # seconds; reached only on failure
+_APT = ("apt-get", "-qq")
+
+
+@functools.cache
+def have() -> None:
+    """Have redis-server on the PATH: installed by apt where it is missing, or the test fails and says so."""
+    with Path(tempfile.gettempdir(), "rtsync-tests-redis.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # One of the processes that run the tests.
+        if shutil.which("redis-server") is None:
+            _install()
+
+
+def _install() -> None:
+    if shutil.which("apt-get") is None:
+        pytest.fail("these tests need redis-server, which apt-get would install: put it on the PATH", pytrace=False)
+    as_root = () if os.geteuid() == 0 else ("sudo", "-n")
+    # What it installs starts a server of its own where it may; ours run on other ports.
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "-y", "--no-install-recommends", "redis-server"]):
+        done = subprocess.run([*as_root, *_APT, *command], env=quiet, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-500:]
+            pytest.fail(f"these tests need redis-server; as root: apt-get install redis-server\n{said}", pytrace=False)
+
+
+class RedisServer:
+    """One server. ``durable``: it keeps its data over a restart, every write of it."""
+
+    def __init__(self, folder: Path, *, durable: bool = False, password: str | None = None) -> None:
+        have()
+        with reserved_port() as port:
+            self.port = port
+        self._folder = folder
+        self._durable = durable
+        self._password = password
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, as a directory takes it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> Self:
+        """Start it, and return when it answers."""
+        kept = ["--appendonly", "yes", "--appendfsync", "always"] if self._durable else ["--appendonly", "no"]
+        secret = [] if self._password is None else ["--requirepass", self._password]
+        self._process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *kept, *secret],
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + LIMIT
+        while not self._answers():
+            assert time.monotonic() < deadline and self._process.poll() is None, "redis-server does not start"
+            time.sleep(0.01)  # It says nowhere that it is ready.
+        return self
+
+    def kill(self) -> None:
+        """End it as a power failure would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it, and start another one on its port."""
+        self.kill()
+        self.start()
+
+    def pause(self) -> None:
+        """Let it hang: connections stay, and nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1.0) as connection:
+                connection.settimeout(1.0)
+                connection.sendall(b"PING\r\n")
+                said = connection.recv(64)
+        except OSError:
+            return False
+        return said.startswith((b"+PONG", b"-NOAUTH"))
