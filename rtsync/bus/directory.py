@@ -252,7 +252,8 @@ class SessionDirectory:
         here, known = self._local(), _session(session_id)
         last, beat = checked_id(after), required_seconds(heartbeat, "heartbeat")
         self.info(known, owner)
-        return EventStream(here.bus, here.watcher, known, _owner(owner), last, beat)
+        revival = 2 * self._lease + 2.0  # In which who holds a session that the bus has lost brings it back.
+        return EventStream(here.bus, here.watcher, known, _owner(owner), last, heartbeat=beat, revival=revival)
 
     def snapshot(self, session_id: str, owner: str) -> SessionSnapshot:
         """The conversation as it stands on the bus, and the id to go on from: for a page that is loaded again.

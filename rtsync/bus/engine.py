@@ -164,12 +164,14 @@ class Claim(msgspec.Struct, frozen=True):
         card: the session's.
         token: what tells this claim from all others.
         number: how many claims there have been, this one included.
+        tries: how many of them since anything was last said, this one included.
         handed_over: whether the last holder gave it up by itself.
     """
 
     card: Card
     token: str
     number: int
+    tries: int
     handed_over: bool
 
 

@@ -70,7 +70,7 @@ class _Session:
         self.token: str | None = None
         self.held_until = 0.0
         self.handed_over = False
-        self.claims = 0
+        self.claims = self.tries = 0
         self.batch = 0
         self.touch()
 
@@ -220,10 +220,11 @@ class MemoryBus:
 
     def _claim(self, session: _Session, holder: str, until: float) -> Claim:
         session.claims += 1
+        session.tries += 1
         session.holder, session.held_until, session.batch = holder, until, 0
         session.token = f"{holder}:{session.claims}"
         handed_over, session.handed_over = session.handed_over, False
-        return Claim(session.card, session.token, session.claims, handed_over)
+        return Claim(session.card, session.token, session.claims, session.tries, handed_over)
 
     def renew(self, claims: Sequence[Claim], lease: float) -> dict[str, Outcome]:
         with self._sessions_lock:
@@ -258,6 +259,7 @@ class MemoryBus:
         if session.batch == batch.number:
             return Outcome.DONE
         session.batch = batch.number
+        session.tries = 0 if batch.events else session.tries
         for name, value in batch.changes.items():
             if value is None:
                 session.plan.pop(name, None)

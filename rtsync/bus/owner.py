@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rtsync.bus import notices
-from rtsync.bus.engine import Batch, Bus, Claim, Entry, SessionInfo
+from rtsync.bus.engine import Batch, Bus, Claim, Entry, Plan, SessionInfo
 from rtsync.bus.ledger import Changes, Command, Cut, Ledger
 from rtsync.bus.outflow import Outflow
 from rtsync.bus.restoring import Restoring
@@ -55,6 +55,7 @@ _MOST_EVENTS, _MOST_BYTES = 500, 1 << 20  # of a batch
 _MOST_UNSAID = 32 << 20  # bytes that wait for the bus
 _LAST_WORDS = 5.0  # seconds
 _LEAD = 60.0  # seconds before the service's maximum duration; of a short session, a third of it
+_MOST_TRIES = 5  # claims in a row without a word: what kills its holder shall not kill all of them
 _SILENCE = 10.0  # seconds of the service's, while a session is restored
 
 
@@ -98,7 +99,8 @@ class Owner:
         self._holding = holding
         self._on_over = on_over
         self._books = threading.RLock()  # Rule 3.
-        self._ledger: Ledger
+        self._ledger = Ledger(claim.card, Plan({}, "0"))
+        self._loaded = False
         self._bell = Bell()
         self._inbox: deque[Command] = deque()
         self._known = "0"  # Entries up to this one were taken from the backlog.
@@ -114,6 +116,7 @@ class Owner:
         self._batch: Batch | None = None
         self._batches = 0
         self._outages = 0
+        self._looks = False
         self._left: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"rtsync-bus-owner-{number}", daemon=True)
 
@@ -143,6 +146,12 @@ class Owner:
         logger.info("a session is left: %s", why)
         self._bell.ring()
 
+    def look(self) -> None:
+        """Find out how the session stands on the bus, although there may be nothing to say."""
+        with self._books:
+            self._looks = True
+        self._holding.outflow.poke(self)
+
     def join(self, timeout: float) -> None:
         """Wait until it is over; ends what it may wait for itself."""
         session = self._session
@@ -159,9 +168,9 @@ class Owner:
             if self._batch is not None:
                 return self._batch
             anew = outages != self._outages
-            self._outages = outages
-            if not hasattr(self, "_ledger") or not (self._unsaid or anew):
+            if not self._loaded or not (self._unsaid or anew or self._looks):
                 return None
+            self._outages, self._looks = outages, False
             said = self._next_said(everything=anew)
             self._batches += 1
             self._batch = self._as_batch(said, anew)
@@ -236,9 +245,11 @@ class Owner:
         waiting = self._asked(functools.partial(bus.backlog, self.session_id))
         if plan is None or waiting is None:
             return
+        if self.claim.tries > _MOST_TRIES:
+            raise SessionClosed(f"{_MOST_TRIES} workers in a row have lost this session before it could say a word")
         commands = [Command.of(entry) for entry in waiting]
         with self._books:
-            self._ledger = Ledger(self.claim.card, plan)
+            self._ledger, self._loaded = Ledger(self.claim.card, plan), True
             if waiting:
                 self._known = waiting[-1].id
                 self._inbox = deque(each for each in self._inbox if _place(each.entry_id) > _place(self._known))
@@ -442,8 +453,7 @@ class Owner:
         """The conversation is over, because of ``error``."""
         cause = str(error.cause) if isinstance(error, SessionClosed) else "failed"
         with self._books:
-            if not hasattr(self, "_ledger"):
-                return
+            self._loaded = True
             self._say(notices.closed(cause, str(error), error), Changes(), cause)
         self._bell.wait_until(self._is_said, _LAST_WORDS)
 

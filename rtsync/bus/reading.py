@@ -22,7 +22,6 @@ __all__ = ["EventStream", "Posted"]
 _PAGE = 200  # events
 _PAUSE = 0.5  # seconds between two looks at a bus that is out of reach, or that does not know the session
 _PATIENCE = 30.0  # seconds without the bus after which a reader is told
-_REVIVAL = 15.0  # seconds in which who holds a session that the bus has forgotten brings it back
 
 
 class _Kind(msgspec.Struct):
@@ -76,11 +75,21 @@ class EventStream:
     Threads: iterated by one thread at a time; ``close()`` from any.
     """
 
-    def __init__(self, bus: Bus, watcher: Watcher, session_id: str, owner: str, after: str | None, heartbeat: float):
+    def __init__(
+        self,
+        bus: Bus,
+        watcher: Watcher,
+        session_id: str,
+        owner: str,
+        after: str | None,
+        *,
+        heartbeat: float,
+        revival: float,
+    ) -> None:
         self.last_id = after or "0"
         self._bus = bus
         self._session_id, self._owner = session_id, owner
-        self._heartbeat = heartbeat
+        self._heartbeat, self._revival = heartbeat, revival
         self._ready: deque[Entry] = deque()
         self._feed = feed = Feed(session_id)
         self._detach = weakref.finalize(self, _leave, feed)
@@ -188,7 +197,7 @@ class EventStream:
             self._look_for_session()
         elif self._unknown_since is not None:
             self._look_for_session()
-        if self._unknown_since is None or time.monotonic() - self._unknown_since < _REVIVAL:
+        if self._unknown_since is None or time.monotonic() - self._unknown_since < self._revival:
             return None
         self.close()
         return Posted(self.last_id, notices.forgotten(self._bus.name))

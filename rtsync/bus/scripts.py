@@ -120,7 +120,7 @@ return 'done'
 CLAIM = (
     _SESSION
     + """
--- prefix, holder, most, lease ms; returns id, card, token, claims, handed over, ...
+-- prefix, holder, most, lease ms; returns id, card, token, claims, tries, handed over, ...
 local found = {}
 local free = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, tonumber(ARGV[3]))
 for _, id in ipairs(free) do
@@ -134,7 +134,10 @@ for _, id in ipairs(free) do
     local token = ARGV[2] .. ':' .. claims
     redis.call('HSET', card, 'token', token, 'holder', ARGV[2], 'batch', 0, 'handed', '')
     redis.call('ZADD', P .. 'leases', now() + tonumber(ARGV[4]), id)
-    for _, value in ipairs({id, known[1], token, tostring(claims), known[3] or ''}) do table.insert(found, value) end
+    local tries = redis.call('HINCRBY', card, 'tries', 1)
+    for _, value in ipairs({id, known[1], token, tostring(claims), tostring(tries), known[3] or ''}) do
+      table.insert(found, value)
+    end
   end
 end
 return found
@@ -193,6 +196,7 @@ local id = ARGV[2]
 local outcome, known = stands(id, ARGV[3])
 if outcome ~= 'done' or known[4] == ARGV[4] then return outcome end
 redis.call('HSET', P .. 'card:' .. id, 'batch', ARGV[4])
+if ARGV[9] ~= '0' then redis.call('HSET', P .. 'card:' .. id, 'tries', 0) end
 local out, plan, commands = P .. 'out:' .. id, P .. 'plan:' .. id, P .. 'in:' .. id
 local i = 13
 local function take(count)

@@ -157,10 +157,10 @@ class RedisBus:
 
     def claim(self, holder: str, *, most: int, lease: float) -> list[Claim]:
         found = self._run(scripts.CLAIM, holder, most, _ms(lease), patient=False)
-        rows = [found[start : start + 5] for start in range(0, len(found), 5)]
+        rows = [found[start : start + 6] for start in range(0, len(found), 6)]
         return [
-            Claim(_card.decode(card), token.decode(), int(claims), bool(handed))
-            for _, card, token, claims, handed in rows
+            Claim(_card.decode(card), token.decode(), int(claims), int(tries), bool(handed))
+            for _, card, token, claims, tries, handed in rows
         ]
 
     def renew(self, claims: Sequence[Claim], lease: float) -> dict[str, Outcome]:

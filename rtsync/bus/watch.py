@@ -117,7 +117,7 @@ class Watcher:
     def stop(self, timeout: float) -> None:
         """Let every reader know that this process reads no more, and end the thread."""
         with self._feeds_lock:
-            thread, self._leaving = self._thread, self._leaving
+            thread = self._thread
             feeds = [feed for watched in self._feeds.values() for feed in watched]
         self._leaving.set()
         for feed in feeds:

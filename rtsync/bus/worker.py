@@ -153,7 +153,7 @@ class Worker:
             except BusUnavailable as error:
                 if not failing:
                     logger.warning("%s", error)
-                failing = True
+                failing, self._renew_at = True, 0.0  # First of all it renews, then: before it claims its own.
                 self._leaving.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             except Exception:
@@ -203,7 +203,7 @@ class Worker:
             return
         for session_id, outcome in self._bus.renew([owner.claim for owner in owners.values()], self._lease).items():
             if outcome is Outcome.GONE:
-                self._outflow.poke(owners[session_id])  # Which brings it back, or leaves it.
+                owners[session_id].look()  # The outflow brings it back, or leaves it.
             elif outcome is not Outcome.DONE:
                 owners[session_id].leave(str(outcome))
         self._outflow.note_contact()

@@ -85,7 +85,8 @@ class RedisServer:
         )
         deadline = time.monotonic() + LIMIT
         while not self._answers():
-            assert time.monotonic() < deadline and self._process.poll() is None, "redis-server does not start"
+            assert self._process.poll() is None, "redis-server ended at once"
+            assert time.monotonic() < deadline, "redis-server does not answer"
             time.sleep(0.01)  # It says nowhere that it is ready.
         return self
 

@@ -49,7 +49,11 @@ def test_a_worker_that_is_stopped_hands_over_at_once(
     bus: str, service: SimulatorServer, memory: Memory, number: signal.Signals
 ) -> None:
     options = ("--lease", "60")  # Nobody could wait for that.
-    with SessionDirectory(bus) as directory, worker(bus, service, *options) as one, worker(bus, service, *options) as two:
+    with (
+        SessionDirectory(bus) as directory,
+        worker(bus, service, *options) as one,
+        worker(bus, service, *options) as two,
+    ):
         session_id = directory.open(USER, config=TEXT, timeout=LIMIT)
         _, last_id = ask(directory, session_id, "the first")
         with directory.stream(session_id, USER, after=last_id, heartbeat=LIMIT) as stream:
@@ -60,7 +64,7 @@ def test_a_worker_that_is_stopped_hands_over_at_once(
             moved = until(stream, MOVED)
             memory.go.set()
             assert moved["cause"] == "handover"
-            assert len(moved["again"]) == 1  # type: ignore[arg-type]
+            assert len(moved["again"]) == 1
             assert moved["lost"] == []
             assert answer_in(stream) == "I know: the first, slowly"
         ended = stopped.end()
