@@ -94,7 +94,7 @@ class EventStream:
         self._feed = feed = Feed(session_id)
         self._detach = weakref.finalize(self, _leave, feed)
         self._detach.atexit = False
-        self._missed = 0
+        self._missed = -1  # So that it looks after the session when there is nothing to read.
         self._gap = False
         self._gap_at = "0"  # Where one was told of, or where there cannot be one.
         self._unknown_since: float | None = None
@@ -211,11 +211,14 @@ class EventStream:
 
     def _look_for_session(self) -> None:
         try:
-            known = self._bus.info(self._session_id, self._owner) is not None
+            info = self._bus.info(self._session_id, self._owner)
+            over = info is not None and info.state == "closed"
+            if over and _place(self._bus.last_id(self._session_id)) <= _place(self.last_id):
+                self.close()  # Its end was read before, over another stream.
         except BusUnavailable:
             self._missed -= 1  # Look again.
             return
-        self._unknown_since = None if known else self._unknown_since or time.monotonic()
+        self._unknown_since = None if info is not None else self._unknown_since or time.monotonic()
 
     def _beat(self) -> Posted:
         self._missed -= 1  # A look at the session now and then: it may have expired in silence.
