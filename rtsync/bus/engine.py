@@ -244,6 +244,8 @@ class Bus(Protocol):
     """For people: an address without credentials."""
     shared: bool
     """Whether other processes reach it."""
+    interruptions: int
+    """How often it was lost sight of: what stands there may be old since, or nothing at all."""
 
     def register(self, card: Card, *, most: int, most_of_owner: int) -> str | None:
         """Begin a session, to be claimed. Returns None, or which limit it would go beyond: ``"all"``, ``"owner"``."""

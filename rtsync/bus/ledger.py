@@ -158,6 +158,7 @@ class Ledger:
         self._held: dict[str, str] = {}  # Items of responses that would be asked for again: their response.
         self._echoes = False
         self._changes = Changes()
+        self._behind_last: str | None = None
 
     def _read(self, fields: Mapping[str, bytes]) -> None:
         if (update := fields.get(_SETTINGS)) is not None:
@@ -225,6 +226,8 @@ class Ledger:
         """``command`` is about to be handed to the service, as the event that this returns."""
         event = _marked(command.event)
         self._correlation.sent(event, command)
+        moment, _, number = command.entry_id.partition("-")
+        self._behind_last = f"{moment}-{int(number or 0) + 1}"
         self._handed[command.entry_id] = _Handed(command, time.monotonic())
         self._entries[event["event_id"]] = command.entry_id
         if command.type in UPDATES:
@@ -250,9 +253,9 @@ class Ledger:
         """Those that were handed over and are not done, in order."""
         return [each.command for each in self._handed.values()]
 
-    def oldest_open(self) -> str | None:
-        """The entry id of the oldest command that was handed over and is not done."""
-        return next(iter(self._handed), None)
+    def done_before(self) -> str | None:
+        """An entry id before which all commands are done; None where none was handed over."""
+        return next(iter(self._handed), self._behind_last)
 
     def expire(self) -> Changes:
         """Give up waiting for answers that do not come."""

@@ -87,6 +87,7 @@ class MemoryBus:
 
     name = "memory://"
     shared = False
+    interruptions = 0
 
     def __init__(self) -> None:
         self._sessions_lock = threading.RLock()

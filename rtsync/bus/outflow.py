@@ -3,7 +3,7 @@
 1. Who has something to say is ``poked``; the thread takes one batch of each, and brings all of them in one go. What is
    said meanwhile goes with the next, so that batches grow as the bus gets slower.
 2. A batch is repeated as it is until the bus has answered: it is known there by its number, and done once.
-3. When the bus was out of reach, everything that stands there is written anew: it may have lost some of it, or all.
+3. When the bus was lost sight of, everything that stands there is written anew: it may have lost some of it, or all.
 4. What somebody else has claimed, or what was closed, is left, without another word.
 """
 
@@ -34,8 +34,8 @@ class Speaker(Protocol):
 
     claim: Claim
 
-    def batch(self, outages: int) -> Batch | None:
-        """What it has to say, if anything; with everything, where there were more ``outages`` than it knows of."""
+    def batch(self, interruptions: int) -> Batch | None:
+        """What it has to say, if anything; with everything, where there were ``interruptions`` it does not know of."""
 
     def published(self) -> None:
         """Its last batch stands on the bus."""
@@ -58,7 +58,6 @@ class Outflow:
         self._bell = Bell()
         self._busy = False
         self._leaving = False
-        self._outages = 0
         self._contact = time.monotonic()
         self._thread: threading.Thread | None = None
 
@@ -89,10 +88,6 @@ class Outflow:
         """The bus has answered this process."""
         self._contact = time.monotonic()
 
-    def note_outage(self) -> None:
-        """It was out of reach."""
-        self._outages += 1
-
     def _is_quiet(self) -> bool:
         with self._poked_lock:
             return not self._poked and not self._busy
@@ -112,7 +107,7 @@ class Outflow:
                 self._bell.ring()
 
     def _speak(self, speakers: Sequence[Speaker]) -> None:
-        found = [(speaker, speaker.batch(self._outages)) for speaker in speakers]
+        found = [(speaker, speaker.batch(self._bus.interruptions)) for speaker in speakers]
         left = [(speaker, batch) for speaker, batch in found if batch is not None]
         pause = _SHORTEST_PAUSE
         while left and not self._leaving:
@@ -125,7 +120,6 @@ class Outflow:
                 ]
             except BusUnavailable as error:
                 logger.warning("events wait: %s", error)
-                self.note_outage()
                 self._pause(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
@@ -137,7 +131,7 @@ class Outflow:
         if outcome is Outcome.DONE:
             speaker.published()
             return False
-        if outcome is Outcome.GONE and self._outages and time.monotonic() - self._contact < _MEMORY:
+        if outcome is Outcome.GONE and self._bus.interruptions and time.monotonic() - self._contact < _MEMORY:
             outcome = self._bus.revive([Revival(speaker.claim, speaker.everything())], self._lease)[0]
             if outcome is Outcome.DONE:
                 logger.info("the bus had lost a session, and has it again")

@@ -115,7 +115,7 @@ class Owner:
         self._unsaid_bytes = 0
         self._batch: Batch | None = None
         self._batches = 0
-        self._outages = 0
+        self._interruptions = 0
         self._looks = False
         self._left: str | None = None
         self._thread = threading.Thread(target=self._run, name=f"rtsync-bus-owner-{number}", daemon=True)
@@ -162,15 +162,15 @@ class Owner:
 
     # -- what it says: the outflow's thread ---------------------------------------------------------------------------
 
-    def batch(self, outages: int) -> Batch | None:
+    def batch(self, interruptions: int) -> Batch | None:
         """See ``rtsync.bus.outflow.Speaker``."""
         with self._books:
             if self._batch is not None:
                 return self._batch
-            anew = outages != self._outages
+            anew = interruptions != self._interruptions
             if not self._loaded or not (self._unsaid or anew or self._looks):
                 return None
-            self._outages, self._looks = outages, False
+            self._interruptions, self._looks = interruptions, False
             said = self._next_said(everything=anew)
             self._batches += 1
             self._batch = self._as_batch(said, anew)
@@ -196,7 +196,7 @@ class Owner:
             number=self._batches,
             events=[each.event for each in said if each.event is not None],
             done=[entry_id for each in said for entry_id in each.changes.done],
-            before=self._ledger.oldest_open() if anew else None,
+            before=self._ledger.done_before() if anew else None,
             changes=fields,
             cause=next((each.cause for each in said if each.cause is not None), None),
         )

@@ -73,6 +73,7 @@ class RedisBus:
         self.name = name
         self._prefix = prefix
         self._timeout = timeout
+        self.interruptions = 0
         with forks.whole():
             self._redis = _client(url, timeout)
         self._execute: Callable[..., Any] = self._redis.execute_command
@@ -286,6 +287,7 @@ class RedisBus:
             except exceptions.ResponseError as error:
                 raise BusUnavailable(f"the bus at {self.name} refuses: {error}") from error
             except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+                self.interruptions += 1
                 pause = next(pauses, _PAUSES[-1]) * random.uniform(0.5, 1.0)
                 first = pause == 0 and isinstance(error, exceptions.ConnectionError)
                 if not first and (deadline.remaining() or 0.0) <= pause:

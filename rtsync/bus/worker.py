@@ -80,6 +80,7 @@ class Worker:
         self._cursors: dict[str, str] = {}
         self._numbers = 0
         self._lobby = "0"
+        self._interruptions = bus.interruptions
         self._claim_at = self._renew_at = self._idle_at = 0.0
         self._leaving = Latch()
         self._process: int | None = None
@@ -147,8 +148,7 @@ class Worker:
         while not self._leaving:
             try:
                 self._turn()
-                if failing:
-                    self._recover()
+                self._recover()
                 pause, failing = _SHORTEST_PAUSE, False
             except BusUnavailable as error:
                 if not failing:
@@ -209,9 +209,10 @@ class Worker:
         self._outflow.note_contact()
 
     def _recover(self) -> None:
-        """The bus is back: what stands there may be old, or nothing at all."""
-        self._outflow.note_outage()
-        self._renew_at = 0.0
+        """Where the bus was lost sight of, have everything written anew: it may be old, or gone."""
+        if self._interruptions == self._bus.interruptions:
+            return
+        self._interruptions, self._renew_at = self._bus.interruptions, 0.0
         with self._owners_lock:
             owners = list(self._owners.values())
         for owner in owners:
