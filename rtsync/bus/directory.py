@@ -121,7 +121,7 @@ class SessionDirectory:
         max_command_size: int = 1 << 20,
         idle_timeout: float = 300.0,
         keep_closed: float = 60.0,
-        lease: float = 3.0,
+        lease: float = 2.5,
         bus_timeout: float = 5.0,
         max_held: int = 500,
     ) -> None:

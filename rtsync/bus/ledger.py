@@ -194,7 +194,7 @@ class Ledger:
         return {
             **({} if update is None else {_SETTINGS: encode(update)}),
             _ORDER: self._written_order(),
-            _DROPPED: b"%d" % self._dropped,
+            **({_DROPPED: b"%d" % self._dropped} if self._dropped else {}),
             _LINE: msgspec.json.encode(self._line),
             **{_ITEM + item_id: item for item_id, item in self._items.items()},
         }

@@ -29,6 +29,7 @@ logger = logging.getLogger("rtsync.bus")
 
 _MOST_QUEUED = 1000  # events of a reader
 _PAUSE = 0.5  # seconds between two attempts to reach the bus
+_PACE = 0.003  # seconds from what came to the next look: what comes meanwhile is read together
 _LONGEST_WAIT = 1.0  # seconds
 _TOUCH_EVERY = 5.0  # seconds
 _READING = 60.0  # seconds after which a reader that took nothing, and waits for nothing, does not read
@@ -141,6 +142,8 @@ class Watcher:
                 wake = rings[-1].id if rings else wake
                 self._hand_out(found)
                 self._touch()
+                if found:
+                    time.sleep(_PACE)
             except BusUnavailable as error:
                 failing = True
                 self._tell_failed(error)

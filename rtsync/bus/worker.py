@@ -66,7 +66,7 @@ class Worker:
         *,
         session_options: Mapping[str, Any] | None = None,
         prepare: Prepare | None = None,
-        lease: float = 3.0,
+        lease: float = 2.5,
         max_held: int = 500,
     ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(3).hex()}"

@@ -37,7 +37,7 @@ _STOPPING = 5.0  # seconds
 @click.option(
     "--lease",
     type=_SECONDS,
-    default=3.0,
+    default=2.5,
     show_default=True,
     help="Seconds after which other workers take the sessions of this one when it says nothing.",
 )
