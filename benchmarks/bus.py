@@ -1,8 +1,8 @@
 """What an event costs on its way over the bus: ``python -m benchmarks.bus [--sessions N] [--rate N] [--seconds N]``.
 
-The service (paced deltas, each with the time of its making), a worker that holds all sessions, and readers of all of them
-are processes of their own; Redis is started for it, unless ``--bus`` names one, and with ``--bus memory://`` worker and
-readers share a process. Latency is from the brain of the service to the reader's hands; CPU is per event.
+The service (paced deltas, each with the time of its making), a worker that holds all sessions, and readers of all of
+them are processes of their own; Redis is started for it, unless ``--bus`` names one, and with ``--bus memory://``
+worker and readers share a process. Latency is from the brain of the service to the reader's hands; CPU is per event.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 The rooms, and an order to read them in. Imports point down this list, never up::
 
     cli/         applications: the ``rtsync`` command
+    bus/         applications: sessions that every web worker reaches, ``rtsync.bus``
     session/     what users hold: ``RealtimeSession``, ``Response``
     threads/     the only threads and locks: reader, delivery of handlers, waits
     devices/     microphone and speaker, ``rtsync.devices``; loaded on first use

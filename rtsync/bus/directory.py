@@ -217,7 +217,7 @@ class SessionDirectory:
         Threads: blocks up to ``bus_timeout``.
         """
         command = _command(event)
-        if not self._audio and command["type"] in _APPENDS:
+        if not self._audio and (command["type"] in _APPENDS or notices.has_audio(command)):
             raise UsageError("sound does not travel over this bus; SessionDirectory(audio=True) lets it")
         data = _written(command, self._max_command_size)
         posting = self._local().bus.post(_session(session_id), _owner(owner), command["event_id"], data)

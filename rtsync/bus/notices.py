@@ -20,6 +20,7 @@ __all__ = [
     "failed",
     "forgotten",
     "gap",
+    "has_audio",
     "idle",
     "moved",
     "without_audio",
@@ -38,6 +39,7 @@ FAILED = "rtsync.command.failed"
 """A command could not be handed to the service: ``message``, ``command_id`` (its ``event_id``), ``error``."""
 
 _AUDIO_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
+_RETRIEVED = "conversation.item.retrieved"
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -111,6 +113,20 @@ def _notice(kind: str, **fields: Any) -> bytes:
 
 def without_audio(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """``event`` without sound; None where it is nothing else."""
-    if event.get("type") in _AUDIO_DELTAS:
+    kind = event.get("type")
+    if kind in _AUDIO_DELTAS:
         return None
-    return event
+    return _with_silent_item(event) if kind == _RETRIEVED and has_audio(event) else event
+
+
+def has_audio(event: Mapping[str, Any]) -> bool:
+    """Whether the item of ``event`` has sound in it."""
+    item = event.get("item")
+    parts = item.get("content") if isinstance(item, Mapping) else None
+    return isinstance(parts, Sequence) and any(isinstance(part, Mapping) and part.get("audio") for part in parts)
+
+
+def _with_silent_item(event: Mapping[str, Any]) -> dict[str, Any]:
+    item = event["item"]
+    parts = [{name: part[name] for name in part if name != "audio"} for part in item["content"]]
+    return {**event, "item": {**item, "content": parts}}

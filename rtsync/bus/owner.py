@@ -35,6 +35,7 @@ from rtsync.session import RealtimeSession
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
     BusUnavailable,
+    CloseCause,
     RealtimeError,
     SendTimeout,
     SessionClosed,
@@ -49,7 +50,8 @@ logger = logging.getLogger("rtsync.bus")
 Prepare = Callable[[RealtimeSession, SessionInfo], object]
 Found = TypeVar("Found")
 
-_POLICY = Reconnect()
+_POLICY = Reconnect(attempts=8, longest_delay=10.0)
+_AT_FIRST = Reconnect(attempts=2)  # Somebody waits in open().
 _LOOK = 1.0  # seconds between two looks at what nobody rings for
 _MOST_EVENTS, _MOST_BYTES = 500, 1 << 20  # of a batch
 _MOST_UNSAID = 32 << 20  # bytes that wait for the bus
@@ -295,7 +297,8 @@ class Owner:
 
     def _pause_after(self, error: RealtimeError) -> None:
         self._attempt += 1
-        delay = delay_before(self._attempt, _POLICY, error, random.random())
+        policy = _POLICY if self._ledger.begun else _AT_FIRST
+        delay = delay_before(self._attempt, policy, error, random.random())
         if delay is None or isinstance(error, AuthenticationFailed):
             raise error
         logger.info("the service is tried again in %.1f s: %s", delay, error)
@@ -311,9 +314,9 @@ class Owner:
             self._line_over, self._ended_by, self._expires_at = False, None, None
         session = RealtimeSession(holding.target, config=config, **self._options())
         self._session = session
+        session.on("*", self._capture)
         if holding.prepare is not None and (info := self._asked(self._info)) is not None:
             holding.prepare(session, info)
-        session.on("*", self._capture)
         session_closed.connect(self._on_line_over, sender=session, weak=False)
         session.open()
         if self._restoring is None:
@@ -399,12 +402,12 @@ class Owner:
             RealtimeError: there is to be none.
         """
         renewed = self._line_over and self._ended_by is None and self._left is None
+        error = self._ended_by or SessionClosed("the line took nothing more", cause=CloseCause.NETWORK)
         self._close_line()  # Handlers that still have events get to run: what has come counts.
         with self._books:
             commands = self._ledger.open_commands()
-            error = self._ended_by
         if self._left is None and not renewed:
-            self._pause_after(error or SessionClosed("the line ended", retryable=True))
+            self._pause_after(error)
         return "renewed" if renewed else "line_lost", commands
 
     def _close_line(self) -> None:

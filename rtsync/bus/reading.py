@@ -25,7 +25,7 @@ _PATIENCE = 30.0  # seconds without the bus after which a reader is told
 
 
 class _Kind(msgspec.Struct):
-    type: str = ""
+    type: Any = ""
 
 
 _kind = msgspec.json.Decoder(_Kind)
@@ -50,7 +50,8 @@ class Posted(msgspec.Struct, frozen=True):
     @property
     def type(self) -> str:
         """The event's type; ``""`` for a heartbeat."""
-        return "" if self.data is None else _kind.decode(self.data).type
+        kind = "" if self.data is None else _kind.decode(self.data).type
+        return kind if isinstance(kind, str) else ""
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.id, self.event))

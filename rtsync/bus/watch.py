@@ -59,8 +59,13 @@ class Feed:
         self.over = False
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Events have come. Called by the watcher."""
-        if len(self.queue) + len(entries) > _MOST_QUEUED:
+        """Events have come. Called by the watcher.
+
+        Nothing is put behind what was thrown away, until the reader has begun to read that by itself.
+        """
+        if self.behind:
+            pass
+        elif len(self.queue) + len(entries) > _MOST_QUEUED:
             self.behind = True
             self.queue.clear()
         else:

@@ -13,6 +13,7 @@ import pytest
 from rtsync import (
     BusUnavailable,
     ConfigurationError,
+    ConnectFailed,
     OpenAI,
     RealtimeSession,
     ServerError,
@@ -264,10 +265,19 @@ def test_what_the_service_refuses_at_the_opening_is_raised_there(make: Make) -> 
 def test_a_service_that_is_not_there_is_told_at_the_opening(make: Make) -> None:
     with reserved_port() as port:
         directory = make(target=OpenAI("any", api_key="any", base_url=f"http://127.0.0.1:{port}/v1"))
+        with pytest.raises(ConnectFailed) as failed:
+            directory.open(USER, timeout=LIMIT)
+        assert (failed.value.phase, failed.value.retryable, failed.value.headers) == ("tcp", True, {})
         session_id = directory.open(USER, timeout=0)
-        assert directory.info(session_id, USER).state in ("waiting", "open")
+        with directory.stream(session_id, USER, heartbeat=LIMIT) as stream:
+            assert until(stream, CLOSED)["error"]["kind"] == "ConnectFailed"
+
+
+def test_a_session_that_no_worker_takes_is_given_up(bus: str) -> None:
+    with SessionDirectory(bus) as directory:
         with pytest.raises(BusUnavailable, match="no worker has opened"):
-            directory.open(USER, timeout=0.5)  # It tries for longer.
+            directory.open(USER, timeout=0.3)
+        assert directory.sessions(USER) == []
 
 
 def test_an_answer_to_what_was_sent_wrongly_comes_over_the_stream(make: Make) -> None:
@@ -311,9 +321,18 @@ def test_sound_stays_off_the_bus_unless_asked_for(make: Make) -> None:
     session_id = directory.open(USER, config={"output_modalities": ["audio"]}, timeout=LIMIT)
     with pytest.raises(UsageError, match="audio=True"):
         directory.send(session_id, USER, {"type": "input_audio_buffer.append", "audio": "AAAA"})
+    spoken = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": "AAAA"}]}
+    with pytest.raises(UsageError, match="audio=True"):
+        directory.send(session_id, USER, {"type": "conversation.item.create", "item": spoken})
     with directory.stream(session_id, USER, heartbeat=LIMIT) as stream:
         say(directory, session_id, "speak")
-        types = [posted.type for posted in _up_to(stream, "response.done")]
+        posted = list(_up_to(stream, "response.done"))
+        types = [each.type for each in posted]
+        item_id = next(each.event.item.id for each in posted if each.type == "response.output_item.done")
+        directory.send(session_id, USER, {"type": "conversation.item.retrieve", "item_id": item_id})
+        [part] = until(stream, "conversation.item.retrieved")["item"]["content"]
+        assert "audio" not in part
+        assert part["transcript"]
     assert "response.output_audio.delta" not in types
     assert "response.output_audio.done" in types
     assert "response.output_audio_transcript.delta" in types

@@ -1,18 +1,21 @@
 """Every Python block in README and docs runs as it stands, against the embedded simulator.
 
 A block says in a comment before it how it is run: ``<!-- run -->`` on its own, as a program; ``<!-- run: in a session
--->`` with an open ``session`` in scope.
+-->`` with an open ``session`` in scope, ``<!-- run: with redis -->`` with a Redis at ``RTSYNC_BUS`` and a worker.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import rtsync
 from rtsync import RealtimeSession, Simulator
+from tests.bus.redis_server import RedisServer
+from tests.process.programs import Program
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
@@ -42,6 +45,11 @@ def test_what_the_documents_show_runs(
     program = compile(code, place, "exec")
     if how == "":
         exec(program, {"__name__": "__main__"})
+    elif how == ": with redis":
+        with RedisServer(tmp_path) as redis:
+            monkeypatch.setenv("RTSYNC_BUS", redis.url)
+            with Program(command=[sys.executable, "-m", "rtsync", "worker", "--target", "simulator"]):
+                exec(program, {"__name__": "__main__"})
     else:
         assert how == ": in a session"
         with RealtimeSession(Simulator(pace=False)) as session:

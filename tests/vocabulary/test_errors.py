@@ -92,7 +92,7 @@ def test_each_error_stands_where_the_contract_draws_it(name: str) -> None:
     error = made(name)
     assert getattr(errors, parent) in type(error).__bases__
     assert builtin is None or isinstance(error, builtin)
-    expected = (ConnectionError, TimeoutError, ValueError, RuntimeError)
+    expected = (ConnectionError, TimeoutError, ValueError, RuntimeError, LookupError)
     held = {cls for cls in expected if isinstance(error, cls)}
     assert held == ({ConnectionError, TimeoutError} if name == "ConnectTimeout" else {builtin} - {None})
 
