@@ -208,7 +208,8 @@ class Ledger:
         lost = [Lost("response", each, "it was running") for each in running if each not in again]
         if self._line.unheard:
             lost.append(Lost("input_audio", None, "it was not committed"))
-        lost += [Lost("item", each, "it has no words") for each in self._order if each not in self._items]
+        kept = [each for each in self._order if each not in self._held]
+        lost += [Lost("item", each, "it has no words") for each in kept if each not in self._items]
         if self._dropped:
             lost.append(Lost("item", None, f"the oldest {self._dropped} are no longer kept"))
         self._line = _Line()
