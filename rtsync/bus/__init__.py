@@ -16,7 +16,6 @@ from rtsync.bus.directory import SessionDirectory
 from rtsync.bus.engine import SessionInfo, SessionSnapshot
 from rtsync.bus.notices import CLOSED, FAILED, GAP, MOVED
 from rtsync.bus.reading import EventStream, Posted
-from rtsync.bus.worker import Worker
 
 __all__ = [
     "CLOSED",
@@ -28,6 +27,5 @@ __all__ = [
     "SessionDirectory",
     "SessionInfo",
     "SessionSnapshot",
-    "Worker",
     "check",
 ]
