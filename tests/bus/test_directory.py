@@ -273,6 +273,16 @@ def test_a_service_that_is_not_there_is_told_at_the_opening(make: Make) -> None:
             assert until(stream, CLOSED)["error"]["kind"] == "ConnectFailed"
 
 
+def test_commands_that_nobody_takes_are_refused_in_the_end_and_not_dropped(bus: str) -> None:
+    with SessionDirectory(bus, max_backlog=2) as directory:
+        session_id = directory.open(USER, timeout=0)
+        for _ in range(2):
+            directory.send(session_id, USER, {"type": "response.create"})
+        with pytest.raises(BusUnavailable, match="2 commands of this session wait"):
+            directory.send(session_id, USER, {"type": "response.create"})
+        assert directory.info(session_id, USER).backlog == 2
+
+
 def test_a_session_that_no_worker_takes_is_given_up(bus: str) -> None:
     with SessionDirectory(bus) as directory:
         with pytest.raises(BusUnavailable, match="no worker has opened"):

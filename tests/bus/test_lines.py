@@ -118,6 +118,27 @@ def test_an_item_that_the_service_does_not_take_back_is_named(directory: Session
         assert [(each["what"], each["id"]) for each in lost] == [("item", item_id)]
 
 
+def test_an_item_that_the_service_refuses_to_have_back_is_named(memory: Memory) -> None:
+    """The output of a call that was deleted."""
+    with (
+        SimulatorServer(brain=memory, pace=False, faults="end@on=response.done,first=1") as service,
+        holding(service) as directory,
+    ):
+        session_id = directory.open(USER, config=TEXT, timeout=LIMIT)
+        call = {"id": "item_c", "type": "function_call", "call_id": "call_1", "name": "look", "arguments": "{}"}
+        output = {"id": "item_o", "type": "function_call_output", "call_id": "call_1", "output": "nothing"}
+        with directory.stream(session_id, USER, heartbeat=LIMIT) as stream:
+            for item in (call, output):
+                directory.send(session_id, USER, {"type": "conversation.item.create", "item": item})
+            directory.send(session_id, USER, {"type": "conversation.item.delete", "item_id": "item_c"})
+            say(directory, session_id, "hello")
+            until(stream, "response.done")
+            lost = until(stream, MOVED)["lost"]
+            assert [(each["what"], each["id"]) for each in lost] == [("item", "item_o")]
+            say(directory, session_id, "still there")
+            assert answer_in(stream) == "I know: hello, still there"
+
+
 def test_what_ends_for_good_ends_the_session_with_its_cause(memory: Memory) -> None:
     with (
         SimulatorServer(brain=memory, pace=False, faults="close=4000,reason=Enough@on=response.done") as service,
