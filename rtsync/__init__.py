@@ -20,21 +20,26 @@ from typing import TYPE_CHECKING, Any
 
 from rtsync.edges.environment import target_from_env
 from rtsync.edges.signals import (
+    budget_spent,
     event_received,
     event_sent,
     handler_failed,
     message_refused,
     reconnected,
     reconnecting,
+    response_guarded,
     session_closed,
     session_opened,
+    tool_finished,
+    tool_progress,
+    tool_started,
     turn_finished,
 )
 from rtsync.pure.conversation import Item, ResponseSummary, Snapshot, Usage
 from rtsync.pure.recovery import Lost, Reconnect, restorable_items
 from rtsync.pure.state import State
 from rtsync.pure.stats import SessionStats
-from rtsync.pure.turns import ToolCall, Turn
+from rtsync.pure.turns import ToolSpan, Turn
 from rtsync.session import Expectation, RealtimeSession, Response, Responses
 from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
@@ -57,6 +62,8 @@ from rtsync.vocabulary.errors import (
     ServerError,
     SessionClosed,
     SessionExpired,
+    ToolCancelled,
+    ToolError,
     TooManySessions,
     UnknownSession,
     UsageError,
@@ -70,18 +77,29 @@ from rtsync.vocabulary.version import VERSION as __version__
 if TYPE_CHECKING:
     from rtsync import audio as audio
     from rtsync import devices as devices
+    from rtsync.pure.budget import Budget, Spending
+    from rtsync.pure.prices import Prices
     from rtsync.pure.timeline import timeline_page
     from rtsync.pure.webhook import IncomingCall, verify_webhook
     from rtsync.session.calls import Call
     from rtsync.session.client_secret import ClientSecret, create_client_secret
+    from rtsync.session.guards import Verdict
+    from rtsync.session.tools import Tool, ToolCall, ToolContext
     from rtsync.session.traffic import TrafficLog, log_events
 
 # What stands beside a session is loaded when it is first asked for.
 _LATER = {
+    "Budget": "rtsync.pure.budget",
     "Call": "rtsync.session.calls",
     "ClientSecret": "rtsync.session.client_secret",
     "IncomingCall": "rtsync.pure.webhook",
+    "Prices": "rtsync.pure.prices",
+    "Spending": "rtsync.pure.budget",
+    "Tool": "rtsync.session.tools",
+    "ToolCall": "rtsync.session.tools",
+    "ToolContext": "rtsync.session.tools",
     "TrafficLog": "rtsync.session.traffic",
+    "Verdict": "rtsync.session.guards",
     "create_client_secret": "rtsync.session.client_secret",
     "log_events": "rtsync.session.traffic",
     "timeline_page": "rtsync.pure.timeline",
@@ -91,6 +109,7 @@ _LATER = {
 __all__ = [
     "AuthenticationFailed",
     "Azure",
+    "Budget",
     "BusUnavailable",
     "Call",
     "ClientSecret",
@@ -107,6 +126,7 @@ __all__ = [
     "Item",
     "Lost",
     "OpenAI",
+    "Prices",
     "ProtocolError",
     "QueueDispatcher",
     "RateLimited",
@@ -125,19 +145,27 @@ __all__ = [
     "SessionStats",
     "Simulator",
     "Snapshot",
+    "Spending",
     "State",
     "Subscription",
     "Target",
     "TooManySessions",
+    "Tool",
     "ToolCall",
+    "ToolCancelled",
+    "ToolContext",
+    "ToolError",
+    "ToolSpan",
     "TrafficLog",
     "Turn",
     "UnknownSession",
     "Usage",
     "UsageError",
+    "Verdict",
     "WaitTimeout",
     "WebhookRefused",
     "__version__",
+    "budget_spent",
     "create_client_secret",
     "event_received",
     "event_sent",
@@ -146,11 +174,15 @@ __all__ = [
     "message_refused",
     "reconnected",
     "reconnecting",
+    "response_guarded",
     "restorable_items",
     "session_closed",
     "session_opened",
     "target_from_env",
     "timeline_page",
+    "tool_finished",
+    "tool_progress",
+    "tool_started",
     "turn_finished",
     "verify_webhook",
 ]

@@ -24,6 +24,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 
 from rtsync.edges import forks
 from rtsync.edges.nested_tls import NestedTLS
@@ -40,6 +41,10 @@ _INTERRUPTED = "a send did not finish: it was interrupted"
 
 class LineBroken(ConnectionError):
     """The socket is dead: reset, ended, or aborted from another thread. The text says which."""
+
+
+def _nothing() -> None:
+    """What nobody has asked to be called for."""
 
 
 def _milliseconds(timeout: float | None) -> int | None:
@@ -71,7 +76,11 @@ def wait_ready(
 
 
 class GuardedSocket:
-    """A connected socket, plain or TLS, safe for one reading thread and many writing ones."""
+    """A connected socket, plain or TLS, safe for one reading thread and many writing ones.
+
+    Attributes:
+        on_lull: called in the reading thread whenever it is about to sleep.
+    """
 
     def __init__(self, sock: socket.socket | NestedTLS, *, send_timeout: float = 20.0) -> None:
         sock.setblocking(False)
@@ -89,6 +98,7 @@ class GuardedSocket:
         self._wants_write = False  # TLS has to write before it can read on.
         self._broke: LineBroken | None = None  # Found behind bytes that were to be delivered first.
         self._dead: str | None = None
+        self.on_lull: Callable[[], None] = _nothing
         self.send_timeout = send_timeout
         self.buffer = ReceiveBuffer()
         self.last_received = time.monotonic()
@@ -193,6 +203,7 @@ class GuardedSocket:
 
     def _may_go_on(self, until: float | None) -> bool:
         """Block until there may be something to read; False where time is up, or the wakeup ended the wait."""
+        self.on_lull()
         write, self._drained, self._wants_write = self._wants_write, False, False
         if write or self._input is None:
             return self._ready(write=write, until=until, also=self._wakeup) and not self._woken()

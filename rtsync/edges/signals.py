@@ -17,7 +17,7 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import blinker
@@ -31,6 +31,7 @@ __all__ = [
     "ANY",
     "Board",
     "SafeSignal",
+    "budget_spent",
     "check_receiver",
     "event_received",
     "event_sent",
@@ -39,8 +40,12 @@ __all__ = [
     "name_of",
     "reconnected",
     "reconnecting",
+    "response_guarded",
     "session_closed",
     "session_opened",
+    "tool_finished",
+    "tool_progress",
+    "tool_started",
     "turn_finished",
 ]
 
@@ -274,29 +279,45 @@ class Board:
                 return True
         return False
 
-    def emit(self, session: Any, event: Any, on_error: Callable[..., None], place: Place) -> None:
-        """Call who listens to ``event``: the session's handlers for its type, those for all, then the module's.
+    def emit(
+        self,
+        session: Any,
+        events: Iterable[tuple[int, Any]],
+        on_error: Callable[[Any, Callable[..., Any], Exception], None],
+        place: Place,
+        traces: dict[int, Any],
+    ) -> None:
+        """Call who listens to each event: the session's handlers for its type, those for all, then the module's.
+
+        Every event of a stream comes this way, so it is one loop, and asks as little as it can.
 
         Args:
             session: given to the receivers.
-            event: given to the receivers.
+            events: given to the receivers, one after the other; each with its number.
             on_error: called with the event, the receiver that failed, and the exception.
             place: where they run; told of each receiver before it is called.
+            traces: what receivers leave behind under the number of their event; taken out behind them.
         """
-        planned = self._plans.get(event.type)
-        if planned is not None and planned[0] is SafeSignal.version:
-            calls = planned[1]
-        else:
-            calls = self._calls(session, event.type)
-        for receiver, by_position in calls:
-            place.current = receiver
+        plans = self._plans
+        for number, event in events:
+            planned = plans.get(event.type)
+            if planned is not None and planned[0] is SafeSignal.version:
+                calls = planned[1]
+            else:
+                calls = self._calls(session, event.type)
             try:
-                if by_position:
-                    receiver(session, event)
-                else:
-                    receiver(session, event=event)
-            except Exception as error:
-                on_error(event, receiver, error)
+                for receiver, by_position in calls:
+                    place.current = receiver
+                    try:
+                        if by_position:
+                            receiver(session, event)
+                        else:
+                            receiver(session, event=event)
+                    except Exception as error:
+                        on_error(event, receiver, error)
+            finally:
+                if traces:
+                    traces.pop(number, None)
 
     def _calls(self, session: Any, event_type: str) -> Sequence[Call]:
         """Whom to call for an event; remembered where that is the same for the next one of its type."""
@@ -371,6 +392,11 @@ message_refused = SafeSignal("A message was not a JSON object and was ignored. D
 reconnecting = SafeSignal("A lost session is being reconnected. Data: attempt, cause, delay.")
 reconnected = SafeSignal("A lost session is open again. Data: attempt, lost.")
 turn_finished = SafeSignal("A turn has ended: its response, or the user's next one began. Data: turn (Turn).")
+response_guarded = SafeSignal("A guard has stopped a response. Data: response (Response), verdict (Verdict).")
+budget_spent = SafeSignal("A limit of the budget is reached, and the session will end. Data: spending (Spending).")
+tool_started = SafeSignal("A tool that the model called begins to run. Data: call (ToolCall).")
+tool_progress = SafeSignal("A tool has reported its progress. Data: call (ToolCall), progress.")
+tool_finished = SafeSignal("A call of a tool is over: it ran, failed or was not run at all. Data: call (ToolCall).")
 handler_failed = SafeSignal("A handler raised. Data: event, handler, error.")
 
 
@@ -383,6 +409,11 @@ _OF_ALL_SESSIONS = (
     reconnecting,
     reconnected,
     turn_finished,
+    response_guarded,
+    budget_spent,
+    tool_started,
+    tool_progress,
+    tool_finished,
     handler_failed,
 )
 

@@ -122,6 +122,7 @@ class Line(websocket.WebSocketApp):
         on_messages: called instead of it, with a list of messages: those that arrived together, in order. They are
             ``bytes`` or views of the receive buffer, which hold until it returns: it decodes them, or copies what it
             keeps.
+        on_lull: called in the reader thread behind such messages, before it sleeps or does anything but read on.
         on_error: called in the reader thread with what failed, where something failed.
         on_close: called in the reader thread at the end, always, with close code and reason.
     """
@@ -135,6 +136,7 @@ class Line(websocket.WebSocketApp):
         on_open: Callable[[Any], None] | None = None,
         on_message: Callable[[Any, Any], None] | None = None,
         on_messages: Callable[[Any, Sequence[bytes | memoryview]], None] | None = None,
+        on_lull: Callable[[], None] | None = None,
         on_error: Callable[[Any, Any], None] | None = None,
         on_close: Callable[[Any, Any, Any], None] | None = None,
         on_ping: Callable[[Any, bytes], None] | None = None,
@@ -145,6 +147,7 @@ class Line(websocket.WebSocketApp):
             on_pong=on_pong,
         )  # fmt: skip
         self.on_messages = on_messages
+        self.on_lull = on_lull
         self._headers = header if callable(header) else lambda: header or {}
         self.options = options or LineOptions()
         self.phase = "credential"
@@ -316,6 +319,7 @@ class Line(websocket.WebSocketApp):
         self.sock.sock = guard  # type: ignore[assignment]
         self.sock.connected = True
         guard.wake_by(self._interrupt.reader)
+        guard.on_lull = self._lull
         self._open = True
         self._interrupt.check()
         self.phase = "session"
@@ -469,9 +473,15 @@ class Line(websocket.WebSocketApp):
         if self._alarm is not None and time.monotonic() >= self._alarm[0]:
             _, job = self._alarm
             self._alarm = None
+            self._lull()
             job()
         while self._posted:
+            self._lull()
             self._posted.popleft()()
+
+    def _lull(self) -> None:
+        if self.on_lull is not None:
+            self.on_lull()
 
     def _on_silence(self, guard: GuardedSocket) -> None:
         self._look_up()
@@ -490,6 +500,7 @@ class Line(websocket.WebSocketApp):
 
     def _send_control(self, payload: bytes, opcode: int) -> None:
         assert self._guard is not None
+        self._lull()
         try:
             self._guard.sendall(client_frame(payload, opcode), _CONTROL_PATIENCE, give_up=False)
         except WaitTimeout:  # Another sender has the line. It has its own deadline, and the heartbeat goes on counting.
@@ -514,6 +525,7 @@ class Line(websocket.WebSocketApp):
             self.abort("the close frame could not be sent")
 
     def _end(self, failure: BaseException | None) -> None:
+        self._lull()
         self.ending = self._ending(failure)
         code = self._close_code_for(failure)
         if code is not None:

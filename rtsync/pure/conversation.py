@@ -26,13 +26,17 @@ from rtsync.pure.runs import Run
 from rtsync.pure.weight import short_text, weight
 from rtsync.vocabulary.events import Event, Fields, Items, raw
 
-__all__ = ["Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
+__all__ = ["COUNTED", "Conversation", "Item", "ResponseSummary", "Snapshot", "Usage"]
+
+COUNTED = frozenset({"response.done", "conversation.item.input_audio_transcription.completed"})
+"""Events that say what was used."""
 
 _MOST_ITEMS = 10_000
 _MOST_WEIGHT = 64 << 20
 _MOST_RESPONSES = 256
 _LATELY = 8  # items
 _HEAVIEST_USAGE = 16 << 10
+_LONGEST = 1e6  # seconds of one transcription that are believed
 # Bytes that an item, one of its parts and a piece or field of these take beside what they say, about.
 _ITEM, _PART, _PLACE = 1024, 256, 64
 _PIECE = 512  # characters up to which deltas are joined as they come
@@ -71,7 +75,29 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens of all responses of the session together (protocol 5.2)."""
+    """What the session has used so far, over all its lines (protocol 5.2). Of what a line took along nothing is known.
+
+    Attributes:
+        responses: how many have ended.
+        total_tokens: of responses; transcriptions are counted below, by themselves.
+        input_tokens: of responses.
+        output_tokens: of responses.
+        input_text_tokens: those of them that are text. Where a service gives no details these stay 0.
+        input_audio_tokens: likewise.
+        cached_tokens: input tokens that the service had read before; they are part of the above.
+        output_text_tokens: those of the output that are text.
+        output_audio_tokens: likewise.
+        input_image_tokens: those of the input that are images.
+        cached_text_tokens: cached tokens that are text.
+        cached_audio_tokens: likewise.
+        cached_image_tokens: likewise.
+        transcriptions: how many items of the user's were transcribed.
+        transcription_tokens: of all of them, by models that count tokens.
+        transcription_text_tokens: of their input, prompts.
+        transcription_audio_tokens: of their input.
+        transcription_output_tokens: what they wrote.
+        transcription_seconds: by models that count seconds.
+    """
 
     responses: int = 0
     total_tokens: int = 0
@@ -82,6 +108,16 @@ class Usage(msgspec.Struct, frozen=True):
     cached_tokens: int = 0
     output_text_tokens: int = 0
     output_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    cached_text_tokens: int = 0
+    cached_audio_tokens: int = 0
+    cached_image_tokens: int = 0
+    transcriptions: int = 0
+    transcription_tokens: int = 0
+    transcription_text_tokens: int = 0
+    transcription_audio_tokens: int = 0
+    transcription_output_tokens: int = 0
+    transcription_seconds: float = 0.0
 
 
 class ResponseSummary(msgspec.Struct, frozen=True):
@@ -323,6 +359,15 @@ class Conversation:
         """Take over the configuration that ``later``, another view of the same session, was told of."""
         self._config = later._config
 
+    def function_calls(self) -> tuple[set[str], set[str]]:
+        """Ids of the calls of functions that are in it, and of those whose outputs are. Costs time in proportion."""
+        calls, outputs = set[str](), set[str]()
+        for item in self._in_order():
+            kind, call_id = item.fields.get("type"), item.fields.get("call_id")
+            if isinstance(call_id, str) and kind in ("function_call", "function_call_output"):
+                (calls if kind == "function_call" else outputs).add(call_id)
+        return calls, outputs
+
     @property
     def being_said(self) -> str:
         """What the response that is running has said so far: the text or transcript of the items at the end that are
@@ -485,6 +530,10 @@ class Conversation:
             item.settle(index if name != "arguments" else -1, name, whole)
             self._weigh(item)
 
+    def _on_transcribed(self, event: dict[str, Any]) -> None:
+        self._settle(event, "transcript", "transcript")
+        self._usage = _transcribed(self._usage, _object(event.get("usage")))
+
     def _on_untranscribed(self, event: dict[str, Any]) -> None:
         item, index = self._concerned(event)
         if item is not None and item.awaits_transcript:
@@ -546,22 +595,41 @@ def _text(value: object) -> str | None:
 
 def _count(value: Mapping[str, Any], name: str) -> int:
     number = value.get(name)
-    return number if isinstance(number, int) and not isinstance(number, bool) else 0
+    return number if isinstance(number, int) and not isinstance(number, bool) and number > 0 else 0
 
 
 def _added(total: Usage, usage: dict[str, Any]) -> Usage:
     came, went = _object(usage.get("input_token_details")), _object(usage.get("output_token_details"))
-    return Usage(
-        responses=total.responses + 1,
-        total_tokens=total.total_tokens + _count(usage, "total_tokens"),
-        input_tokens=total.input_tokens + _count(usage, "input_tokens"),
-        output_tokens=total.output_tokens + _count(usage, "output_tokens"),
-        input_text_tokens=total.input_text_tokens + _count(came, "text_tokens"),
-        input_audio_tokens=total.input_audio_tokens + _count(came, "audio_tokens"),
-        cached_tokens=total.cached_tokens + _count(came, "cached_tokens"),
-        output_text_tokens=total.output_text_tokens + _count(went, "text_tokens"),
-        output_audio_tokens=total.output_audio_tokens + _count(went, "audio_tokens"),
-    )
+    again = _object(came.get("cached_tokens_details"))
+    counts = {
+        "responses": 1,
+        "total_tokens": _count(usage, "total_tokens"),
+        "input_tokens": _count(usage, "input_tokens"),
+        "output_tokens": _count(usage, "output_tokens"),
+        "cached_tokens": _count(came, "cached_tokens"),
+        **{f"input_{kind}_tokens": _count(came, f"{kind}_tokens") for kind in ("text", "audio", "image")},
+        **{f"cached_{kind}_tokens": _count(again, f"{kind}_tokens") for kind in ("text", "audio", "image")},
+        **{f"output_{kind}_tokens": _count(went, f"{kind}_tokens") for kind in ("text", "audio")},
+    }
+    return _more(total, counts)
+
+
+def _transcribed(total: Usage, usage: dict[str, Any]) -> Usage:
+    came, lasted = _object(usage.get("input_token_details")), usage.get("seconds")
+    believed = isinstance(lasted, int | float) and lasted is not True and 0 < lasted < _LONGEST
+    counts = {
+        "transcriptions": 1,
+        "transcription_tokens": _count(usage, "total_tokens"),
+        "transcription_text_tokens": _count(came, "text_tokens"),
+        "transcription_audio_tokens": _count(came, "audio_tokens"),
+        "transcription_output_tokens": _count(usage, "output_tokens"),
+        "transcription_seconds": lasted if believed else 0.0,
+    }
+    return _more(total, counts)
+
+
+def _more(total: Usage, counts: Mapping[str, Any]) -> Usage:
+    return msgspec.structs.replace(total, **{name: getattr(total, name) + more for name, more in counts.items()})
 
 
 def _settling(name: str, field: str) -> Callable[[Conversation, dict[str, Any]], None]:
@@ -575,7 +643,7 @@ _RULES: dict[str, Callable[[Conversation, dict[str, Any]], None]] = {
     "conversation.item.retrieved": Conversation._on_item,
     "conversation.item.deleted": Conversation._on_deleted,
     "conversation.item.truncated": Conversation._on_truncated,
-    "conversation.item.input_audio_transcription.completed": _settling("transcript", "transcript"),
+    "conversation.item.input_audio_transcription.completed": Conversation._on_transcribed,
     "conversation.item.input_audio_transcription.failed": Conversation._on_untranscribed,
     "input_audio_buffer.speech_started": Conversation._on_speech,
     "input_audio_buffer.speech_stopped": Conversation._on_speech,

@@ -62,12 +62,16 @@ class Record:
         response: the ``response`` object of ``response.done``, or as last known; not to be changed.
         owner: who asked for it by an event of their own; whatever the caller gave.
         restarts: how often it was asked for once more, on a new line; ``pieces`` is another list then.
+        unasked: whether the program did not ask for it: another client did, voice detection, or a tool's output.
+        offered: whether those who listen for such have been given it.
         kept: whether anybody may read more of it than its id and status, so that what it says is kept: of one that this
             session asked for, and of others where somebody listens for them.
     """
 
     def __init__(self, mark: str | None = None, *, out_of_band: bool = False, kept: bool = False) -> None:
         self.mark = mark
+        self.unasked = mark is None
+        self.offered = False
         self.kept = kept or mark is not None
         self.out_of_band = out_of_band
         self.id: str | None = None
@@ -206,7 +210,7 @@ class Ledger:
     @property
     def busy(self) -> bool:
         """Whether a response to the default conversation has begun or been asked for, and not ended."""
-        return any(not record.out_of_band for record in self._open())
+        return any(not record.out_of_band for record in self.open)
 
     @property
     def active(self) -> Record | None:
@@ -236,7 +240,7 @@ class Ledger:
         if not event.type.startswith("response."):
             return None
         record = self._record_of(event)
-        if record is not None and (record.mark is not None or event.type in _ENDS):  # Nobody reads the others.
+        if record is not None and (record.kept or event.type in _ENDS):  # Nobody reads the others.
             record.apply(event)
             if record.done and record.id is not None:
                 self._running.pop(record.id, None)
@@ -263,7 +267,9 @@ class Ledger:
             del self._requested[record.mark or ""]
         return lost
 
-    def _open(self) -> list[Record]:
+    @property
+    def open(self) -> list[Record]:
+        """The responses that have begun or been asked for, and not ended."""
         return [*self._running.values(), *self._requested.values()]
 
     def _record_of(self, event: Event) -> Record | None:

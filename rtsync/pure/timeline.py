@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
-from rtsync.pure.turns import ToolCall, Turn
+from rtsync.pure.turns import ToolSpan, Turn
 from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["timeline_page"]
@@ -146,7 +146,7 @@ def _answer(number: int, turn: Turn, begun: float, end: float) -> Iterator[_Bar]
         yield _Bar("model", "cut", whole, max(end, whole), "", f"Turn {number}: interrupted{heard}")
 
 
-def _call(call: ToolCall) -> _Bar:
+def _call(call: ToolSpan) -> _Bar:
     end = call.called_at if call.answered_at is None else call.answered_at
     name = one_line(call.name or "function", _LONGEST_NAME)
     return _Bar("tools", "tool", call.called_at, end, name, f"{name}: {_seconds(end - call.called_at)}")

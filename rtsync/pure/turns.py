@@ -28,7 +28,7 @@ from rtsync.pure.weight import short_text
 from rtsync.vocabulary.events import raw
 from rtsync.vocabulary.foreign import one_line
 
-__all__ = ["NOTED", "ToolCall", "Turn", "Turns"]
+__all__ = ["NOTED", "ToolSpan", "Turn", "Turns"]
 
 _MOST_TURNS = 500
 _MOST_OPEN = 64  # responses that have begun and not ended
@@ -64,7 +64,7 @@ NOTED = frozenset(
 """Types of client events that tell of a turn, beside appended audio."""
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+class ToolSpan(msgspec.Struct, frozen=True, kw_only=True):
     """A function that the model called.
 
     Attributes:
@@ -78,7 +78,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: float | None = None
 
     def __repr__(self) -> str:  # The name is the model's word.
-        return one_line(f"<ToolCall {self.name!r}>")
+        return one_line(f"<ToolSpan {self.name!r}>")
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("called_at", self.called_at), ("answered_at", self.answered_at)]
@@ -130,7 +130,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     done_at: float | None = None
     interrupted_at: float | None = None
     heard_ms: int | None = None
-    tools: tuple[ToolCall, ...] = ()
+    tools: tuple[ToolSpan, ...] = ()
 
     @property
     def input_ended_at(self) -> float | None:
@@ -233,7 +233,7 @@ class Turns:
         self._said: Turn | None = None  # and has said, which nobody has answered yet.
         self._asked: dict[str, _Asked] = {}
         self._commits: dict[str, tuple[float, float | None]] = {}  # When sent, and when its first audio was.
-        self._calls: dict[str, ToolCall] = {}
+        self._calls: dict[str, ToolSpan] = {}
         self._first_append: float | None = None
         self._typed: str | None = None
         self._echoes = False
@@ -465,7 +465,7 @@ class Turns:
         item = _object(event.get("item"))
         call_id = short_text(item.get("call_id"))
         if item.get("type") == "function_call" and call_id is not None:
-            self._calls[call_id] = ToolCall(name=short_text(item.get("name")), called_at=now)
+            self._calls[call_id] = ToolSpan(name=short_text(item.get("name")), called_at=now)
             _trim(self._calls, _MOST_CALLS)
 
     def _on_done(self, event: Mapping[str, Any], now: float) -> None:

@@ -229,6 +229,26 @@ class Playback:
         with self._turn:
             return self._silence([*begun, *self._open])
 
+    def silence_response(self, response_id: str) -> dict[str, dict[int, int | None]]:
+        """Play no more of one response. Where the speaker was given any of it, everything stops: it plays in order.
+
+        Returns:
+            The items of which something was heard: by content index how much, in milliseconds, or None where it was
+            heard to its end, or the service was told before.
+        """
+        with self._turn:
+            self._keep_silent([response_id])
+            given = [part for part, response in self._items.items() if response == response_id]
+            told = {(part.item_id, part.content_index): part for part in self.player.stop()} if given else {}
+        kept: dict[str, dict[int, int | None]] = {}
+        for item_id, index in given:
+            heard = told.get((item_id, index))
+            if heard is None or heard.finished:
+                kept.setdefault(item_id, {})[index] = None
+            elif heard.heard_ms > 0:
+                kept.setdefault(item_id, {})[index] = min(heard.heard_ms, heard.given_ms)
+        return kept
+
     # -- the thread ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:

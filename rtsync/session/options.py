@@ -8,10 +8,19 @@ import ssl
 from rtsync.edges import forks
 from rtsync.pure.backlog import Limits
 from rtsync.pure.recovery import Reconnect
+from rtsync.threads.tool_pool import Serving, Within
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError
 
-__all__ = ["byte_count", "proxy_option", "queue_limits", "reconnect_policy", "required_seconds", "tls_context"]
+__all__ = [
+    "byte_count",
+    "proxy_option",
+    "queue_limits",
+    "reconnect_policy",
+    "required_seconds",
+    "serving",
+    "tls_context",
+]
 
 
 def required_seconds(value: object, name: str) -> float:
@@ -35,6 +44,19 @@ def queue_limits(on_overflow: object, most_events: object, most_size: object) ->
     if isinstance(most_events, bool) or not isinstance(most_events, int) or most_events < 1:
         raise ConfigurationError(f"max_queue_events must be a number of events, at least 1, not {most_events!r}")
     return Limits(most_events, byte_count(most_size, "max_queue_size"), on_overflow == "drop_deltas")
+
+
+def serving(tool_threads: int, tool_rounds: int, within: Within | None) -> Serving:
+    """How tools are run, from the three options that say so."""
+    for name, value in (("tool_threads", tool_threads), ("tool_rounds", tool_rounds)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigurationError(f"{name} must be a whole number, at least 1, not {value!r}")
+    if not (within is None or callable(within)):
+        raise ConfigurationError(
+            f"within must be a callable that gives a context manager, such as app.app_context, or None, not"
+            f" {type(within).__name__}"
+        )
+    return Serving(tool_threads, tool_rounds, within)
 
 
 def proxy_option(value: object) -> str | bool | None:

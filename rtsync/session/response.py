@@ -18,6 +18,7 @@ from rtsync.vocabulary.foreign import one_line
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat
     from rtsync.audio.wav_writing import WritableFile
+    from rtsync.session.guards import Verdict
     from rtsync.threads.reader import Core
 
 __all__ = ["Response"]
@@ -25,6 +26,7 @@ __all__ = ["Response"]
 _NOTHING_TO_CANCEL = "response_cancel_not_active"
 _TOO_LARGE = "too_large"
 _NO_AUDIO = "no_audio"
+_GUARDED = "guarded"
 
 
 class Response:
@@ -120,6 +122,21 @@ class Response:
         metadata = self._follower.record.response.get("metadata")
         return dict(metadata) if isinstance(metadata, dict) else {}
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """Why a guard has stopped it; None where none has."""
+        verdict: Verdict | None = self._follower.verdict
+        return verdict
+
+    @property
+    def replacement(self) -> Response | None:
+        """The response that was asked for in its place when a guard had stopped it; None where there is none.
+
+        It is known when ``wait()`` has raised ``ResponseFailed`` with the reason ``"guarded"``.
+        """
+        following = self._follower.replacement
+        return None if following is None else Response(self._core, following)
+
     def to_dict(self) -> dict[str, Any]:
         """The service's response object as last received, a plain copy (protocol 5.1)."""
         return Fields(self._follower.record.response).to_dict()
@@ -212,7 +229,7 @@ class Response:
         def more() -> bool:
             return record.restarts != restarts or len(record.pieces) > seen or record.cut_short(kinds, seen)
 
-        if not follower.bell.wait_until(lambda: more() or follower.over, timeout):
+        if not follower.bell.wait_until(lambda: more() or follower.settled, timeout):
             raise WaitTimeout(f"nothing more of the response within {timeout:g} s; it is {self.status}")
         return more()
 
@@ -235,9 +252,11 @@ class Response:
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         self._core.check_may_wait(settled=True)
         follower = self._follower
-        if not follower.bell.wait_until(lambda: follower.over, deadline.remaining()):
+        if not follower.bell.wait_until(lambda: follower.settled, deadline.remaining()):
             stuck = self._core.delivery.stuck()
             said = f"{len(self.text or self.transcript)} characters so far"
+            if follower.over:
+                raise WaitTimeout(f"the response is done, but the guards are not, within {deadline.timeout:g} s")
             raise WaitTimeout(
                 f"the response is not done within {deadline.timeout:g} s ({self.status}, {said})"
                 + (f"; the handler {stuck}" if stuck else "")
@@ -247,10 +266,80 @@ class Response:
         self._raise_failure()
         return self
 
+    def final(self, timeout: float | None = 60.0) -> Response:
+        """Block until it is done, and every response that its tools have led to, or that was asked for in the place of
+        one that a guard has stopped; returns the last one.
+
+        It returns this one where none follows: no tool was called, the user interrupted, it was cancelled, or
+        its tools ask for none (``respond=False``). What a tool with ``working=`` delivers later is not waited for.
+
+        Args:
+            timeout: seconds for all of them together; None waits for ever.
+
+        Raises:
+            ResponseFailed: one of them failed, as of ``wait``.
+            ServerError: the service refused to begin the next one.
+            WaitTimeout: they are not done in time: a tool still runs, or a response.
+            SessionClosed: the session ended first.
+
+        Threads: any that may block. Inside a handler it does not wait for handlers.
+        """
+        deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        response = self
+        while True:
+            try:
+                response.wait(deadline.remaining())
+            except ResponseFailed:
+                if response.replacement is None:
+                    raise
+            following = response._following(deadline)
+            if following is None:
+                return response
+            response = following
+
+    def chain(self, *, timeout: float | None = 60.0) -> Iterator[Response]:
+        """Iterate over this response, and then each one that tools, or guards, have led to, when it has begun.
+
+        ::
+
+            for response in session.respond().chain():
+                for piece in response.text_deltas():
+                    print(piece, end="")
+
+        One that failed is given, too, and is the last.
+
+        Args:
+            timeout: longest wait for each next one to begin, the end of the one before included; None waits for ever.
+
+        Raises and Threads: as of ``final``.
+        """
+        limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
+        response: Response | None = self
+        while response is not None:
+            yield response
+            response = response._following(Deadline(limit))
+
+    def _following(self, deadline: Deadline) -> Response | None:
+        """The response that comes in its place, or that its tools have led to, once it has begun; None for none."""
+        self._core.check_may_wait(settled=False)
+        follower = self._follower
+        if not follower.bell.wait_until(lambda: follower.settled and not follower.leads_on, deadline.remaining()):
+            calls = () if self._core.tools is None else self._core.tools.works()
+            open_calls = ", ".join(sorted({work.title for work in calls}))
+            raise WaitTimeout(
+                f"the response and what follows from it are not done within {deadline.timeout:g} s ({self.status}"
+                + (f"; tools that have not answered: {open_calls})" if open_calls else ")")
+            )
+        following = follower.replacement or follower.next
+        if following is None and follower.led_to is not None:
+            raise copy.copy(follower.led_to)
+        return None if following is None else Response(self._core, following)
+
     def cancel(self, timeout: float | None = 10.0) -> None:
         """Have the service stop, and block until it has. What was said stays in the conversation.
 
-        Nothing happens when the response is done already.
+        Tools that it has called see that nobody waits for them (``context.cancelled``); their calls are answered all
+        the same, and no response follows. Nothing else happens when the response is done already.
 
         Args:
             timeout: in seconds; None waits for ever.
@@ -260,6 +349,8 @@ class Response:
             SessionClosed: the session has ended.
         """
         self._core.check_process()
+        if self._core.tools is not None and self.id is not None:
+            self._core.tools.stop(self.id)
         if self.done:
             return
         self._follower.cancelled = True
@@ -275,6 +366,8 @@ class Response:
 
     def _raise_failure(self) -> None:
         follower, record = self._follower, self._follower.record
+        if follower.verdict is not None:
+            raise self._failed(record.status, _GUARDED, f"{follower.verdict} stopped the response")
         if isinstance(follower.error, SessionClosed) and record.id is not None:
             raise self._failed("lost", None, f"the line ended in the middle: {follower.error}") from follower.error
         if follower.error is not None:

@@ -7,26 +7,27 @@ core holds everything that the threads need, and refers to the face weakly.
 from __future__ import annotations
 
 import base64
-import copy
 import functools
 import itertools
 import os
 import ssl
+import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 
 from rtsync.edges import signals
 from rtsync.edges.signals import Board, SafeSignal, check_receiver
 from rtsync.edges.transport import Line, LineOptions
 from rtsync.pure.conversation import Item, Snapshot
 from rtsync.pure.recovery import Reconnect
-from rtsync.pure.responses import Record
 from rtsync.pure.state import State, Trigger
 from rtsync.pure.stats import SessionStats
 from rtsync.pure.turns import Turn
 from rtsync.session import typed_face
+from rtsync.session.asking import Manner, begin_response
 from rtsync.session.embedding import reach
 from rtsync.session.options import (
     byte_count,
@@ -34,6 +35,7 @@ from rtsync.session.options import (
     queue_limits,
     reconnect_policy,
     required_seconds,
+    serving,
     tls_context,
 )
 from rtsync.session.response import Response
@@ -51,32 +53,35 @@ from rtsync.session.speech import (
 from rtsync.session.typed_face import typed_as
 from rtsync.session.waits import Expectation, Wanted, checked_type, wanted
 from rtsync.threads.delivery import Delivery, delivery_for
-from rtsync.threads.floor import MARK
-from rtsync.threads.following import Follower, Subscription
+from rtsync.threads.following import Subscription
 from rtsync.threads.reader import Core
 from rtsync.vocabulary.deadline import Deadline, seconds
 from rtsync.vocabulary.errors import (
     CloseCause,
     ConfigurationError,
     RealtimeError,
-    ServerError,
     SessionClosed,
     UsageError,
-    WaitTimeout,
 )
 from rtsync.vocabulary.events import Event, new_event_id
 from rtsync.vocabulary.targets import Simulator, Target
 
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
+    from rtsync.pure.budget import Budget, Spending
+    from rtsync.session.budget import Allowance
+    from rtsync.session.guards import Guards
     from rtsync.session.interruption import Interruption, Playback, Player
+    from rtsync.session.tools import Tool, Toolbox, ToolCall, ToolOptions
+    from rtsync.threads.tool_pool import Within
 
 __all__ = ["RealtimeSession"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Checking = TypeVar("Checking", bound=Callable[[str, Response], Any])
+Declared = TypeVar("Declared", bound="Callable[..., Any] | Tool")
 Handlers = Literal["thread", "inline"] | Callable[[Callable[[], None]], object]
 
-_ACTIVE_ALREADY = "conversation_already_has_active_response"
 _ONCE = "_rtsync_once"  # Attribute of the function that stands in for a handler of once(): the handler.
 _LONGEST_EVENT_ID = 512  # characters, protocol 6.1
 _numbers = itertools.count(1)
@@ -110,8 +115,15 @@ class RealtimeSession:
         max_queue_size: most bytes of their messages.
         tls: an ``ssl.SSLContext``, or the path of a file with the authorities to trust.
         proxy: URL of an HTTP proxy; False for none; None to follow the environment.
+        tools: what the model may call: functions, ``Tool(...)``, and mappings that are given to the service as they
+            are: MCP servers, or functions whose calls the program answers itself.
+        tool_threads: how many tools may run at the same time.
+        tool_rounds: how many responses in a row tools may lead to. The next one is asked for with
+            ``tool_choice: "none"``, so that a model that calls for ever ends in words.
+        within: gives a context manager in which each tool runs, e.g. Flask's ``app.app_context``.
         reconnect: True, or a ``Reconnect(...)``: a session that is lost is opened again and restored, and renewed
             before the service's maximum duration. Without it a session ends with its line.
+        budget: a ``Budget(...)``: tokens, seconds and money that the session may use before it ends.
 
     Raises:
         ConfigurationError: an option is not what it must be.
@@ -136,7 +148,12 @@ class RealtimeSession:
         max_queue_size: int = 64 << 20,
         tls: ssl.SSLContext | str | os.PathLike[str] | None = None,
         proxy: str | bool | None = None,
+        tools: Iterable[Callable[..., Any] | Tool | Mapping[str, Any]] = (),
+        tool_threads: int = 8,
+        tool_rounds: int = 16,
+        within: Within | None = None,
         reconnect: Reconnect | bool | None = None,
+        budget: Budget | None = None,
     ) -> None:
         if not isinstance(target, Target):
             raise ConfigurationError(
@@ -173,6 +190,17 @@ class RealtimeSession:
         self._append_type = "session.input_audio_buffer.append" if translates else "input_audio_buffer.append"
         self._speech = Speech(self._core)
         self._playbacks: list[Playback] = []
+        self._guards: Guards | None = None
+        self._allowance: Allowance | None = None
+        if budget is not None:
+            from rtsync.session.budget import Allowance
+
+            self._allowance = Allowance(self._core, budget, self._close_timeout)
+        self._serving = serving(tool_threads, tool_rounds, within)
+        self._toolbox: Toolbox | None = None
+        self._declaring = threading.Lock()  # So that there is one box although two threads declare the first tool.
+        if tools != ():
+            self._box().fill(tools)
         self._finalizer = weakref.finalize(self, self._core.abandon, number)
         self._finalizer.atexit = False
 
@@ -211,15 +239,18 @@ class RealtimeSession:
         core.process = os.getpid()
         core.hub.open_window()
         deadline = Deadline(self._connect_timeout)
-        core.settings.awaited = self._config is not None
+        config = self._config if self._toolbox is None else self._toolbox.added_to(self._config)
+        core.settings.awaited = config is not None
         try:
             self._start()
             core.await_greeting(deadline)
-            if self._config is not None:
-                core.ask(self._update_event(self._config), deadline)
+            if config is not None:
+                core.ask(self._update_event(config), deadline)
         except BaseException as error:
             self._give_up(error)
             raise
+        if self._allowance is not None:
+            self._allowance.start()
         return self
 
     def close(self, *, timeout: float | None = None) -> None:
@@ -240,10 +271,16 @@ class RealtimeSession:
         if before is State.NEW:
             core.fail(SessionClosed("close() was called before open()", cause=CloseCause.USER))
             return
-        core.close(Deadline(self._close_timeout if limit is None else limit))
+        deadline = Deadline(self._close_timeout if limit is None else limit)
+        core.close(deadline)
+        for helper in (self._guards, self._allowance):
+            if helper is not None:
+                helper.join(deadline)
 
     def _start(self) -> None:
         core = self._core
+        if self._guards is not None:
+            self._guards.start()
         release: Callable[[], None] = lambda: None  # noqa: E731
         try:
             url, headers, release = reach(self.target)
@@ -292,6 +329,18 @@ class RealtimeSession:
         return self._core.stats()
 
     @property
+    def budget(self) -> Spending:
+        """What the session has used up to this moment: tokens, seconds, and what they cost where ``budget=`` has
+        prices. Also without limits.
+
+        Threads: any, also after the session has ended.
+        """
+        from rtsync.session.budget import spending
+
+        self._core.check_process()
+        return self._allowance.spending() if self._allowance is not None else spending(self._core)
+
+    @property
     def turns(self) -> tuple[Turn, ...]:
         """Who spoke when, and how long the answers took: the newest 500 turns, oldest first, also those that go on.
 
@@ -329,7 +378,7 @@ class RealtimeSession:
 
         Raises:
             UsageError: it is no event, or the session is not open.
-            SessionClosed: the session has ended.
+            SessionClosed: the session has ended; or it is a ``response.create``, and the budget is spent.
             SendTimeout: the peer does not read; the connection is given up.
             WaitTimeout: other threads kept the line busy all the time; nothing was sent.
 
@@ -339,6 +388,8 @@ class RealtimeSession:
         core.check_process()
         limit = None if timeout is None else seconds(timeout, "timeout", none="send_timeout")
         message = _with_id(event)
+        if message["type"] == "response.create":
+            core.check_may_ask()
         core.send(message, core.hub.note_send(), limit)
         event_id: str = message["event_id"]
         return event_id
@@ -608,6 +659,8 @@ class RealtimeSession:
 
         ``session.update(output_modalities=["text"], instructions="Be brief.")``
 
+        Tools that are declared stay declared: ``tools=`` says what there shall be beside them.
+
         Raises:
             ServerError: the service refused; nothing was changed.
             WaitTimeout, SessionClosed: as of ``wait_for``.
@@ -685,7 +738,8 @@ class RealtimeSession:
         Raises:
             ServerError: the service refused to begin.
             WaitTimeout: its turn did not come, or the service did not answer.
-            SessionClosed: the session ended.
+            SessionClosed: the session ended; or its budget is spent, and it is about to: behind the last words, where
+                there are any.
 
         Threads: any that may block.
         """
@@ -693,26 +747,32 @@ class RealtimeSession:
         core = self._core
         core.check_process()
         core.delivery.check_may_wait(settled=False)
+        manner = Manner(exempt=self._guards is not None and self._guards.at_work_here)
         deadline = Deadline(limit)
-        while True:
-            ended = core.floor.ended
-            follower = self._request_response(params, deadline)
-            if not _lost_the_race(follower):
-                return Response(core, follower)
-            core.floor.await_news(ended, deadline.remaining())
+        try:
+            return Response(core, begin_response(core, params, deadline, manner))
+        except SessionClosed:
+            if self._allowance is not None:
+                self._allowance.await_farewell(deadline)
+            raise
 
     def ask(self, text: str, *, timeout: float | None = 60.0, **params: Any) -> Response:
         """Say ``text`` as the user and return the model's complete answer.
 
         ``session.ask("And now one sentence.").text``
 
+        Where a guard stops it, and another one is asked for in its place, that one is returned.
+
         Args:
             text: the user's message.
             timeout: seconds for all of it; None waits for ever.
             params: options of ``response.create``.
 
+        Where the model calls tools that are declared it is the answer that follows from them: ``Response.final``.
+
         Raises:
-            ResponseFailed: the answer failed or was cut short; ``.text`` holds what came.
+            ResponseFailed: the answer failed, was cut short, or stopped by a guard (reason ``"guarded"``) with none in
+                its place; ``.text`` holds what came.
             ServerError, WaitTimeout, SessionClosed: as of ``respond``.
 
         Threads: any that may block.
@@ -722,7 +782,67 @@ class RealtimeSession:
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
-        return self.respond(timeout=deadline.remaining(), **params).wait(deadline.remaining())
+        return self.respond(timeout=deadline.remaining(), **params).final(deadline.remaining())
+
+    # -- tools ---------------------------------------------------------------------------------------------------------
+
+    @overload
+    def tool(self, function: Declared, **options: Unpack[ToolOptions]) -> Declared: ...
+
+    @overload
+    def tool(self, function: None = None, **options: Unpack[ToolOptions]) -> Callable[[Declared], Declared]: ...
+
+    def tool(self, function: Any = None, **options: Any) -> Any:
+        """Let the model call ``function``; returns it. Also a decorator, with and without options::
+
+            @session.tool
+            def weather(city: str) -> str: ...
+
+            @session.tool(timeout=5, approval=ask)
+            def pay(amount: float) -> str: ...
+
+        On a session that is open it returns when the service has confirmed it.
+
+        Args:
+            function: a plain function, or a ``Tool``.
+            options: of ``Tool``.
+
+        Raises:
+            ConfigurationError: it cannot be declared, or there is a tool of that name.
+            ServerError, WaitTimeout, SessionClosed: as of ``update``; it is not declared then.
+
+        Threads: any that may block. Tools run in threads of their own, ``rtsync-tools-*``.
+        """
+        if function is None:
+            return lambda later: self.tool(later, **options)
+        self._core.check_process()
+        self._box().declare(self, function, options)
+        return function
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """The tools that are declared, by name. Threads: any."""
+        self._core.check_process()
+        return MappingProxyType({} if self._toolbox is None else dict(self._toolbox.tools))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that are not answered yet, or of which a result is to come, oldest first. Threads: any."""
+        self._core.check_process()
+        return () if self._toolbox is None else self._toolbox.calls()
+
+    def _box(self) -> Toolbox:
+        """Where tools are declared; made with the first one."""
+        if self.target.purpose in ("transcription", "translation"):
+            raise ConfigurationError(f"a {self.target.purpose} session has no tools (protocol 4.10)")
+        with self._declaring:
+            if self._toolbox is None:
+                from rtsync.session.tools import Toolbox, serve  # Costs time, and few sessions have any.
+
+                box = Toolbox(self._core)
+                self._core.tools = serve(self._core, self, box, self._serving)
+                self._toolbox = box
+            return self._toolbox
 
     # -- on a speaker --------------------------------------------------------------------------------------------------
 
@@ -757,6 +877,8 @@ class RealtimeSession:
     def interrupt(self, speaker: Player | None = None, *, timeout: float | None = 10.0) -> Interruption:
         """Stop talking: what is played stops at once, the response is cancelled, the service told what was heard.
 
+        Tools that run see that nobody waits for them, and lead to no response.
+
         Nothing happens where nothing is played and nothing running, or when the session ends meanwhile.
 
         Args:
@@ -778,8 +900,117 @@ class RealtimeSession:
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)
         self._check_opened()
+        if self._core.tools is not None:
+            self._core.tools.interrupt()
         attached = [each for each in self._playbacks if speaker is None or each.player is speaker]
         return interrupt(self._core, attached or ([] if speaker is None else [speaker]), limit)
+
+    # -- guarded -------------------------------------------------------------------------------------------------------
+
+    @overload
+    def guard(
+        self,
+        check: Checking,
+        *,
+        instructions: str | None = None,
+        replacements: int = 1,
+        keep_heard: bool = True,
+        on_error: Literal["stop", "pass"] = "stop",
+        interval: float = 0.1,
+    ) -> Checking: ...
+
+    @overload
+    def guard(
+        self,
+        *,
+        instructions: str | None = None,
+        replacements: int = 1,
+        keep_heard: bool = True,
+        on_error: Literal["stop", "pass"] = "stop",
+        interval: float = 0.1,
+    ) -> Callable[[Checking], Checking]: ...
+
+    def guard(
+        self,
+        check: Any = None,
+        *,
+        instructions: str | None = None,
+        replacements: int = 1,
+        keep_heard: bool = True,
+        on_error: Literal["stop", "pass"] = "stop",
+        interval: float = 0.1,
+    ) -> Any:
+        """Have ``check(text, response)`` look at what the model says, as it says it, and stop what must not be said.
+
+        Also a decorator::
+
+            @session.guard
+            def no_promises(text, response):
+                if "guarantee" in text:
+                    return "Answer again, and promise nothing."
+
+        It is called with all of the text, or transcript, of a response so far whenever there is more of it, and once
+        with all of it when the response is done (``response.done``); not where nothing was said. What it returns:
+
+        * None or False: go on.
+        * True: stop it, and ask for another answer with ``instructions``.
+        * a str: the same, with these instructions.
+        * a ``Verdict``: that, with a reason for the program, or without another answer.
+
+        To stop means: speakers that are attached and play it fall silent, the response is cancelled where it still
+        runs, ``response_guarded`` is sent, and its messages are deleted from the conversation. Then another answer is
+        asked for, with the options of the first one and the instructions added, unless the conversation has gone on:
+        somebody speaks, or another response has begun. What was heard or shown before is not taken back by that.
+
+        Whoever waits for the response, or streams it, gets ``ResponseFailed`` with the reason ``"guarded"``, and finds
+        the other one as ``Response.replacement``. ``ask()`` returns it.
+
+        Guards look at every response that begins after they were set up, those of voice detection and replacements too;
+        but not at those that a guard itself asks for while it checks. Several are asked in the order of their setting
+        up, and the first that objects decides.
+
+        Args:
+            check: ``check(text, response)``, a plain function; it may block, and hold up guards alone.
+            instructions: added to those of the replacement where ``check`` gives none of its own.
+            replacements: how many answers in a row may be asked for in place of one that was stopped. The last of them
+                is guarded, too, but not replaced.
+            keep_heard: whether what an attached speaker has played of it stays in the conversation: the item is cut
+                there. Without it that is deleted, too.
+            on_error: what happens where ``check`` raises, beside ``handler_failed``: ``"stop"``, the response is
+                stopped and not replaced, for what could not be checked might be what must not be said; ``"pass"``, it
+                goes on, and is checked again when there is more of it.
+            interval: shortest time between two looks at a response that grows, in seconds.
+
+        Returns:
+            ``check``.
+
+        Raises:
+            ConfigurationError: not callable, a coroutine function, or an option is not what it must be.
+
+        Threads: any, before and after opening. Checks run one at a time, in a thread of their own
+        (``rtsync-guard-N``), beside handlers.
+        """
+        from rtsync.session.guards import Guard, Guards
+
+        self._core.check_process()
+        options: dict[str, Any] = {
+            "instructions": instructions, "replacements": replacements, "keep_heard": keep_heard, "on_error": on_error,
+            "interval": interval,
+        }  # fmt: skip
+        if check is None:
+            return functools.partial(self.guard, **options)
+        guard = Guard.checked(check, **options)
+        if self._guards is None:
+            self._guards = Guards(self._core, functools.partial(self._playbacks_of, weakref.ref(self)))
+        self._guards.add(guard)
+        if self.state is not State.NEW:
+            self._guards.start()
+        return check
+
+    @staticmethod
+    def _playbacks_of(reference: Callable[[], RealtimeSession | None]) -> list[Playback]:
+        session = reference()
+        return [] if session is None else [each for each in session._playbacks if each.on]
 
     # -- how -----------------------------------------------------------------------------------------------------------
 
@@ -793,41 +1024,11 @@ class RealtimeSession:
     def _update_event(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """GA wants the session's type in every update, preview knows no such field (protocol section 7)."""
         session = dict(fields)
+        if self._toolbox is not None and "tools" in session:
+            session["tools"] = self._toolbox.merged(session["tools"])
         if self.target.session_type is not None:
             session.setdefault("type", self.target.session_type)
         return {"type": "session.update", "event_id": new_event_id(), "session": session}
-
-    def _request_response(self, params: Mapping[str, Any], deadline: Deadline) -> Follower:
-        """One attempt: wait for the floor, send, wait until it has begun or was refused."""
-        core = self._core
-        mark = core.floor.new_mark()
-        options = {**params, "metadata": {**(params.get("metadata") or {}), MARK: mark}}
-        follower = Follower(Record(mark, out_of_band=params.get("conversation") == "none"), options)
-        try:
-            if not core.floor.await_turn(follower, deadline.remaining()):
-                running = core.floor.active
-                raise WaitTimeout(
-                    f"the response did not get its turn within {deadline.timeout:g} s; another one"
-                    f" ({running.id if running else 'not begun'}) is still running. cancel() ends it"
-                )
-            core.hub.note_request()
-            event = {"type": "response.create", "event_id": new_event_id(), "response": options}
-            core.send(event, follower, deadline.remaining())
-            if not follower.bell.wait_until(lambda: follower.begun, deadline.remaining()):
-                raise WaitTimeout(f"the service did not begin the response within {deadline.timeout:g} s")
-        except BaseException:
-            core.floor.withdraw(follower)
-            raise
-        return follower
-
-
-def _lost_the_race(follower: Follower) -> bool:
-    """Whether the service refused because a response began that we had not heard of yet; raises other refusals."""
-    if isinstance(follower.error, ServerError) and follower.error.code == _ACTIVE_ALREADY:
-        return True
-    if follower.error is None or follower.record.id is not None:
-        return False
-    raise copy.copy(follower.error)
 
 
 def _with_id(event: Mapping[str, Any]) -> dict[str, Any]:

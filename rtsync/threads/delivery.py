@@ -9,12 +9,14 @@
 Rules:
 
 1. ``_lock`` guards the queue and the list of those who wait for it; handlers run outside it.
-2. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then. Of deltas that
+2. The worker is woken when the reader runs out of input (``flush``), not in the middle of it: every event by itself
+   wakes it, and many deltas do.
+3. An item counts as done when its handlers have returned. Who waits for "settled up to N" is woken then. Of deltas that
    came together the worker takes several at once, and says without the lock which one is running: first that, then it
    looks at who waits. Who begins to wait does it the other way round, so that one of the two sees the other.
-3. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
+4. What is delivered is decided when it runs, by the board of handlers, which is held weakly: the threads do not keep a
    forgotten session alive.
-4. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
+5. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
    overflows the reader ends the session, and nobody waits for the handlers any longer: what they were to settle ends
    unsettled.
 """
@@ -25,9 +27,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
@@ -41,10 +43,13 @@ __all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "
 logger = logging.getLogger("rtsync.handlers")
 
 Job = Callable[[], None]
-Handle = Callable[[int, Event], None]
+Handle = Callable[[Iterable[tuple[int, Event]]], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
 _MOST_AT_ONCE = 64  # jobs
+# Deltas, and bytes of their messages, from which on the worker is woken although the reader has more at hand: a waking
+# costs as much as several of them, and what is queued should still be in the caches.
+_MANY, _MUCH = 512, 1 << 20
 _NEVER = float("inf")
 
 
@@ -52,7 +57,7 @@ def _nothing() -> None:
     """What there is to do for a worker that is at work."""
 
 
-def _nobody(_number: int, _event: Event) -> None:
+def _nobody(_events: Iterable[tuple[int, Event]]) -> None:
     """Handlers that nobody has named."""
 
 
@@ -60,8 +65,11 @@ class Delivery:
     """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event.
 
     Attributes:
-        handle: calls the handlers of a delta of a run, given its number and itself.
+        handle: calls the handlers of deltas, one after the other; each is given with its number.
+        runs_in_reader: whether handlers run in the reader thread, which alone may put jobs.
     """
+
+    runs_in_reader = False
 
     def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
         self.limits = limits or Limits()
@@ -102,8 +110,14 @@ class Delivery:
         return self.overflow is None and self.queue.has_room(events, size)
 
     def put_run(self, run: Run) -> None:
-        """Have ``handle`` called for each of the deltas, for which there is room, after all earlier jobs."""
+        """Have ``handle`` called for each of the deltas, for which there is room, after all earlier jobs.
+
+        Soon, that is: when more than a few wait, or at the next job by itself, or ``flush``.
+        """
         raise NotImplementedError
+
+    def flush(self) -> None:
+        """The reader is about to sleep, or to do something else: nothing shall wait for more to come."""
 
     def end(self) -> None:
         """No more jobs will come; ``drained`` is set once those that have come are done.
@@ -255,7 +269,7 @@ class Delivery:
             return None
         sequence, item = taken.numbers[0], taken.items[0]  # One at a time, but for the worker.
         self._running.append((sequence, taken.arrived))
-        return item if callable(item) else partial(self.handle, sequence, item)
+        return item if callable(item) else partial(self.handle, ((sequence, item),))
 
     def _run(self, job: Job) -> None:
         """Run the job taken last."""
@@ -277,10 +291,24 @@ class Delivery:
         except BaseException as error:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
 
-    def _run_several(self, numbers: Sequence[int], jobs: Sequence[Job | Event], arrived: float) -> None:
-        """The same for jobs of which the first is running: the way of most events, so with as little as possible."""
-        running, handle, monotonic = self._running, self.handle, time.monotonic
-        for number, job in zip(numbers, jobs, strict=True):
+    def _run_deltas(self, numbers: Sequence[int], deltas: Sequence[Event], arrived: float) -> None:
+        """The same for deltas of which the first is running: the way of most events, so with as little as possible."""
+        rest = self._one_by_one(numbers, deltas, arrived)
+        while True:
+            try:
+                self.handle(rest)
+                break
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+        self.current = None  # It may close over the session, which must stay collectable.
+
+    def _one_by_one(
+        self, numbers: Sequence[int], deltas: Sequence[Event], arrived: float
+    ) -> Iterator[tuple[int, Event]]:
+        """Each with its number, entered as the one that is running from when it is taken."""
+        running, monotonic = self._running, time.monotonic
+        for numbered in zip(numbers, deltas, strict=True):
+            number = numbered[0]
             running[-1] = number, arrived
             # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
             if number > self._soonest:
@@ -288,14 +316,7 @@ class Delivery:
             if self._dropped:
                 return
             self._since = monotonic()
-            try:
-                if callable(job):
-                    job()
-                else:
-                    handle(number, job)
-            except BaseException as error:
-                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-            self.current = None  # It may close over the session, which must stay collectable.
+            yield numbered
 
     def _wake_settled(self) -> None:
         if self._awaiting:
@@ -320,6 +341,8 @@ class Delivery:
 class Inline(Delivery):
     """Handlers run in the reader thread, as events arrive."""
 
+    runs_in_reader = True
+
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Run it now."""
         with self._lock:
@@ -331,7 +354,7 @@ class Inline(Delivery):
         arrived, self._thread_id = time.monotonic(), threading.get_ident()
         with self._lock:
             self._running.append((run.numbers[0], arrived))
-        self._run_several(run.numbers, run.events, arrived)
+        self._run_deltas(run.numbers, run.events, arrived)
         with self._lock:
             self._running.pop()
         self._wake_settled()
@@ -365,11 +388,20 @@ class Worker(Delivery):
             self._heed(trouble)
 
     def put_run(self, run: Run) -> None:
-        """Queue them, and wake the worker where it sleeps."""
+        """Queue them, and wake a worker that sleeps where they are worth a change of threads."""
         with self._lock:
             self._enqueue_run(run)
-            rouse = self._to_rouse()
+            few = self._started and self.queue.events < _MANY and self.queue.size < _MUCH
+            rouse = _nothing if few else self._to_rouse()
         rouse()
+
+    def flush(self) -> None:
+        """Wake the worker where it sleeps and something waits."""
+        # Without the lock: a worker that is not asleep yet looks at the queue once more before it is.
+        if self._asleep and self.queue:
+            with self._lock:
+                rouse = self._to_rouse()
+            rouse()
 
     def _to_rouse(self) -> Callable[[], None]:
         """Something has been queued: what starts the worker, or wakes it where it is asleep. Under the lock."""
@@ -432,7 +464,7 @@ class Worker(Delivery):
                 if over and not self._ending:
                     self._started = False  # Whoever comes next starts it again.
             if batch is not None:
-                self._run_several(batch.numbers, batch.items, batch.arrived)
+                self._run_batch(batch)
             elif over:
                 break
             elif not due:
@@ -441,6 +473,19 @@ class Worker(Delivery):
                 wake()
         if self._ending:
             self.drained.set()
+
+    def _run_batch(self, batch: Batch[Job | Event]) -> None:
+        """Run what is in hand: a job, or deltas."""
+        job = batch.items[0]
+        if not callable(job):
+            self._run_deltas(batch.numbers, cast("Sequence[Event]", batch.items), batch.arrived)
+        elif not self._dropped:
+            self._since = time.monotonic()
+            try:
+                job()
+            except BaseException as error:
+                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+            self.current = None
 
 
 class Posted(Delivery):

@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rtsync.edges.latch import Bell
 from rtsync.pure.responses import Ledger, Record
@@ -31,6 +32,8 @@ MARK = "rtsync"
 
 
 _MOST_UNCLAIMED = 16
+# A server that skips response.created still ends what was asked for.
+_BEGINNINGS = ("response.created", "response.done")
 
 
 class Unasked:
@@ -82,6 +85,9 @@ class Floor:
         self._followers: dict[Record, Follower] = {}
         self._queue: deque[Follower] = deque()
         self._unasked: list[Unasked] = []
+        self._watch: Callable[[Follower], None] | None = None
+        self._newest: str | None = None
+        self._kept = 0
         self._mark = os.urandom(8).hex()
         self._marks = 0
 
@@ -90,17 +96,27 @@ class Floor:
     def expect_echo(self) -> None:
         """The endpoint surely returns a response's metadata, by which ours are told from others'."""
         self._ledger = Ledger(MARK, echoes=True)
+        self._listen()
 
     @property
     def is_followed(self) -> bool:
         """Whether anybody holds a response that is not done, and reads what it says."""
         return bool(self._followers)
 
+    def follower_of(self, record: Record | None) -> Follower | None:
+        """Who holds it, until it is done."""
+        return None if record is None else self._followers.get(record)
+
     def note(self, event: Event) -> Record | None:
         """Enter ``event``; returns the record that it belongs to. Under the books."""
         record = self._ledger.apply(event)
-        if self._unasked and event.type == "response.created" and record is not None:
-            self._offer(record)
+        if record is not None and event.type in _BEGINNINGS:
+            if not record.out_of_band:
+                self._newest = record.id
+            if self._unasked and event.type == "response.created":
+                self._offer(record)
+            if self._watch is not None and record.kept:
+                self._watch(self._followers.get(record) or self._follow(record))
         return record
 
     def note_run(self, events: Iterable[Event]) -> Sequence[Record]:
@@ -161,11 +177,16 @@ class Floor:
 
     def _offer(self, record: Record) -> None:
         """A response has begun: have those know who listen for such as nobody asked for. Under the books."""
-        if not record.kept or record.mark is not None or record.id is None or record in self._followers:
+        if not record.kept or not record.unasked or record.id is None or record.offered:
             return
-        follower = self._followers[record] = Follower(record, {})
+        record.offered = True
+        follower = self._followers.get(record) or self._follow(record)
         for unasked in self._unasked:
             unasked.put(record.id, follower)
+
+    def _follow(self, record: Record) -> Follower:
+        follower = self._followers[record] = Follower(record, {})
+        return follower
 
     # -- user threads -------------------------------------------------------------------------------------------------
 
@@ -180,12 +201,42 @@ class Floor:
         with self._books:
             return self._ledger.active
 
+    @property
+    def running(self) -> list[Record]:
+        """The responses that have begun or been asked for, and not ended."""
+        with self._books:
+            return self._ledger.open
+
+    @property
+    def newest(self) -> str | None:
+        """The id of the response to the default conversation that began last."""
+        with self._books:
+            return self._newest
+
+    def watch(self, look: Callable[[Follower], None]) -> None:
+        """Have ``look`` called with every response that begins from now on, under the books."""
+        with self._books:
+            self._watch = look
+            self._listen()
+
+    @contextmanager
+    def kept_free(self) -> Iterator[None]:
+        """While this lasts only those that are ``first`` get a turn in the default conversation."""
+        with self._books:
+            self._kept += 1
+        try:
+            yield
+        finally:
+            with self._books:
+                self._kept -= 1
+            self.turns.ring()
+
     def listen(self) -> Unasked:
         """Collect the responses that begin from now on without our asking, until ``ignore``."""
         unasked = Unasked(self._books)
         with self._books:
             self._unasked.append(unasked)
-            self._ledger.keeps_all = True
+            self._listen()
         return unasked
 
     def ignore(self, unasked: Unasked) -> None:
@@ -193,7 +244,11 @@ class Floor:
         with self._books:
             if unasked in self._unasked:
                 self._unasked.remove(unasked)
-            self._ledger.keeps_all = bool(self._unasked)
+            self._listen()
+
+    def _listen(self) -> None:
+        """Keep what is said in answers that this session did not ask for where somebody listens. Under the books."""
+        self._ledger.keeps_all = bool(self._unasked) or self._watch is not None
 
     def new_mark(self) -> str:
         """A mark for a response's metadata that no other response of any session has."""
@@ -209,11 +264,33 @@ class Floor:
         if follower.record.out_of_band:
             return self._claim(follower)
         try:
-            self._queue.append(follower)
+            (self._queue.appendleft if follower.first else self._queue.append)(follower)
             return self.turns.wait_until(lambda: self._over() or self._claim(follower), timeout)
         finally:
             if follower in self._queue:  # Not where Ctrl+C was faster.
                 self._queue.remove(follower)
+            self.turns.ring()
+
+    def line_up(self, follower: Follower) -> None:
+        """Have ``follower`` wait for its turn, without a thread that does: see ``takes_turn``."""
+        self._queue.append(follower)
+
+    def takes_turn(self, follower: Follower) -> bool:
+        """Whether its turn has come, and the response may be asked for. It does not wait any more then."""
+        if not self._claim(follower):
+            return False
+        self.step_back(follower)
+        return True
+
+    def may_take_turn(self, follower: Follower) -> bool:
+        """Whether ``takes_turn`` would be true at this moment."""
+        with self._books:
+            return self._is_free_for(follower)
+
+    def step_back(self, follower: Follower) -> None:
+        """It does not wait for its turn any more."""
+        if follower in self._queue:
+            self._queue.remove(follower)
             self.turns.ring()
 
     def await_news(self, ended: int, timeout: float | None) -> bool:
@@ -231,10 +308,15 @@ class Floor:
     def _claim(self, follower: Follower) -> bool:
         """Enter a response that is about to be asked for, if the floor is free and it is its turn."""
         with self._books:
-            if not follower.record.out_of_band and (self._ledger.busy or self._queue[0] is not follower):
+            if not (follower.record.out_of_band or self._is_free_for(follower)):
                 return False
             self._enter(follower)
             return True
+
+    def _is_free_for(self, follower: Follower) -> bool:
+        """Under the books."""
+        kept = self._kept and not follower.first
+        return not kept and not self._ledger.busy and self._queue[0] is follower
 
     def _enter(self, follower: Follower) -> None:
         self._ledger.request(follower.record)

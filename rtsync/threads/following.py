@@ -41,25 +41,78 @@ class Request:
 
 
 class Follower:
-    """A response that somebody holds: its record, and a bell that rings when the record has grown."""
+    """A response that somebody holds: its record, and a bell that rings when the record has grown.
 
-    __slots__ = ("bell", "cancelled", "error", "options", "over", "record", "sequence")
+    Attributes:
+        options: of ``response.create``, our mark included; empty for one that this session did not ask for.
+        over: nothing more will come, and ``sequence`` is the last event's: the record alone is done a moment earlier,
+            when its handlers are not even queued.
+        first: it is asked for before those that wait for their turn.
+        exempt: no guard looks at it.
+        watcher: another bell that rings with ``bell``.
+        guard: the thread of the guards, while these may still stop it: whoever waits for it waits for them, too.
+        verdict: why a guard has stopped it.
+        replacement: the response that was asked for in its place then, once it has begun.
+        replaces: the one in whose place it was asked for.
+        leads_on: its tools may lead to another response, and nobody knows yet whether they will.
+        next: that one, once it has begun.
+        led_to: why it did not begin.
+    """
+
+    __slots__ = (
+        "bell",
+        "cancelled",
+        "error",
+        "exempt",
+        "first",
+        "guard",
+        "leads_on",
+        "led_to",
+        "next",
+        "options",
+        "over",
+        "record",
+        "replacement",
+        "replaces",
+        "sequence",
+        "verdict",
+        "watcher",
+    )
 
     def __init__(self, record: Record, options: dict[str, Any]) -> None:
         self.record = record
-        self.options = options  # Of response.create, our mark included.
+        self.options = options
         self.bell = Bell()
         self.error: RealtimeError | None = None
         self.sequence = 0
         self.cancelled = False
-        # Nothing more will come, and ``sequence`` is the last event's: the record alone is done a moment earlier, when
-        # its handlers are not even queued.
         self.over = False
+        self.first = False
+        self.exempt = False
+        self.watcher: Bell | None = None
+        self.guard: int | None = None
+        self.verdict: Any = None
+        self.replacement: Follower | None = None
+        self.replaces: Follower | None = None
+        self.leads_on = False
+        self.next: Follower | None = None
+        self.led_to: RealtimeError | None = None
 
     @property
     def begun(self) -> bool:
         """Whether the service has answered ``response.create``, in whatever way."""
         return self.record.status != "requested" or self.error is not None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will come, and no guard has still to look at it: but for the guards themselves."""
+        return self.over and (self.guard is None or self.guard == threading.get_ident())
+
+    def lead_to(self, following: Follower | None, error: RealtimeError | None = None) -> None:
+        """It is known what its tools lead to: ``following``, nothing, or an ``error``. Called by rtsync's threads."""
+        if self.leads_on:
+            self.next, self.led_to, self.leads_on = following, error, False
+            self.bell.ring()
 
     def notify(self, sequence: int, error: RealtimeError | None = None) -> None:
         """The record has grown, or ended with ``error``. Called by the reader."""
@@ -68,6 +121,8 @@ class Follower:
             self.error = error
         self.over = self.record.done or self.error is not None
         self.bell.ring()
+        if self.watcher is not None:
+            self.watcher.ring()
 
 
 class Subscription:

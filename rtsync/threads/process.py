@@ -43,6 +43,9 @@ class Live(Protocol):
     def abort_line(self, why: str) -> None:
         """End the line at once."""
 
+    def join_tools(self, timeout: float | None) -> None:
+        """Wait for the tools that run."""
+
     def disown(self) -> None:
         """Leave the connection to the parent process."""
 
@@ -83,6 +86,8 @@ def _close_all() -> None:
     for core in mine:
         if not core.delivery.join(deadline.remaining()):
             core.delivery.drop()
+    for core in mine:
+        core.join_tools(deadline.remaining())
 
 
 def _disown_all() -> None:

@@ -26,9 +26,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtsync.edges import signals
 from rtsync.edges.guard import LineBroken
@@ -36,7 +36,7 @@ from rtsync.edges.latch import Bell, Latch
 from rtsync.edges.signals import Board
 from rtsync.edges.transport import Line
 from rtsync.pure import verdict
-from rtsync.pure.conversation import Conversation, Item, Snapshot
+from rtsync.pure.conversation import COUNTED, Conversation, Item, Snapshot, Usage
 from rtsync.pure.correlation import Sent
 from rtsync.pure.recovery import UPDATES, Lost, Reconnect, Settings
 from rtsync.pure.responses import Record
@@ -69,6 +69,9 @@ from rtsync.vocabulary.errors import (
 )
 from rtsync.vocabulary.events import Event, new_event_id, raw
 
+if TYPE_CHECKING:
+    from rtsync.threads.tool_desk import Desk
+
 __all__ = ["Core"]
 
 logger = logging.getLogger("rtsync.session")
@@ -84,6 +87,13 @@ _CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that f
 
 class Core:
     """The inside of one session."""
+
+    refusal: SessionClosed | None = None  # Why nothing is asked for any more, although the session is open.
+    # Called in the reader when more was used, under the books; what it gives is called once that is delivered.
+    count: Callable[[], Callable[[], None] | None] | None = None
+    _due: Callable[[], None] | None = None
+    at_end: tuple[Callable[[], None], ...] = ()  # Called when all is over.
+    _dismissal: SessionClosed | None = None  # Why it ends where we end it.
 
     def __init__(
         self, number: int, delivery: Delivery, board: Board, *, reconnect: Reconnect | None, send_timeout: float
@@ -105,6 +115,7 @@ class Core:
         self._state = State.NEW
         self._moved = Bell()
         self._sender = Sender(self, self._books, self._moved, send_timeout)
+        self.tools: Desk | None = None  # Where the program has declared any.
         self._dialect, self._kind = "ga", "realtime"
         self._requests: set[Request] = set()
         self._subscriptions: list[Subscription] = []
@@ -195,7 +206,9 @@ class Core:
             refuse=self._refuse,
         )  # fmt: skip
         connection.line = self._connect(
-            self._recovery.fresh(connection, self._headers), on_messages=connection.on_messages
+            self._recovery.fresh(connection, self._headers),
+            on_messages=connection.on_messages,
+            on_lull=self.delivery.flush,
         )
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
@@ -223,6 +236,8 @@ class Core:
         self.delivery.end()
         self.finished.set()
         self.ready.set()
+        for tell in self.at_end:
+            tell()
 
     def await_greeting(self, deadline: Deadline) -> None:
         """Block until the service has greeted.
@@ -279,6 +294,8 @@ class Core:
         """
         inside = self.delivery.in_handler()
         established = self._established
+        if self.tools is not None:
+            self.tools.leave()
         self.close_line(timeout=deadline.remaining(), wait=established and not inside)
         if not established:
             self.ready.set()  # open() need not wait for a credential that does not come.
@@ -291,6 +308,13 @@ class Core:
                 thread.join(_VERDICT_PATIENCE)  # It has nothing left to do.
         if not (ended and self.delivery.join(_at_least(_MOMENT, deadline))) and (stuck := self.delivery.stuck()):
             signals.logger.warning("close() did not wait any longer for the handlers: %s", stuck)
+        self.join_tools(_at_least(_MOMENT, deadline))
+
+    def join_tools(self, timeout: float | None) -> None:
+        """Block until the tools that run have ended, at most ``timeout`` seconds."""
+        running = [] if self.tools is None else self.tools.join(timeout)
+        if running:
+            signals.logger.warning("close() did not wait any longer for the tools: %s", ", ".join(running))
 
     def _leave_asking(self) -> bool:
         """End the session where its reader stands in a callable of the program's, which nothing can interrupt.
@@ -307,6 +331,14 @@ class Core:
             return False
         self.end(newest.failure or self.left())
         return True
+
+    def dismiss(self, error: SessionClosed, deadline: Deadline) -> None:
+        """End the session because of ``error``, which is what everybody is told, as ``close`` does."""
+        with self._books:
+            if self._state in (State.OPEN, State.RECONNECTING):
+                self._dismissal = error
+        self.move(Trigger.CLOSE)
+        self.close(deadline)
 
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
@@ -325,6 +357,8 @@ class Core:
         """In a forked child: the connection belongs to the parent."""
         self._state = State.CLOSED
         self.delivery.disown()
+        if self.tools is not None:
+            self.tools.disown()
         for connection in self._connections:
             connection.line.abandon()
 
@@ -345,7 +379,7 @@ class Core:
     def why_ended(self, connection: Connection) -> RealtimeError:
         """Why the line of ``connection`` has ended."""
         with self._books:
-            return connection.why_ended(abandoned=self._abandoned)
+            return self._dismissal or connection.why_ended(abandoned=self._abandoned)
 
     # -- arrivals: the reader thread ----------------------------------------------------------------------------------
 
@@ -360,15 +394,16 @@ class Core:
         kind = event.type
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(sequence, partial(self._handle, sequence, event), size, kind.endswith(".delta"))
-        if self.turns.ended:
-            self._tell_turns(sequence)
+            self.delivery.put(sequence, partial(self._handle, ((sequence, event),)), size, kind.endswith(".delta"))
+        if self.turns.ended or self._due is not None:
+            self._tell_of_use(sequence)
+        if self.tools is not None:  # Before anybody is told that a response is done.
+            self.tools.take(event, record)
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
         self.hub.publish(event, size, fault, None if fault is None else owner)
-        if self._subscriptions:
-            for subscription in tuple(self._subscriptions):
-                subscription.put(event, size)
+        for subscription in tuple(self._subscriptions):
+            subscription.put(event, size)
         if owner is not None:
             self._answer(sequence, event, fault, owner)
         if record is not None or kind == "response.done":
@@ -422,6 +457,8 @@ class Core:
         kind = event.type
         with self._books:
             sent = connection.note(event)
+            if self.count is not None and kind in COUNTED:  # Before anybody hears of it, who might ask for more.
+                self._due = self.count()
             if kind in self.turns.heeds:
                 self.turns.take(kind, raw(event), time.monotonic())
             if kind == "error":
@@ -450,16 +487,11 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _handle(self, sequence: int, event: Event) -> None:
-        """Call the handlers of ``event``. Runs where handlers run."""
+    def _handle(self, events: Iterable[tuple[int, Event]]) -> None:
+        """Call the handlers of events, each given with its number. Runs where handlers run."""
         session, board = self._session(), self._board()
-        if session is None or board is None:
-            return
-        try:
-            board.emit(session, event, self._failed, self.delivery)
-        finally:
-            if self.hub.visits:
-                self.hub.leave_handlers(sequence)
+        if session is not None and board is not None:
+            board.emit(session, events, self._failed, self.delivery, self.hub.visits)
 
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
         session = self._session()
@@ -492,12 +524,28 @@ class Core:
         if self.delivery.overflow is not None:
             self._overflow(self.delivery.overflow)
 
+    def _tell_of_use(self, sequence: int) -> None:
+        """What an event has ended and used up, behind its handlers."""
+        if self.turns.ended:
+            self._tell_turns(sequence)
+        due, self._due = self._due, None
+        if due is not None:
+            due()
+
     def _tell_turns(self, sequence: int) -> None:
         """Turns have ended, with the event of that number."""
         with self._books:
             ended = self.turns.told(wanted=bool(signals.turn_finished.receivers))
         for turn in ended:
             self.announce(signals.turn_finished, 0, sequence, turn=turn)
+
+    def announce_later(self, signal: signals.SafeSignal, **data: Any) -> None:
+        """``announce`` from a thread that is no reader."""
+        current = self._current
+        if self.delivery.runs_in_reader and current is not None and current.line.ending is None:
+            current.line.post(partial(self.announce, signal, **data))
+        else:
+            self.announce(signal, **data)
 
     def announce(
         self, signal: signals.SafeSignal, size: int | None = None, sequence: int | None = None, **data: Any
@@ -507,20 +555,21 @@ class Core:
         ``size`` is that of the message that a server can provoke it with; None for a step in the session's life.
         ``sequence`` is the number of the event that it belongs to; the newest where None.
         """
-        if not signal.receivers:
-            return
+        if signal.receivers:
+            send = partial(self.announce_here, signal, **data)
+            self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
 
-        def send() -> None:
-            session = self._session()
-            if session is not None:
-                signal.emit(
-                    session,
-                    lambda handler, error: self._report(session, None, handler, error),
-                    self._mark_current,
-                    **data,
-                )
+    def announce_here(self, signal: signals.SafeSignal, **data: Any) -> None:
+        """The same, at once. Runs where handlers run."""
+        session = self._session()
+        if session is not None:
+            signal.emit(
+                session, lambda handler, error: self._report(session, None, handler, error), self._mark_current, **data
+            )
 
-        self.delivery.put(self.hub.newest if sequence is None else sequence, send, size)
+    def run_with_handlers(self, job: Callable[[], None]) -> None:
+        """Run ``job`` where handlers run, behind what was delivered before. Threads: one that runs no handlers."""
+        self.delivery.put(self.hub.newest, job)
 
     def _answer(self, sequence: int, event: Event, fault: ServerError | None, owner: object) -> None:
         if isinstance(owner, Request):
@@ -552,6 +601,8 @@ class Core:
         self.hold_back(False)
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
+        if self.tools is not None:
+            self.tools.lost()
         self.floor.turns.ring()
         self._tell_turns(self.hub.newest)
         return lost
@@ -583,12 +634,15 @@ class Core:
             self._adopt(connection)
         self.delivery.reader = threading.get_ident()
         connection.route = self._recovery.first_take
+        if self.tools is not None:
+            self.tools.restored(*connection.conversation.function_calls())
         self._ask_again(connection)  # Before the sends that wait, so that nobody else's request takes the turn.
         with self._books:
             if self._state is State.RECONNECTING:
                 self._state = after(self._state, Trigger.ESTABLISHED)
         told()
         self._moved.ring()
+        self.floor.turns.ring()
         return True
 
     def discard(self, connection: Connection) -> bool:
@@ -604,6 +658,7 @@ class Core:
         self.holds_back = held
         if not held:
             self._moved.ring()
+            self.floor.turns.ring()
 
     def switch_to(self, connection: Connection, error: SessionClosed, *, force: bool, again: bool) -> list[Lost] | None:
         """Move from the current connection, which is well, to ``connection``. Called by the reader of the current one.
@@ -628,6 +683,9 @@ class Core:
             self._adopt(connection)
         self._moved.ring()
         losses.tell(error, self.hub, self._requests)
+        if self.tools is not None:
+            self.tools.lost()
+            self.tools.restored(*connection.conversation.function_calls())
         self.floor.turns.ring()
         self._tell_turns(self.hub.newest)
         return lost
@@ -654,6 +712,8 @@ class Core:
 
     def left(self) -> SessionClosed:
         """How a session ends that is left while it has no line."""
+        if self._dismissal is not None:
+            return self._dismissal
         if self._abandoned:
             return SessionClosed("the session object was garbage-collected while open", cause=CloseCause.ABANDONED)
         when = "" if self._established else " before the session was open"
@@ -694,6 +754,7 @@ class Core:
         return (
             self._is_answered(connection)
             and self.floor.idle
+            and (self.tools is None or self.tools.idle)
             and not heard.speaking
             and not heard.transcribing
             and (not self._unheard or heard.detects_voice)
@@ -744,6 +805,8 @@ class Core:
         for follower in lost:
             follower.notify(0, error)
         self.floor.turns.ring()
+        if self.tools is not None:
+            self.tools.end(error)
         quiet = isinstance(error, SessionClosed) and (error.cause is CloseCause.USER or error.code == 1000)
         for subscription in subscriptions:
             subscription.end(None if quiet else error)
@@ -767,6 +830,8 @@ class Core:
             logger.exception("the embedded server could not be stopped")
         process.discard(self)
         self.finished.set()
+        for tell in self.at_end:
+            tell()
 
     # -- commands: user threads ---------------------------------------------------------------------------------------
 
@@ -784,6 +849,13 @@ class Core:
                 " the task or view itself"
             )
 
+    def send_over(self, connection: Connection, event: dict[str, Any], owner: object) -> bool:
+        """Send ``event`` over ``connection`` and over no other; False where it did not go out whole. Threads: any."""
+        if not self.say(connection, event, owner):
+            return False
+        self._tell_sent(event)
+        return True
+
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, or for another process."""
         self.check_process()
@@ -792,6 +864,9 @@ class Core:
     def send(self, event: dict[str, Any], owner: object, timeout: float | None) -> None:
         """Hand ``event``, which has its id, to the kernel (``Sender.send``), and tell who listens to what is sent."""
         self._sender.send(event, owner, timeout)
+        self._tell_sent(event)
+
+    def _tell_sent(self, event: dict[str, Any]) -> None:
         if signals.event_sent.receivers and (session := self._session()) is not None:
             signals.event_sent.emit(
                 session, lambda handler, error: self._report(session, None, handler, error), event=event
@@ -812,13 +887,39 @@ class Core:
         with self._books:
             return self.turns.listed()
 
+    def check_may_ask(self) -> None:
+        """Raise ``SessionClosed`` where no response may be asked for any more."""
+        if self.refusal is not None:
+            raise copy.copy(self.error or self.refusal)
+
+    @property
+    def is_spoken_to(self) -> bool:
+        """Whether voice detection hears somebody, to whom it will have the model answer."""
+        with self._books:
+            return self._conversation.speaking and self._conversation.detects_voice
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether what a lost line was asked for is asked for on the next one."""
+        return self._recovery.asks_again
+
+    @property
+    def rejoins(self) -> bool:
+        """Whether a new line comes back to the same session."""
+        return self._recovery.rejoins
+
     @property
     def recovers(self) -> bool:
         """Whether a line that ends may be followed by another one."""
         return self._recovery.wanted
 
-    def ask(self, event: dict[str, Any], deadline: Deadline) -> Event:
-        """Send ``event`` and block until the service has answered it.
+    def ask(self, event: dict[str, Any], deadline: Deadline, *, settled: bool = True) -> Event:
+        """Send ``event`` and block until the service has answered it, and the handlers of the answer have run.
+
+        Args:
+            event: with its id.
+            deadline: for both.
+            settled: False for whoever must not wait for handlers.
 
         Raises:
             ServerError: it answered with an error.
@@ -842,7 +943,8 @@ class Core:
             raise WaitTimeout(
                 f"no answer to {event['type']!r} within {deadline.timeout:g} s" + (f" ({stuck})" if stuck else "")
             )
-        self.settle(request.sequence, deadline)
+        if settled:
+            self.settle(request.sequence, deadline)
         return request.answer
 
     def settle(self, sequence: int, deadline: Deadline) -> None:
@@ -892,7 +994,6 @@ class Core:
         queued_events, queued_bytes = self.delivery.queued()
         received, sent = self._bytes_over_all_lines()
         last = None if self._current is None else self._current.line.last_received
-        until = now if self._closed_at is None else self._closed_at
         return SessionStats(
             events_received=self.hub.newest,
             events_sent=self._sender.events_sent,
@@ -906,7 +1007,7 @@ class Core:
             handler_lag=self.delivery.lag(),
             lines=self._lines,
             waiting=self._waiting(),
-            open_for=0.0 if self._opened_at is None else until - self._opened_at,
+            open_for=self.open_for,
             silent_for=None if last is None else now - last,
             last_turn=self._last_turn(),
         )
@@ -928,6 +1029,18 @@ class Core:
             requests = len(self._requests)
         return self.hub.waiting + self.delivery.awaiting + requests + sum(bells)
 
+    @property
+    def usage(self) -> Usage:
+        """What was used so far."""
+        with self._books:
+            return self._conversation.usage
+
+    @property
+    def open_for(self) -> float:
+        """Seconds since the service greeted first, until now or the end; 0 before."""
+        until = time.monotonic() if self._closed_at is None else self._closed_at
+        return 0.0 if self._opened_at is None else until - self._opened_at
+
     def snapshot(self) -> Snapshot:
         """The conversation as it is now."""
         with self._books:
@@ -938,6 +1051,13 @@ class Core:
         """The session as last confirmed, a copy."""
         with self._books:
             return self._conversation.config
+
+    def confirmed_tools(self) -> list[Any]:
+        """The tools that the program has set and the service has taken, in the program's own words."""
+        with self._books:
+            update = self.settings.event
+        tools = None if update is None else update["session"].get("tools")
+        return tools if isinstance(tools, list) else []
 
     def item(self, item_id: str) -> Item | None:
         """One item of the conversation as it is now."""

@@ -67,6 +67,11 @@ class Recovery:
         """Whether a line that ends may be followed by another one."""
         return self._policy is not None
 
+    @property
+    def asks_again(self) -> bool:
+        """Whether responses that somebody holds are asked for once more when their line was lost."""
+        return self._policy is not None and self._policy.responses == "again"
+
     # -- from line to line ---------------------------------------------------------------------------------------------
 
     def after(self, connection: Connection) -> Connection | None:

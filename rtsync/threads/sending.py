@@ -27,7 +27,6 @@ from rtsync.vocabulary.errors import (
     CloseCause,
     ConnectionLost,
     RealtimeError,
-    SessionClosed,
     UsageError,
     WaitTimeout,
 )
@@ -105,7 +104,7 @@ class Sender:
         stay_asleep()
         if core.error is not None:
             raise copy.copy(core.error)
-        raise SessionClosed("close() was called", cause=CloseCause.USER)
+        raise core.left()
 
     def _settled_on(self, broken: Connection | None, event: Mapping[str, Any]) -> bool:
         """Whether it is known where to send, or that there will be nowhere."""

@@ -125,6 +125,7 @@ class Hub:
         self._waiters: list[Waiter] = []
         self._windows = threading.local()
         # Of handlers that are running and have sent or waited, by the number of their event: each has its own window.
+        # Taken out again by whoever calls the handlers.
         self.visits: dict[int, tuple[object, Window]] = {}
         self._closed: RealtimeError | None = None
 
@@ -153,10 +154,6 @@ class Hub:
         if visit is None or visit[0] is not handler:
             visit = self.visits[sequence] = handler, Window(start=sequence, waited=True)
         return visit[1]
-
-    def leave_handlers(self, sequence: int) -> None:
-        """The handlers of event ``sequence`` have returned."""
-        self.visits.pop(sequence, None)
 
     def open_window(self) -> None:
         """Give the calling thread a window from the beginning: it opens the session."""

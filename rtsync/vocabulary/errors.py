@@ -22,6 +22,8 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     ├── SendTimeout             the peer stopped reading; the connection is given up
     ├── BusUnavailable          the bus between web workers and those who hold sessions
     ├── DeviceFailed            the sound device: unplugged, or it stopped
+    ├── ToolError               your tool: raised in it, for the model to read
+    ├── ToolCancelled           your tool: nobody waits for it any longer
     ├── WebhookRefused          somebody: a webhook that is forged, stale or malformed
     └── WaitTimeout             a deadline passed; the session is still usable
 
@@ -59,6 +61,8 @@ __all__ = [
     "SessionClosed",
     "SessionExpired",
     "TooManySessions",
+    "ToolCancelled",
+    "ToolError",
     "UnknownSession",
     "UsageError",
     "WaitTimeout",
@@ -94,6 +98,8 @@ class CloseCause(StrEnum):
     """A message was larger than ``max_message_size``."""
     OVERFLOW = "overflow"
     """The handlers fell so far behind that no more events could be queued for them (``on_overflow="close"``)."""
+    BUDGET = "budget"
+    """A limit of ``budget=Budget(...)`` was reached."""
     ABANDONED = "abandoned"
     """The session object was garbage-collected while open."""
 
@@ -201,7 +207,7 @@ class ResponseFailed(RealtimeError):
         status: ``"failed"``, ``"incomplete"``, ``"cancelled"``, or ``"lost"`` when the line ended first.
         reason: the service's reason or error code, e.g. ``"max_output_tokens"``, or None; ``"too_large"`` where it was
             larger than what rtsync keeps of a response, ``"no_audio"`` where audio was to be saved and there is none,
-            of whatever status.
+            ``"guarded"`` where a guard stopped it, of whatever status.
         text: the text (or transcript) received before the end.
     """
 
@@ -406,6 +412,27 @@ class BusUnavailable(RealtimeError, ConnectionError):
 
 class DeviceFailed(RealtimeError):
     """A microphone or speaker that was open works no more: unplugged, or stopped by its system."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ToolError(RealtimeError):
+    """Raise it in a tool to tell the model what went wrong: ``ToolError("there is no city of that name")``.
+
+    The model is given the message; of any other exception it is told only that there was one. It goes to no log, and
+    not to ``handler_failed``: it is an answer.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ToolCancelled(RealtimeError):
+    """Nobody waits for this tool any longer: the user interrupted, its time is over, or the session ends.
+
+    Raised in a tool by ``context.check()``. A tool that lets it through ends as cancelled.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -19,7 +19,19 @@ from rtsync.vocabulary.discretion import outline
 from rtsync.vocabulary.errors import ProtocolError
 from rtsync.vocabulary.foreign import one_line
 
-__all__ = ["Event", "Fields", "Items", "decode", "decode_object", "encode", "new_event_id", "parse", "quick", "raw"]
+__all__ = [
+    "Event",
+    "Fields",
+    "Items",
+    "decode",
+    "decode_object",
+    "encode",
+    "made",
+    "new_event_id",
+    "parse",
+    "quick",
+    "raw",
+]
 
 parse = msgspec.json.Decoder().decode
 """The JSON in one message, for what receives many; ``decode_object`` takes what it refuses, too."""
@@ -249,6 +261,13 @@ def _listed(names: Mapping[str, Any]) -> str:
 def decode(message: bytes | memoryview) -> Event:
     """The event in one text message. Raises as ``decode_object``."""
     return Event(decode_object(message))
+
+
+def made(classes: Sequence[type[Event]], parsed: Sequence[dict[str, Any]]) -> list[Event]:
+    """``cls(data)`` for each pair, which are many: by the interpreter's own loops, in two thirds of the time."""
+    events = list(map(object.__new__, classes))
+    any(map(_set_data, events, parsed))  # It returns nothing each time, so any() asks for all.
+    return events
 
 
 def decode_object(message: bytes | memoryview) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from rtsync.pure.timeline import timeline_page
-from rtsync.pure.turns import ToolCall, Turn
+from rtsync.pure.turns import ToolSpan, Turn
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 EVIL = "<script>alert(1)</script>\"'&\x1b[31m\x00\udc80"
@@ -24,7 +24,7 @@ CUT = Turn(
 )  # fmt: skip
 TOOLS = Turn(
     response_id="resp_3", status="completed", asked_at=1012.0, created_at=1012.1, first_text_at=1012.25, done_at=1013.0,
-    tools=(ToolCall(name="look_up", called_at=1010.0, answered_at=1011.5), ToolCall(name=None, called_at=1011.0)),
+    tools=(ToolSpan(name="look_up", called_at=1010.0, answered_at=1011.5), ToolSpan(name=None, called_at=1011.0)),
 )  # fmt: skip
 BESIDE = Turn(
     response_id="resp_4", status="failed", reason="server_error", out_of_band=True, asked_at=1012.0, created_at=1012.1,
@@ -135,7 +135,7 @@ def test_the_page_refers_to_nothing(turns: list[Turn]) -> None:
 def test_nobodys_words_become_markup() -> None:
     turn = Turn(
         response_id=EVIL, status=EVIL, reason=EVIL, user_item_id="u", item_ids=("a",), asked_at=1.0, created_at=1.1,
-        first_text_at=1.2, done_at=2.0, tools=(ToolCall(name=EVIL, called_at=0.0, answered_at=0.5),),
+        first_text_at=1.2, done_at=2.0, tools=(ToolSpan(name=EVIL, called_at=0.0, answered_at=0.5),),
     )  # fmt: skip
     text = timeline_page([turn], title=EVIL, said={"u": EVIL, "a": EVIL})
     page = Page(text)

@@ -55,6 +55,7 @@ def test_a_text_answer() -> None:
         output_tokens=7,
         input_text_tokens=120,
         cached_tokens=64,
+        cached_text_tokens=64,
         output_text_tokens=7,
     )
     assert [(known.id, known.status) for known in conversation.responses] == [("resp_1", "completed")]

@@ -43,6 +43,10 @@ from rtsync import (
     SessionExpired,
     Simulator,
     Target,
+    Tool,
+    ToolCall,
+    ToolContext,
+    ToolError,
     UsageError,
     WaitTimeout,
     WebhookRefused,
@@ -50,7 +54,7 @@ from rtsync import (
     target_from_env,
     verify_webhook,
 )
-from rtsync.simulator import BrainFailed, SimulatorServer
+from rtsync.simulator import BrainFailed, FunctionCall, SimulatorServer, Turn
 from tests.conftest import PROJECT
 from tests.loopback import (
     BINARY,
@@ -492,6 +496,70 @@ def test_messages_that_are_no_events(evidence: Evidence) -> None:
     for each in refused:
         assert isinstance(each, RealtimeError)
         evidence.error(each)
+
+
+class Tools:
+    """Tools that show what they are given, and a brain that calls them."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.contexts: list[ToolContext] = []
+        self._evidence = evidence
+
+    def approve(self, call: ToolCall) -> str:
+        self._evidence.show(call)
+        return CONTENT["unknown field"]
+
+    def work(self, words: str, context: ToolContext) -> str:
+        self.contexts.append(context)
+        self._evidence.show(context, context.call, *context.session.tool_calls)
+        context.report({"said": words})
+        return CONTENT["output"]
+
+    def refuse(self, words: str) -> str:
+        raise ToolError(CONTENT["refused item"])
+
+    def fail(self, words: str) -> object:
+        return [words, object()]
+
+    def hang(self, words: str, context: ToolContext) -> str:
+        context.wait(LIMIT)
+        return words
+
+    def declared(self) -> list[Any]:
+        return [
+            self.work,
+            self.refuse,
+            self.fail,
+            Tool(self.hang, timeout=0.05),
+            Tool(self.work, name="long", working=CONTENT["answer"]),
+            Tool(self.work, name="denied", approval=self.approve),
+        ]
+
+    def brain(self, turn: Turn) -> Iterator[Any]:
+        said = json.dumps({"words": CONTENT["arguments"]})
+        names = "work", "refuse", "fail", "hang", "long", "denied", CONTENT["malformed"]
+        yield from (FunctionCall(name, said) for name in names)
+        yield FunctionCall("work", json.dumps({CONTENT["arguments"]: 1}))
+        yield FunctionCall("work", CONTENT["arguments"])
+
+
+def test_tools(evidence: Evidence) -> None:
+    tools = Tools(evidence)
+
+    def show(session: RealtimeSession, call: ToolCall, **_: Any) -> None:
+        if call.name in session.tools:
+            evidence.show(call)
+
+    with (
+        RealtimeSession(Simulator(brain=tools.brain, pace=False), tools=tools.declared(), tool_rounds=1) as session,
+        rtsync.tool_started.connected_to(show, session),
+        rtsync.tool_progress.connected_to(show, session),
+        rtsync.tool_finished.connected_to(show, session),
+    ):
+        evidence.show(*session.tools.values(), session._core.tools, session)
+        session.ask(CONTENT["question"], timeout=LIMIT)
+    evidence.show(*tools.contexts, *(context.call for context in tools.contexts))
+    evidence.close()
 
 
 def test_a_session_that_is_dropped(evidence: Evidence) -> None:

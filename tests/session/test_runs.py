@@ -10,8 +10,8 @@ import pytest
 
 import rtsync
 from rtsync import CloseCause, Event, QueueDispatcher, RealtimeSession, SessionClosed
-from tests.loopback import BINARY, CONTINUATION, LIMIT, PING, TEXT, Peer, ScriptedServer, frame
-from tests.session.service import Json, Service, conversing, session_to, spawn
+from tests.loopback import BINARY, CONTINUATION, LIMIT, PING, TEXT, Peer, ScriptedServer, frame, realtime_greeting
+from tests.session.service import Json, Service, conversing, session_to, spawn, target_of
 
 TEXT_DELTA = "response.output_text.delta"
 SPOKEN = "response.output_audio_transcript.delta"
@@ -42,6 +42,31 @@ def until(true: Any) -> None:
     """Wait for what no event tells of; the test's own timeout ends it."""
     while not true():
         threading.Event().wait(0.001)
+
+
+def test_deltas_are_handled_although_the_rest_of_a_frame_is_awaited() -> None:
+    asked, handled, rest = threading.Event(), threading.Event(), wire(delta(2), marker())
+
+    def script(peer: Peer) -> None:
+        realtime_greeting(peer)
+        assert asked.wait(LIMIT)
+        peer.send_raw(wire(*deltas(2)) + rest[:20])
+        assert handled.wait(LIMIT)
+        peer.send_raw(rest[20:])
+        peer.expect_close()
+
+    seen: list[int] = []
+
+    def handle(_: RealtimeSession, event: Event) -> None:
+        seen.append(said(event))
+        if len(seen) == 2:
+            handled.set()
+
+    with ScriptedServer(script) as server, RealtimeSession(target_of(server)) as session:
+        session.on(TEXT_DELTA, handle)
+        asked.set()
+        session.wait_for(MARKER)
+    assert seen == [0, 1, 2]
 
 
 # -- what arrives ----------------------------------------------------------------------------------------------------

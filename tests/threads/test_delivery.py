@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
 
-from rtsync import ConfigurationError, UsageError
+from rtsync import ConfigurationError, Event, UsageError
+from rtsync.pure.runs import Run
 from rtsync.threads.delivery import Inline, Posted, QueueDispatcher, Worker, delivery_for
 from tests.loopback import LIMIT
 from tests.session.service import spawn
@@ -38,6 +39,48 @@ def test_the_worker_wakes_from_every_sleep(worker: Worker) -> None:
         ran = threading.Event()
         worker.put(number, ran.set)
         assert ran.wait(LIMIT)
+
+
+def _run_of(count: int) -> Run:
+    run = Run([Event({"type": "x.delta"})] * count, ["x.delta"] * count, [100] * count)
+    run.number(1)
+    return run
+
+
+def _release(handled: threading.Semaphore, events: Iterable[tuple[int, Event]]) -> None:
+    for _ in events:
+        handled.release()
+
+
+def _put_to_sleep(worker: Worker) -> None:
+    ran = threading.Event()
+    worker.put(0, ran.set)
+    assert ran.wait(LIMIT)
+    while not worker._asleep:
+        threading.Event().wait(0.001)
+
+
+def test_a_few_deltas_are_worth_no_waking_before_the_reader_has_nothing_else_to_do(worker: Worker) -> None:
+    handled = threading.Semaphore(0)
+    worker.handle = functools.partial(_release, handled)
+    _put_to_sleep(worker)
+    worker.put_run(_run_of(3))
+    assert worker.queued() == (3, 300)
+    worker.flush()
+    assert all(handled.acquire(timeout=LIMIT) for _ in range(3))
+
+
+@pytest.mark.parametrize("also", ["many", "an event by itself", "the end"])
+def test_the_worker_does_not_sleep_over(also: str, worker: Worker) -> None:
+    handled = threading.Semaphore(0)
+    worker.handle = functools.partial(_release, handled)
+    _put_to_sleep(worker)
+    worker.put_run(_run_of(600 if also == "many" else 3))
+    if also == "an event by itself":
+        worker.put(4, lambda: None)
+    elif also == "the end":
+        worker.end()
+    assert all(handled.acquire(timeout=LIMIT) for _ in range(3))
 
 
 def test_settled_is_told_when_the_last_job_of_the_event_is_done(worker: Worker) -> None:

@@ -61,6 +61,8 @@ TREE: dict[str, tuple[type[Exception] | None, str, dict[str, Any]]] = {
     "TooManySessions": (None, "RealtimeError", {"limit": "owner"}),
     "BusUnavailable": (ConnectionError, "RealtimeError", {}),
     "DeviceFailed": (None, "RealtimeError", {}),
+    "ToolError": (None, "RealtimeError", {}),
+    "ToolCancelled": (None, "RealtimeError", {}),
     "WebhookRefused": (None, "RealtimeError", {"reason": "forged"}),
     "WaitTimeout": (TimeoutError, "RealtimeError", {"arrived": ("session.created", "response.output_text.delta x 3")}),
 }
