@@ -152,7 +152,8 @@ class RedisBus:
 
     def ring(self, channel: str) -> None:
         key = self._prefix + channel
-        self._together(("XADD", key, "MAXLEN", 1, "*", "e", b""), ("PEXPIRE", key, _RING_KEPT))
+        commands = (("XADD", key, "MAXLEN", 1, "*", "e", b""), ("PEXPIRE", key, _RING_KEPT))
+        self._reach(functools.partial(self._all, commands, in_one_step=True), patient=False)
 
     # -- holders ------------------------------------------------------------------------------------------------------
 
@@ -171,7 +172,8 @@ class RedisBus:
         return dict(zip(ids, (Outcome(each.decode()) for each in said), strict=True))
 
     def release(self, claims: Sequence[Claim]) -> None:
-        self._run(scripts.RELEASE, *(value for claim in claims for value in (claim.card.session_id, claim.token)))
+        pairs = [value for claim in claims for value in (claim.card.session_id, claim.token)]
+        self._run(scripts.RELEASE, *pairs, patient=False)
 
     def publish(self, batches: Sequence[Batch]) -> list[Outcome]:
         commands = [self._script(scripts.PUBLISH, self._publishing(batch)) for batch in batches]

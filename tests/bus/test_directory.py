@@ -26,6 +26,7 @@ from rtsync import (
 )
 from rtsync.bus import CLOSED, FAILED, GAP, SessionDirectory, SessionInfo, check
 from rtsync.simulator import SimulatorServer
+from rtsync.simulator.brains import FunctionCall, Turn
 from tests.bus.conversing import LIMIT, TEXT, USER, Memory, answer_in, ask, say, texts_of, until
 from tests.bus.redis_server import RedisServer
 from tests.loopback import reserved_port
@@ -393,6 +394,28 @@ def test_a_function_that_fails_to_prepare_a_session_ends_it_with_a_cause(make: M
 
     with pytest.raises(SessionClosed, match="LookupError"):
         make(prepare=prepare).open(USER, timeout=LIMIT)
+
+
+def test_tools_run_where_the_session_is_held(make: Make) -> None:
+    def brain(turn: Turn) -> Iterator[str | FunctionCall]:
+        outputs = [item["output"] for item in turn.items if item.get("type") == "function_call_output"]
+        yield f"It is {outputs[-1]}" if outputs else FunctionCall("weather", '{"city": "Paris"}')
+
+    def weather(city: str) -> str:
+        """Tells what the weather is like."""
+        return f"sunny in {city}"
+
+    with SimulatorServer(brain=brain, pace=False) as service:
+        target = OpenAI("any", api_key="any", base_url=service.openai_url)
+        directory = make(target=target, session_options={"tools": [weather]})
+        session_id = opened(directory)
+        with directory.stream(session_id, USER, heartbeat=LIMIT) as stream:
+            directory.send(session_id, USER, {"type": "response.create"})
+            until(stream, "response.done")
+            assert answer_in(stream) == "It is sunny in Paris"
+        kinds = [item["type"] for item in directory.snapshot(session_id, USER).items]
+        assert kinds == ["function_call", "function_call_output", "message"]
+        directory.stop(timeout=LIMIT)
 
 
 def test_a_directory_that_was_stopped_begins_anew(make: Make) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -131,6 +132,18 @@ def test_a_worker_without_a_bus_waits_without_haste_and_takes_up_its_work(
         own_redis.start()
         session_id = directory.open(USER, config=TEXT, timeout=LIMIT)
         assert ask(directory, session_id, "hello")[0] == "I know: hello"
+
+
+def test_a_worker_can_be_stopped_without_a_bus(own_redis: RedisServer, service: SimulatorServer) -> None:
+    with worker(own_redis.url, service) as one, SessionDirectory(own_redis.url) as directory:
+        directory.open(USER, config=TEXT, timeout=LIMIT)
+        own_redis.kill()
+        one.read_error("cannot be reached")
+        one.signal(signal.SIGTERM)
+        ended = one.end()
+        assert ended.status == 0
+        assert "Traceback" not in ended.err
+        assert ended.seconds < 10.0
 
 
 def _cpu_seconds(process: int) -> float:
