@@ -34,6 +34,8 @@ class Speaker(Protocol):
     """A session that this process holds."""
 
     claim: Claim
+    seen: int
+    """How many interruptions of the bus there had been when the session was last seen there."""
 
     def batch(self, interruptions: int) -> Batch | None:
         """What it has to say, if anything; with everything, where there were ``interruptions`` it does not know of."""
@@ -114,12 +116,13 @@ class Outflow:
         left = [(speaker, batch) for speaker, batch in found if batch is not None]
         pause = _SHORTEST_PAUSE
         while left and not self._leaving:
+            seen = self._bus.interruptions  # Before: one that comes meanwhile is still to be noticed.
             try:
                 outcomes = self._bus.publish([batch for _, batch in left])
                 again = [
                     (speaker, batch)
                     for (speaker, batch), outcome in zip(left, outcomes, strict=True)
-                    if self._goes_again(speaker, outcome)
+                    if self._goes_again(speaker, outcome, seen)
                 ]
             except BusUnavailable as error:
                 logger.warning("events wait: %s", error)
@@ -129,12 +132,17 @@ class Outflow:
             self.note_contact()
             left = again
 
-    def _goes_again(self, speaker: Speaker, outcome: Outcome) -> bool:
+    def _goes_again(self, speaker: Speaker, outcome: Outcome, seen: int) -> bool:
         """Whether the batch is to be brought once more; tells ``speaker`` what came of it, if not."""
         if outcome is Outcome.DONE:
+            speaker.seen = seen
             speaker.published()
             return False
-        if outcome is Outcome.GONE and self._bus.interruptions and time.monotonic() - self._contact < _MEMORY:
+        if (
+            outcome is Outcome.GONE
+            and self._bus.interruptions != speaker.seen
+            and time.monotonic() - self._contact < _MEMORY
+        ):
             outcome = self._bus.revive([Revival(speaker.claim, speaker.everything())], self._lease)[0]
             if outcome is Outcome.DONE:
                 logger.info("the bus had lost a session, and has it again")

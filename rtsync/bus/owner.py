@@ -98,6 +98,7 @@ class Owner:
     def __init__(self, claim: Claim, holding: Holding, number: int, on_over: Callable[[Owner], None]) -> None:
         self.claim = claim
         self.session_id = claim.card.session_id
+        self.seen = holding.bus.interruptions
         self._holding = holding
         self._on_over = on_over
         self._books = threading.RLock()  # Rule 3.

@@ -11,13 +11,29 @@ lease: that is what ``token`` tells.
 
 from __future__ import annotations
 
-__all__ = ["CLAIM", "CLOSE_IDLE", "FINISH", "POST", "PUBLISH", "REGISTER", "RELEASE", "RENEW", "REVIVE", "TOUCH"]
+__all__ = [
+    "CLAIM",
+    "CLOSE_IDLE",
+    "FINISH",
+    "POST",
+    "PUBLISH",
+    "REGISTER",
+    "RELEASE",
+    "RENEW",
+    "REVIVE",
+    "SERVER",
+    "TOUCH",
+]
 
 _CLOCK = """
 local function now()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+"""
+
+_SERVER = """
+local function server() return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') end
 """
 
 _SESSION = (
@@ -119,9 +135,11 @@ return 'done'
 
 CLAIM = (
     _SESSION
+    + _SERVER
     + """
--- prefix, holder, most, lease ms; returns id, card, token, claims, tries, handed over, ...
-local found = {}
+-- prefix, holder, most, lease ms; returns which server this is, and id, card, token, claims, tries,
+-- handed over, ...
+local found = {server()}
 local free = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now(), 'LIMIT', 0, tonumber(ARGV[3]))
 for _, id in ipairs(free) do
   local card = P .. 'card:' .. id
@@ -156,10 +174,11 @@ end
 
 RENEW = (
     _SESSION
+    + _SERVER
     + _STANDS
     + """
--- prefix, lease ms, id, token, ...
-local said = {}
+-- prefix, lease ms, id, token, ...; returns which server this is, and outcomes
+local said = {server()}
 for i = 3, #ARGV, 2 do
   local outcome = stands(ARGV[i], ARGV[i + 1])
   if outcome == 'done' then redis.call('ZADD', P .. 'leases', now() + tonumber(ARGV[2]), ARGV[i]) end
@@ -237,6 +256,8 @@ used(id, ARGV[4], idle)
 return 'done'
 """
 )
+
+SERVER = _SERVER + "return server()"
 
 CLOSE_IDLE = (
     _SESSION

@@ -74,6 +74,7 @@ class RedisBus:
         self._prefix = prefix
         self._timeout = timeout
         self.interruptions = 0
+        self._server: bytes | None = None
         with forks.whole():
             self._redis = _client(url, timeout)
         self._execute: Callable[..., Any] = self._redis.execute_command
@@ -158,7 +159,8 @@ class RedisBus:
     # -- holders ------------------------------------------------------------------------------------------------------
 
     def claim(self, holder: str, *, most: int, lease: float) -> list[Claim]:
-        found = self._run(scripts.CLAIM, holder, most, _ms(lease), patient=False)
+        server, *found = self._run(scripts.CLAIM, holder, most, _ms(lease), patient=False)
+        self._note_server(server)
         rows = [found[start : start + 6] for start in range(0, len(found), 6)]
         return [
             Claim(_card.decode(card), token.decode(), int(claims), int(tries), bool(handed))
@@ -168,7 +170,8 @@ class RedisBus:
     def renew(self, claims: Sequence[Claim], lease: float) -> dict[str, Outcome]:
         ids = [claim.card.session_id for claim in claims]
         pairs = [value for claim in claims for value in (claim.card.session_id, claim.token)]
-        said = self._run(scripts.RENEW, _ms(lease), *pairs, patient=False)
+        server, *said = self._run(scripts.RENEW, _ms(lease), *pairs, patient=False)
+        self._note_server(server)
         return dict(zip(ids, (Outcome(each.decode()) for each in said), strict=True))
 
     def release(self, claims: Sequence[Claim]) -> None:
@@ -178,7 +181,16 @@ class RedisBus:
     def publish(self, batches: Sequence[Batch]) -> list[Outcome]:
         commands = [self._script(scripts.PUBLISH, self._publishing(batch)) for batch in batches]
         said = self._reach(functools.partial(self._all, commands), patient=False)
-        return [Outcome(each.decode()) for each in said]
+        outcomes = [Outcome(each.decode()) for each in said]
+        if Outcome.GONE in outcomes:
+            self._note_server(self._run(scripts.SERVER, patient=False))
+        return outcomes
+
+    def _note_server(self, server: bytes) -> None:
+        """Notice a restart that no connection has told of: redis-py replaces one that died at rest without a word."""
+        if self._server not in (None, server):
+            self.interruptions += 1
+        self._server = server
 
     def _publishing(self, batch: Batch) -> list[Any]:
         card = batch.claim.card

@@ -201,11 +201,14 @@ class Worker:
             owners = dict(self._owners)
         if not owners:
             return
+        interruptions = self._bus.interruptions  # Before: one that comes meanwhile is still to be noticed.
         for session_id, outcome in self._bus.renew([owner.claim for owner in owners.values()], self._lease).items():
             if outcome is Outcome.GONE:
                 owners[session_id].look()  # The outflow brings it back, or leaves it.
             elif outcome is not Outcome.DONE:
                 owners[session_id].leave(str(outcome))
+            else:
+                owners[session_id].seen = interruptions
         self._outflow.note_contact()
 
     def _recover(self) -> None:
