@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if working is not None:
             working.recv()
         try:
-            figures = _read(SessionDirectory(bus, run_owners=own, target=_target(url), **_ROOM), options)
+            figures = _read(SessionDirectory(bus, run_owners=own, target=_target(url), **_ROOM), options, working)
             if working is not None:
                 working.send(None)
                 figures["CPU of the worker"] = working.recv() / figures["events"] * 1e6
@@ -97,7 +97,9 @@ def _work(told: Connection, bus: str, url: str) -> None:
     with SessionDirectory(bus, run_owners=True, target=_target(url)).start():
         told.send(None)
         told.recv()
-        told.send(_cpu())
+        before = _cpu()
+        told.recv()
+        told.send(_cpu() - before)
         told.recv()
 
 
@@ -106,7 +108,7 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _read(directory: SessionDirectory, options: argparse.Namespace) -> dict[str, Any]:
+def _read(directory: SessionDirectory, options: argparse.Namespace, working: Connection | None) -> dict[str, Any]:
     with directory:
         sessions = [directory.open(USER, config=TEXT, timeout=_PATIENCE) for _ in range(options.sessions)]
         delays: list[list[float]] = [[] for _ in sessions]
@@ -126,6 +128,8 @@ def _read(directory: SessionDirectory, options: argparse.Namespace) -> dict[str,
 
         readers = [threading.Thread(target=follow, args=(place,)) for place in range(len(sessions))]
         before = _cpu()
+        if working is not None:
+            working.send(None)  # From here on its CPU counts.
         for reader in readers:
             reader.start()
         for session_id in sessions:

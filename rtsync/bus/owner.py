@@ -192,8 +192,8 @@ class Owner:
         fields: dict[str, bytes | None] = {}
         for each in said:
             fields.update(each.changes.fields)
-        if anew and self._ledger.begun:
-            fields.update(self._ledger.fields())
+        if anew:
+            fields.update(self.everything())
         return Batch(
             claim=self.claim,
             number=self._batches,
@@ -216,7 +216,7 @@ class Owner:
     def everything(self) -> Mapping[str, bytes]:
         """See ``rtsync.bus.outflow.Speaker``."""
         with self._books:
-            return self._ledger.fields()
+            return self._ledger.fields() if self._ledger.begun else {}
 
     def _say(self, event: bytes | None, changes: Changes, cause: str | None = None) -> None:
         """Lay something out for the bus. Under the books."""
