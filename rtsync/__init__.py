@@ -4,6 +4,7 @@ The rooms, and an order to read them in. Imports point down this list, never up:
 
     cli/         applications: the ``rtsync`` command
     bus/         applications: sessions that every web worker reaches, ``rtsync.bus``
+    gui/         applications: handlers in the main loop of Tk or Qt, ``rtsync.gui``; imported where it is wanted
     session/     what users hold: ``RealtimeSession``, ``Response``
     threads/     the only threads and locks: reader, delivery of handlers, waits
     devices/     microphone and speaker, ``rtsync.devices``; loaded on first use

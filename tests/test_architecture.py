@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "cli": frozenset(
         {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus"}
     ),
+    "gui": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}

@@ -21,6 +21,7 @@ from rtsync import (
     Target,
 )
 from rtsync.audio import PCM16, ULAW, AudioFormat, AudioReader, Resampler, audio_format, chunks, read_audio, write_wav
+from rtsync.gui import Dispatcher
 from rtsync.vocabulary.server_events import ErrorEvent, ResponseDone, SessionUpdated
 
 
@@ -93,3 +94,9 @@ def test_the_face_names_what_it_exports() -> None:
     assert sorted(rtsync.__all__, key=str.casefold) == sorted(set(rtsync.__all__), key=str.casefold)
     assert all(hasattr(rtsync, name) for name in rtsync.__all__)
     assert all(hasattr(rtsync.audio, name) for name in rtsync.audio.__all__)
+
+
+def test_a_call_into_a_main_loop_returns_what_it_calls_returns() -> None:
+    dispatcher = Dispatcher()  # In its own thread it is a plain call.
+    assert_type(dispatcher.call(len, "text"), int)
+    assert_type(dispatcher.call(int, "ff", base=16, timeout=None), int)

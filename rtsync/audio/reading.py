@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from rtsync.audio.chunking import DEFAULT_CHUNK_MS, checked_chunk_ms, chunks
@@ -129,9 +128,7 @@ class AudioReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from rtsync.vocabulary.errors import ConfigurationError
@@ -106,9 +105,7 @@ class Input:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import click
 
-__all__ = ["Keys"]
+__all__ = ["Keys", "Switch"]
 
 
 class Keys:
@@ -47,3 +47,21 @@ class Keys:
         """What was pressed since it was last asked; blocks never."""
         ready, _, _ = select.select([sys.stdin], [], [], 0)
         return os.read(sys.stdin.fileno(), 1024).decode(errors="replace") if ready else ""
+
+
+class Switch:
+    """Space or Enter turns it on, and off again: terminals tell of keys that go down, and of none that go up.
+
+    Args:
+        keys: of the terminal.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._is_on = False
+
+    def __call__(self) -> bool:
+        """Whether it is on now."""
+        if any(key in " \r\n" for key in self._keys.pressed()):
+            self._is_on = not self._is_on
+        return self._is_on

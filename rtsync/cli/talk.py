@@ -12,7 +12,7 @@ import click
 from rtsync import ConfigurationError, RealtimeSession, Simulator, Target
 from rtsync.cli.accounts import Wish, chosen_target, target_options
 from rtsync.cli.dialogue import Dialogue
-from rtsync.cli.keys import Keys
+from rtsync.cli.keys import Keys, Switch
 from rtsync.cli.lines import LineOptions, line_options
 from rtsync.cli.meter import Meter
 from rtsync.cli.outcome import EXIT_STATUSES, complain
@@ -22,12 +22,12 @@ from rtsync.cli.timeline import drawn_to, timeline_options
 if TYPE_CHECKING:
     from rtsync.devices import Device, DeviceChoice, Microphone, Speaker
     from rtsync.session.interruption import Interruption
+    from rtsync.session.talking import Talk
 
 __all__ = ["described", "talk"]
 
 _TRANSCRIBER = "gpt-4o-mini-transcribe"
 _CHUNK_MS = 40
-_SHORTEST_TURN_MS = 100  # that a service takes, protocol 4.5
 
 
 @click.command(epilog=EXIT_STATUSES)
@@ -82,16 +82,16 @@ def talk(
     target = embedded.into(chosen_target(wish))
     config = _config(voice, instructions, transcription_model, push_to_talk)
     with contextlib.ExitStack() as opened:
-        keys = opened.enter_context(Keys()) if push_to_talk else None
+        switch = Switch(opened.enter_context(Keys())) if push_to_talk else None
         speaker, microphone = _devices(opened, source, sink)
         session = line.session(target, config)
-        conversation = _Conversation(session, speaker, microphone, keys, line.timeout)
-        opened.callback(conversation.end)
+        screen = _Screen(session, push_to_talk=push_to_talk)
+        opened.callback(screen.end)
         opened.enter_context(drawn_to(timeline, session, words=timeline_words))
         opened.enter_context(session)
         _announce(target, embedded, push_to_talk)
         with contextlib.suppress(KeyboardInterrupt):  # That is how it ends.
-            conversation.go_on()
+            session.talk(microphone, speaker, push_to_talk=switch, progress=screen.show, timeout=line.timeout)
 
 
 def _config(voice: str | None, instructions: str | None, transcriber: str, push_to_talk: bool) -> dict[str, Any]:
@@ -154,46 +154,30 @@ def _announce(target: Target, embedded: Embedded, push_to_talk: bool) -> None:
     complain("Space or Enter begins and ends your turns, Ctrl+C ends it" if push_to_talk else "speak; Ctrl+C ends it")
 
 
-class _Conversation:
-    """Sends what the microphone hears, and shows what is said.
+class _Screen:
+    """Shows a conversation: the words of both, what happens beside them, and how loud the microphone is.
 
-    Threads: the main thread alone; the microphone's chunks are its clock. What plays has a thread of its own.
+    Args:
+        session: not open yet.
+        push_to_talk: whether a key begins and ends the turns, and not voice detection.
+
+    Threads: the main thread alone, with every chunk of the microphone.
     """
 
-    def __init__(
-        self, session: RealtimeSession, speaker: Speaker, microphone: Microphone, keys: Keys | None, timeout: float
-    ) -> None:
-        self._session = session
-        self._speaker = speaker
-        self._microphone = microphone
-        self._keys = keys
-        self._timeout = timeout
+    def __init__(self, session: RealtimeSession, *, push_to_talk: bool) -> None:
+        self._push_to_talk = push_to_talk
         self._dialogue = Dialogue(session)
         self._meter = Meter()
-        self._last_cut: Interruption | None = None
-        self._is_recording = keys is None
-        self._recorded_ms = 0
+        self._interruption: Interruption | None = None
 
-    def go_on(self) -> None:
-        """Until Ctrl+C, or until something fails.
-
-        Raises:
-            KeyboardInterrupt: Ctrl+C.
-            RealtimeError: the service or a device is gone.
-        """
-        playback = self._session.attach(self._speaker)
-        for chunk in self._microphone:
-            if self._keys is not None and any(key in " \r\n" for key in self._keys.pressed()):
-                self._take_turns()
-            if self._is_recording:
-                self._session.append_audio(chunk)
-                self._recorded_ms += _CHUNK_MS
-            if playback.error is not None:
-                raise playback.error
-            if playback.last is not self._last_cut:
-                self._last_cut = playback.last
-                self._tell(playback.last)
-            self._show()
+    def show(self, talk: Talk) -> None:
+        """What is new."""
+        if talk.interruption is not self._interruption:
+            self._interruption = talk.interruption
+            self._tell(talk.interruption)
+        self._write()
+        if not self._dialogue.in_line or not sys.stdout.isatty():
+            self._meter.show(talk.microphone.peak_dbfs, self._state(talk))
 
     def end(self) -> None:
         """The last words, and the line free."""
@@ -201,18 +185,6 @@ class _Conversation:
         self._meter.clear()
         if self._dialogue.in_line:
             click.echo()
-
-    def _take_turns(self) -> None:
-        """The key was pressed: the user's turn begins, and what the model says ends; or it is the model's."""
-        self._is_recording = not self._is_recording
-        if self._is_recording:
-            self._tell(self._session.interrupt(timeout=self._timeout))
-            self._recorded_ms = 0
-        elif self._recorded_ms <= _SHORTEST_TURN_MS:
-            self._session.clear_audio(timeout=self._timeout)
-        else:
-            self._session.commit_audio(timeout=self._timeout)
-            self._session.respond(timeout=self._timeout)
 
     def _tell(self, interruption: Interruption | None) -> None:
         """What was cut off of an answer whose words are on the screen."""
@@ -226,11 +198,6 @@ class _Conversation:
             click.echo()
         complain(text)
 
-    def _show(self) -> None:
-        self._write()
-        if not self._dialogue.in_line or not sys.stdout.isatty():
-            self._meter.show(self._microphone.peak_dbfs, self._state())
-
     def _write(self) -> None:
         for note in self._dialogue.notes():
             self._note(note)
@@ -239,9 +206,9 @@ class _Conversation:
             sys.stdout.write(words)
             sys.stdout.flush()
 
-    def _state(self) -> str:
-        if self._keys is not None:
-            return "recording; the key sends it" if self._is_recording else "press the key to speak"
+    def _state(self, talk: Talk) -> str:
+        if self._push_to_talk:
+            return "recording; the key sends it" if talk.sending else "press the key to speak"
         if self._dialogue.hears_you:
             return "you speak"
-        return "the model speaks" if self._speaker.queued_ms else "listening"
+        return "the model speaks" if talk.is_playing else "listening"

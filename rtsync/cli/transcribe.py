@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ class _Job:
             progress.show(sent_ms)
 
         with session:
-            session.send_audio(recording, sample_rate=recording.sample_rate, pace=self._pace, progress=sent)
+            began = time.monotonic()
+            sent_ms = session.send_audio(recording, sample_rate=recording.sample_rate, pace=self._pace, progress=sent)
             settle = 0.0 if isinstance(self._target, Simulator) else _SETTLE_SECONDS
-            transcript.write(heard.until_all_are_over(timeout=self._line.timeout, settle=settle))
+            rest = heard.until_all_are_over(timeout=self._line.timeout, settle=settle, sent_ms=sent_ms, began=began)
+            transcript.write(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from rtsync.edges.latch import Bell
 
 __all__ = ["SpokenTurn", "Turns"]
 
+_LONGEST_LAG = 15.0  # seconds that are believed: the first words tell little of the pace
 _BUFFER = "input_audio_buffer"
 _WORDS = "conversation.item.input_audio_transcription"
 
@@ -52,6 +54,7 @@ class Turns:
         self._in_order: deque[SpokenTurn] = deque()
         self._by_item: dict[str, SpokenTurn] = {}
         self._last_end_ms = 0
+        self._told = 0, 0.0  # The latest place in the sound that an event named, and when that came.
         self._news = 0
         self._bell = Bell()
         handlers = {
@@ -71,13 +74,20 @@ class Turns:
         while self._in_order and self._in_order[0].is_over:
             yield self._in_order.popleft()
 
-    def until_all_are_over(self, *, timeout: float, settle: float) -> Iterator[SpokenTurn]:
+    def until_all_are_over(
+        self, *, timeout: float, settle: float, sent_ms: int = 0, began: float = 0.0
+    ) -> Iterator[SpokenTurn]:
         """Those that are still to come, when all sound has been sent.
+
+        Whether an empty update is answered behind all that is heard in what was sent before it is confirmed of no
+        service. So where ``settle`` is not 0 the rest of the sound is also given the time that it should take, judged
+        by the pace at which the service came as far as it has told.
 
         Args:
             timeout: seconds of silence after which what is missing is given up.
-            settle: seconds without news after which no more are awaited. A service may lag behind a sound that is sent
-                faster than it was spoken.
+            settle: seconds without news, beside that time, after which no more are awaited; 0 relies on the order.
+            sent_ms: how much sound was sent.
+            began: when its first chunk was, on the monotonic clock.
 
         Raises:
             WaitTimeout: words are missing.
@@ -88,11 +98,20 @@ class Turns:
             news = self._news
             yield from self.take()
             missing = len(self._in_order)
-            if self._await_news(news, timeout if missing else settle):
+            patience = settle and settle + self._lag(sent_ms, began)
+            if self._await_news(news, timeout if missing else patience):
                 continue
             if not missing:
                 return
             raise WaitTimeout(f"the words of {missing} turn(s) did not come in {timeout:g} s")
+
+    def _lag(self, sent_ms: int, began: float) -> float:
+        """Seconds until the service should have heard all, at the pace at which it has heard what it told of."""
+        told_ms, told_at = self._told
+        if not told_ms:
+            return 0.0
+        expected = began + (told_at - began) * max(1.0, sent_ms / told_ms)
+        return min(_LONGEST_LAG, max(0.0, expected - time.monotonic()))
 
     def _await_news(self, news: int, timeout: float) -> bool:
         """Whether there are more than ``news`` in time."""
@@ -110,9 +129,11 @@ class Turns:
 
     def _begin(self, _session: RealtimeSession, event: Event) -> None:
         self._turn(event.item_id).start_ms = event.audio_start_ms
+        self._told = event.audio_start_ms, time.monotonic()
 
     def _end(self, _session: RealtimeSession, event: Event) -> None:
         self._last_end_ms = self._turn(event.item_id).end_ms = event.audio_end_ms
+        self._told = event.audio_end_ms, time.monotonic()
 
     def _commit(self, _session: RealtimeSession, event: Event) -> None:
         self._turn(event.item_id)  # Of a server that does not say when speech begins.

@@ -19,7 +19,7 @@ DeviceChoice = str | int | Device | VirtualDevice | None
 Direction = Literal["input", "output"]
 
 _SYSTEMS: Sequence[Callable[[], System]] = (PortAudio, Miniaudio)
-_WAY_OUT = "a program runs without one on Speaker('virtual') and Microphone('virtual')"
+_WAY_OUT = "the device 'virtual' needs none"
 
 
 def devices() -> list[Device]:

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
-from typing import Self
+from collections.abc import Callable, Iterator
 
 from rtsync.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.audio.levels import LevelMeter
 from rtsync.audio.resampling import Resampler
 from rtsync.devices.choice import DeviceChoice, open_input
+from rtsync.devices.opened import LOOK_SECONDS, Opened
 from rtsync.devices.system import InputStream
-from rtsync.edges.latch import Bell
 from rtsync.vocabulary.deadline import Deadline, seconds
-from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
+from rtsync.vocabulary.errors import ConfigurationError, WaitTimeout
 
 __all__ = ["Microphone"]
 
-_STALL_SECONDS = 3.0  # without a callback of a device that must call by itself
-_LOOK_SECONDS = 0.5  # how often a wait looks for that
 
-
-class Microphone:
+class Microphone(Opened[InputStream]):
     """Records from a device; an iterator of chunks.
 
     ::
@@ -46,8 +42,12 @@ class Microphone:
         ConfigurationError: no such format, or a length that is none. From ``open()``: no device, no such device, no
             library for it.
 
-    Threads: one thread reads; ``close()`` and what it knows from any. Several readers each get a share.
+    Threads: one thread reads; ``close()`` and what it knows from any. Several readers each get a share. In a process
+    that inherits an open one by a fork ``read`` raises ``UsageError``.
     """
+
+    _word = "microphone"
+    _stalled = "recorded nothing"
 
     def __init__(
         self,
@@ -57,30 +57,19 @@ class Microphone:
         chunk_ms: int = 20,
         max_queue_ms: int = 5_000,
     ) -> None:
+        super().__init__(device)
         self.form = audio_format(form)
         self.chunk_ms = _whole(chunk_ms, "chunk_ms")
         self.max_queue_ms = _whole(max_queue_ms, "max_queue_ms")
-        self._choice = device
-        self._stream: InputStream | None = None
         self._blocks: deque[bytes] = deque()
         self._taken = 0
         self._recorded = 0
         self._dropped = 0
         self._chunk = b""
-        self._arrived = Bell()
-        self._failure: str | None = None
-        self._closed = False
-        self._beat = 0.0
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "not open" if self._stream is None else "open"
         return f"<Microphone {state}, {self.form.name} by {self.chunk_ms} ms>"
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -91,41 +80,24 @@ class Microphone:
             raise StopIteration
         return chunk
 
-    def open(self) -> Self:
-        """Open the device and begin to record. Does nothing when open.
+    def _made(self) -> InputStream:
+        stream = open_input(self._choice, self.form.sample_rate)
+        self._meter = LevelMeter(stream.sample_rate)
+        same = stream.sample_rate == self.form.sample_rate
+        self._resampler = None if same else Resampler(stream.sample_rate, self.form.sample_rate)
+        self._most = 2 * stream.sample_rate * self.max_queue_ms // 1_000
+        return stream
 
-        Raises:
-            ConfigurationError: there is no device, or none of that name; the message says what there is.
-            UsageError: the microphone was closed.
-        """
-        if self._closed:
-            raise UsageError("the microphone was closed; make another one")
-        if self._stream is None:
-            stream = open_input(self._choice, self.form.sample_rate)
-            self._meter = LevelMeter(stream.sample_rate)
-            same = stream.sample_rate == self.form.sample_rate
-            self._resampler = None if same else Resampler(stream.sample_rate, self.form.sample_rate)
-            self._most = 2 * stream.sample_rate * self.max_queue_ms // 1_000
-            self._stream, self._beat = stream, time.monotonic()
-            try:
-                stream.start(self._take, self._fail)
-            except BaseException:
-                self.close()
-                raise
-        return self
+    def _start(self, stream: InputStream) -> None:
+        stream.start(self._take, self._fail)
 
-    def close(self) -> None:
-        """Stop recording; who reads gets the rest, and then the end. More than once is fine."""
-        self._closed = True
-        if self._stream is not None:
-            self._stream.close()
-        self._arrived.ring()
-
-    def read(self, *, timeout: float | None = 10.0) -> bytes | None:
+    def read(self, *, timeout: float | None = 10.0, unless: Callable[[], bool] | None = None) -> bytes | None:
         """The next chunk, ``chunk_ms`` in ``form``; None at the end, when the microphone was closed.
 
         Args:
             timeout: in seconds; None waits for ever.
+            unless: ends the wait for a chunk that is not there yet: it is asked with all that is recorded, and at
+                ``wake()``. None is returned where it is true.
 
         Raises:
             WaitTimeout: it is not there yet.
@@ -134,27 +106,26 @@ class Microphone:
 
         Threads: blocks the caller.
         """
-        if self._stream is None:
-            raise UsageError("the microphone is not open; use it in a with block, or call open() first")
+        if not self._closed or self._stream is None:  # A closed one still gives what it has recorded.
+            self._check_opened()
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         size = self.form.byte_count(self.chunk_ms)
         while len(self._chunk) < size:
             if self._blocks:
                 self._chunk += self._converted()
-            elif self._closed:
+            elif self._closed or (unless is not None and unless()):
                 return None
             else:
-                self._check()
-                self._await(deadline)
+                self._check_alive()
+                self._await(deadline, unless)
         chunk, self._chunk = self._chunk[:size], self._chunk[size:]
         return chunk
 
-    # -- what it knows -----------------------------------------------------------------------------------------------
+    def wake(self) -> None:
+        """Have a ``read`` that blocks ask its ``unless`` again. Threads: any."""
+        self._bell.ring()
 
-    @property
-    def sample_rate(self) -> int:
-        """Hz, of the device; 0 before it is open."""
-        return 0 if self._stream is None else self._stream.sample_rate
+    # -- what it knows -----------------------------------------------------------------------------------------------
 
     @property
     def rms_dbfs(self) -> float:
@@ -190,19 +161,13 @@ class Microphone:
         pcm = block if self._resampler is None else self._resampler.feed(block)
         return self.form.from_pcm(pcm)
 
-    def _await(self, deadline: Deadline) -> None:
+    def _await(self, deadline: Deadline, unless: Callable[[], bool] | None) -> None:
         def more() -> bool:
-            return bool(self._blocks) or self._closed or self._failure is not None
+            known = bool(self._blocks) or self._closed or self._failure is not None
+            return known or (unless is not None and unless())
 
-        if not self._arrived.wait_until(more, deadline.remaining(_LOOK_SECONDS)) and deadline.passed:
+        if not self._bell.wait_until(more, deadline.remaining(LOOK_SECONDS)) and deadline.passed:
             raise WaitTimeout(f"no chunk of {self.chunk_ms} ms was recorded within {deadline.timeout:g} s")
-
-    def _check(self) -> None:
-        assert self._stream is not None
-        if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
-            self._failure = f"it has recorded nothing for {_STALL_SECONDS:g} s"
-        if self._failure is not None:
-            raise DeviceFailed(f"the microphone is gone: {self._failure}; open another one (rtsync.devices.devices())")
 
     # -- the device's side ---------------------------------------------------------------------------------------------
 
@@ -216,11 +181,7 @@ class Microphone:
                 self._dropped += len(self._blocks.popleft())
             except IndexError:  # It was read at this moment.
                 break
-        self._arrived.ring()
-
-    def _fail(self, reason: str) -> None:
-        self._failure = self._failure or reason
-        self._arrived.ring()
+        self._bell.ring()
 
 
 def _whole(value: int, name: str) -> int:

@@ -6,12 +6,14 @@ waits in its buffer is estimated by the length that it was told to make that.
 
 from __future__ import annotations
 
+import os
 import time
+import weakref
 from collections.abc import Generator
 from typing import Any
 
 from rtsync.devices.alsa import quiet
-from rtsync.devices.system import Device, Failed, Fill, Take
+from rtsync.devices.system import WAY_OUT, Device, Failed, Fill, Take
 from rtsync.edges import forks
 from rtsync.vocabulary.errors import ConfigurationError
 
@@ -89,9 +91,10 @@ class Miniaudio:
                 )
         except self._library.MiniaudioError as error:
             named = f"the default {direction} device" if device is None else f"the sound device {device.name!r}"
-            raise ConfigurationError(
-                f"{named} cannot be opened: {_said(error)}; rtsync.devices.devices() lists what is there"
-            ) from error
+            raise ConfigurationError(f"{named} cannot be opened: {_said(error)}; {WAY_OUT}") from error
+
+
+_open: weakref.WeakSet[_MiniStream] = weakref.WeakSet()
 
 
 class _MiniStream:
@@ -103,6 +106,14 @@ class _MiniStream:
         self.sample_rate = sample_rate
         self._device = device
         self._closing = False
+        _open.add(self)
+
+    def disown(self) -> None:
+        """A forked child leaves the device to its parent: closing it would wait for a thread that is not there."""
+        self._closing = True
+        device, self._device = self._device, None
+        if device is not None:
+            device.running, device._device = False, None  # Else it would close it when it is collected.
 
     def now(self) -> float:
         return time.monotonic()
@@ -148,6 +159,15 @@ class _Input(_MiniStream):
                 take(bytes(recorded))
 
         self._start(calls(), failed)
+
+
+def _in_child() -> None:
+    for stream in list(_open):
+        stream.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def _said(error: BaseException) -> str:

@@ -21,6 +21,8 @@ class Playhead(Generic[Part]):
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._handed: dict[Part, int] = {}
+        self._beginnings: deque[tuple[Part, float]] = deque()  # Not told of: when the first sample is heard.
+        self._ends: dict[Part, float] = {}  # When the last sample so far is heard.
         self._sounding: deque[tuple[Part, int, float]] = deque()  # part, samples, when the first of them is heard
 
     def hand(self, spans: Iterable[tuple[Part, int]], starts_at: float) -> None:
@@ -28,14 +30,28 @@ class Playhead(Generic[Part]):
         while self._sounding and self._end_of(self._sounding[0]) <= starts_at:
             self._sounding.popleft()
         for part, count in spans:
+            if part not in self._handed:
+                self._beginnings.append((part, starts_at))
             self._handed[part] = self._handed.get(part, 0) + count
             self._sounding.append((part, count, starts_at))
             starts_at += count / self._rate
+            self._ends[part] = starts_at
 
     def heard(self, part: Part, now: float) -> int:
         """Samples of ``part`` that have sounded."""
         waiting = sum(self._waiting(span, now) for span in self._sounding if span[0] == part)
         return self._handed.get(part, 0) - waiting
+
+    def begun(self, now: float) -> list[tuple[Part, float]]:
+        """The parts that have begun to sound, and when; each once."""
+        told = []
+        while self._beginnings and self._beginnings[0][1] <= now:
+            told.append(self._beginnings.popleft())
+        return told
+
+    def end_of(self, part: Part) -> float:
+        """The moment at which what was handed over of ``part`` has been heard."""
+        return self._ends[part]
 
     def is_silent(self, now: float) -> bool:
         """Whether nothing that was handed over is still to be heard."""
@@ -46,10 +62,12 @@ class Playhead(Generic[Part]):
         for span in self._sounding:
             self._handed[span[0]] -= self._waiting(span, now)
         self._sounding.clear()
+        self._beginnings.clear()
 
     def forget(self, part: Part) -> None:
         """Nobody will ask for ``part`` any more."""
         self._handed.pop(part, None)
+        self._ends.pop(part, None)
         self._sounding = deque(span for span in self._sounding if span[0] != part)
 
     def _end_of(self, span: tuple[Part, int, float]) -> float:

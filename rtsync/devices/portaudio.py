@@ -5,19 +5,21 @@ sounddevice brings PortAudio along on Windows and macOS; on Linux the package ``
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 import time
 from array import array
 from typing import Any
 
 from rtsync.audio.pcm import pcm_bytes, samples
 from rtsync.devices.alsa import quiet
-from rtsync.devices.system import Device, Failed, Fill, Take
+from rtsync.devices.system import WAY_OUT, Device, Failed, Fill, Take
 from rtsync.edges import forks
 from rtsync.vocabulary.errors import ConfigurationError
 
 __all__ = ["PortAudio", "doubled", "mixed"]
 
-_WAY_OUT = "rtsync.devices.devices() lists what is there"
 _LONGEST_LATENCY = 2.0  # seconds; beyond it a device's clock is not to be believed
 
 
@@ -106,7 +108,7 @@ class _PortStream:
                     problem = problem or error
                 else:
                     return rate, channels
-        raise ConfigurationError(f"{self._named} cannot be opened: {problem}; {_WAY_OUT}") from problem
+        raise ConfigurationError(f"{self._named} cannot be opened: {problem}; {WAY_OUT}") from problem
 
     @property
     def _handle(self) -> int | None:
@@ -135,7 +137,7 @@ class _PortStream:
                 self._stream.start()
         except self._library.PortAudioError as error:
             self._closing = True
-            raise ConfigurationError(f"{self._named} cannot be opened: {error}; {_WAY_OUT}") from error
+            raise ConfigurationError(f"{self._named} cannot be opened: {error}; {WAY_OUT}") from error
 
 
 class _Output(_PortStream):
@@ -176,3 +178,14 @@ def mixed(pcm: bytes) -> bytes:
     """The mean of the two channels of ``pcm``."""
     values = samples(pcm)
     return pcm_bytes(array("h", [(left + right) // 2 for left, right in zip(values[0::2], values[1::2], strict=True)]))
+
+
+def _in_child() -> None:
+    """A forked child leaves PortAudio's devices to its parent: at its end it would stop what they play."""
+    end = getattr(sys.modules.get("sounddevice"), "_exit_handler", None)
+    if end is not None:
+        atexit.unregister(end)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

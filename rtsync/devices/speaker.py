@@ -12,25 +12,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from typing import NamedTuple, Self
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from rtsync.audio.formats import PCM16, AudioFormat, audio_format
 from rtsync.devices.choice import DeviceChoice, open_output
+from rtsync.devices.opened import LOOK_SECONDS, Opened
 from rtsync.devices.playhead import Playhead
 from rtsync.devices.playlist import Playlist
 from rtsync.devices.system import OutputStream
-from rtsync.edges.latch import Bell
 from rtsync.vocabulary.deadline import Deadline, seconds
-from rtsync.vocabulary.errors import ConfigurationError, DeviceFailed, UsageError, WaitTimeout
+from rtsync.vocabulary.errors import ConfigurationError, UsageError, WaitTimeout
 
-__all__ = ["Heard", "Speaker"]
+__all__ = ["Heard", "Sounding", "Speaker", "Watch"]
 
 _MOST_PARTS = 256
-_STALL_SECONDS = 3.0  # without a callback of a device that must call by itself
-_LOOK_SECONDS = 0.5  # how often a wait looks for that
+_MOST_SOUNDINGS = 1_024  # that wait to be taken
 
 
 class Heard(msgspec.Struct, frozen=True):
@@ -51,6 +51,49 @@ class Heard(msgspec.Struct, frozen=True):
     finished: bool
 
 
+class Sounding(msgspec.Struct, frozen=True):
+    """A part begins to sound, or ceases to.
+
+    Attributes:
+        item_id: of the item.
+        content_index: of the item's content.
+        at: the moment, in seconds of ``time.monotonic()``.
+        ended: whether it sounds no more, because it was heard to its end or stopped; else its first sample is heard.
+    """
+
+    item_id: str
+    content_index: int
+    at: float
+    ended: bool
+
+
+class Watch:
+    """What begins and ceases to sound: made by ``Speaker.watch``."""
+
+    def __init__(self, told: Callable[[], object], leave: Callable[[Watch], object]) -> None:
+        self.told = told
+        self._leave = leave
+        self._soundings: deque[Sounding] = deque(maxlen=_MOST_SOUNDINGS)
+
+    def __bool__(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._soundings)
+
+    def take(self) -> Iterator[Sounding]:
+        """What there is, in order; each once. Threads: one at a time."""
+        while self._soundings:
+            yield self._soundings.popleft()
+
+    def close(self) -> None:
+        """Be told no more. What was told can still be taken."""
+        self._leave(self)
+
+    def tell(self, soundings: Iterable[Sounding]) -> None:
+        """Called by the speaker, in the device's thread too."""
+        self._soundings.extend(soundings)
+        self.told()
+
+
 class _Part(NamedTuple):
     item_id: str | None
     content_index: int
@@ -69,7 +112,7 @@ class _Given:
         self.over = False  # It was stopped, or heard to its end and told of.
 
 
-class Speaker:
+class Speaker(Opened[OutputStream]):
     """Plays sound on a device.
 
     ::
@@ -90,63 +133,41 @@ class Speaker:
     Raises:
         ConfigurationError: no such format. From ``open()``: no device, no such device, no library for it.
 
-    Threads: every method from any thread. None but ``drain`` blocks.
+    Threads: every method from any thread. None but ``drain`` blocks. A process that inherits an open one by a fork
+    cannot use it: each call raises ``UsageError``, but ``close()``.
     """
+
+    _word = "speaker"
+    _stalled = "asked for nothing"
 
     def __init__(
         self, device: DeviceChoice = None, *, form: AudioFormat | str = PCM16, max_queue_ms: int = 1_200_000
     ) -> None:
+        super().__init__(device)
         self.form = audio_format(form)
         self.max_queue_ms = max_queue_ms
-        self._choice = device
         self._lock = threading.RLock()
-        self._changed = Bell()
-        self._stream: OutputStream | None = None
-        self._failure: str | None = None
-        self._closed = False
-        self._beat = 0.0
         self._stops = 0
         self._parts: dict[_Part, _Given] = {}
         self._last: _Part | None = None
+        self._watches: tuple[Watch, ...] = ()
+        self._sounding: dict[_Part, _Given] = {}  # Told to have begun, and not to have ended.
 
     def __repr__(self) -> str:
         rate = f", {self._stream.sample_rate} Hz" if self._stream is not None else ""
         return f"<Speaker {'closed' if self._closed else 'open' if rate else 'not open'}{rate}>"
 
-    def __enter__(self) -> Self:
-        return self.open()
+    def _made(self) -> OutputStream:
+        stream = open_output(self._choice, self.form.sample_rate)
+        self._playlist: Playlist[_Part] = Playlist(stream.sample_rate)
+        self._playhead: Playhead[_Part] = Playhead(stream.sample_rate)
+        return stream
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _start(self, stream: OutputStream) -> None:
+        stream.start(self._fill, self._fail)
 
-    def open(self) -> Self:
-        """Open the device. Does nothing when open.
-
-        Raises:
-            ConfigurationError: there is no device, or none of that name; the message says what there is.
-            UsageError: the speaker was closed.
-        """
-        if self._closed:
-            raise UsageError("the speaker was closed; make another one")
-        if self._stream is None:
-            stream = open_output(self._choice, self.form.sample_rate)
-            self._playlist: Playlist[_Part] = Playlist(stream.sample_rate)
-            self._playhead: Playhead[_Part] = Playhead(stream.sample_rate)
-            self._stream, self._beat = stream, time.monotonic()
-            try:
-                stream.start(self._fill, self._fail)
-            except BaseException:
-                self.close()
-                raise
-        return self
-
-    def close(self) -> None:
-        """Stop playing, and close the device. More than once is fine."""
-        self._closed = True
-        if self._stream is not None:
-            self.stop()
-            self._stream.close()
-        self._changed.ring()
+    def _fall_silent(self) -> None:
+        self.stop()
 
     # -- playing -----------------------------------------------------------------------------------------------------
 
@@ -186,6 +207,7 @@ class Speaker:
 
     def finish(self, item_id: str | None = None, content_index: int = 0) -> None:
         """Nothing more comes of this part; once it is heard to its end it counts as finished."""
+        self._check_process()
         with self._lock:
             self._end(self._part(item_id, content_index))
 
@@ -198,14 +220,19 @@ class Speaker:
         """
         if self._stream is None:
             return ()
+        self._check_process()
         with self._lock:
-            self._playhead.stop(self._stream.now())
+            now = self._stream.now()
+            self._tell_news()
+            self._playhead.stop(now)
             self._playlist.clear()
+            self._tell((part, now, True) for part in self._sounding)
+            self._sounding.clear()
             self._stops += 1
             told = tuple(self._heard(part, given) for part, given in self._parts.items() if not given.over)
             for given in self._parts.values():
                 given.over = True
-        self._changed.ring()
+        self._bell.ring()
         return told
 
     def drain(self, *, timeout: float | None = 60.0) -> None:
@@ -220,10 +247,11 @@ class Speaker:
             UsageError: the speaker is not open.
         """
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
+        self._check_process()
         with self._lock:
             if self._last is not None:
                 self._end(self._last)
-        while not self._changed.wait_until(lambda: self._is_over(), deadline.remaining(_LOOK_SECONDS)):
+        while not self._bell.wait_until(lambda: self._is_over(), deadline.remaining(LOOK_SECONDS)):
             self._check()
             if deadline.passed:
                 raise WaitTimeout(f"{round(self.queued_ms)} ms are still to be played after {deadline.timeout:g} s")
@@ -233,17 +261,13 @@ class Speaker:
     # -- what it knows -----------------------------------------------------------------------------------------------
 
     @property
-    def sample_rate(self) -> int:
-        """Hz, of the device; 0 before it is open."""
-        return 0 if self._stream is None else self._stream.sample_rate
-
-    @property
     def queued_ms(self) -> float:
         """How much sound waits to be given to the device."""
         return 0.0 if self._stream is None else max(0.0, self._playlist.queued_ms)
 
     def played_ms(self, item_id: str | None = None, content_index: int = 0) -> int:
         """How much of a part was heard so far; 0 for one that is unknown, or too long ago (256 parts are known)."""
+        self._check_process()
         with self._lock:
             part = self._part(item_id, content_index)
             given = self._parts.get(part)
@@ -251,8 +275,28 @@ class Speaker:
 
     def heard(self) -> tuple[Heard, ...]:
         """What was heard so far of every part that is known, oldest first."""
+        self._check_process()
         with self._lock:
             return tuple(self._heard(part, given) for part, given in self._parts.items())
+
+    def watch(self, told: Callable[[], object]) -> Watch:
+        """Learn of every item of the conversation when it begins to sound, and when it ceases to.
+
+        Args:
+            told: called when there is something to take, in the device's thread under its lock: it sets a flag, or
+                wakes a thread that calls ``take()``, and does no more.
+
+        Threads: any.
+        """
+        self._check_process()
+        with self._lock:
+            watch = Watch(told, self._forget)
+            self._watches = *self._watches, watch
+        return watch
+
+    def _forget(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches = tuple(each for each in self._watches if each is not watch)
 
     # -- how, under the lock -------------------------------------------------------------------------------------------
 
@@ -262,6 +306,7 @@ class Speaker:
     def _begin(self, part: _Part, form: AudioFormat) -> _Given:
         if self._last is not None:
             self._end(self._last)
+        self._tell_news()  # Of what is forgotten nothing can be told later.
         for old in self._superfluous():
             del self._parts[old]
             self._playhead.forget(old)
@@ -291,6 +336,29 @@ class Speaker:
         heard_ms = given_ms if finished else min(given_ms, frames * 1_000 // rate)
         return Heard(part.item_id, part.content_index, heard_ms, given_ms, finished)
 
+    def _tell_news(self) -> None:
+        """What has begun to sound, and been heard to its end, since this was last asked."""
+        assert self._stream is not None
+        begun = self._playhead.begun(self._stream.now())
+        self._sounding.update((part, self._parts[part]) for part, _ in begun)
+        ended = [part for part, given in self._sounding.items() if given.ended and self._heard(part, given).finished]
+        for part in ended:
+            del self._sounding[part]
+        if begun or ended:
+            self._tell((part, at, False) for part, at in begun)
+            self._tell((part, self._playhead.end_of(part), True) for part in ended)
+
+    def _tell(self, moments: Iterable[tuple[_Part, float, bool]]) -> None:
+        assert self._stream is not None
+        late = time.monotonic() - self._stream.now()  # 0 but for a device that is stepped.
+        told = [
+            Sounding(part.item_id, part.content_index, at + late, ended)
+            for part, at, ended in moments
+            if part.item_id is not None
+        ]
+        for watch in self._watches if told else ():
+            watch.tell(told)
+
     def _is_over(self) -> bool:
         if self._closed or self._failure is not None or self._stream is None:
             return True
@@ -298,12 +366,8 @@ class Speaker:
             return self._playlist.is_empty and self._playhead.is_silent(self._stream.now())
 
     def _check(self) -> None:
-        if self._stream is None or self._closed:
-            raise UsageError("the speaker is not open; use it in a with block, or call open() first")
-        if self._failure is None and self._stream.paced and time.monotonic() - self._beat > _STALL_SECONDS:
-            self._failure = f"it has asked for nothing for {_STALL_SECONDS:g} s"
-        if self._failure is not None:
-            raise DeviceFailed(f"the speaker is gone: {self._failure}; open another one (rtsync.devices.devices())")
+        self._check_opened()
+        self._check_alive()
 
     # -- the device's side ---------------------------------------------------------------------------------------------
 
@@ -313,13 +377,10 @@ class Speaker:
             with self._lock:
                 pcm, spans = self._playlist.take(frame_count)
                 self._playhead.hand(spans, starts_at)
+                self._tell_news()
         except Exception as error:
             self._fail(f"its sound cannot be made ({type(error).__name__})")
             pcm = b""
-        if self._changed.waiting:
-            self._changed.ring()
+        if self._bell.waiting:
+            self._bell.ring()
         return pcm.ljust(2 * frame_count, b"\0")
-
-    def _fail(self, reason: str) -> None:
-        self._failure = self._failure or reason
-        self._changed.ring()

@@ -14,7 +14,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Device", "Failed", "Fill", "InputStream", "OutputStream", "Stream", "System", "Take"]
+__all__ = ["WAY_OUT", "Device", "Failed", "Fill", "InputStream", "OutputStream", "Stream", "System", "Take"]
+
+WAY_OUT = "`rtsync talk --list-devices` shows what is there"
+"""What to do about a device that cannot be used; for those who call and for those who type."""
 
 Fill = Callable[[int, float], bytes]
 """Gives so many samples, to be heard from that moment on: ``fill(frame_count, starts_at)``."""

@@ -19,10 +19,12 @@ from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["timeline_page"]
 
-_LANES = ("user", "model", "tools")
+_LANES = ("user", "model", "tools", "beside")
 _LEFT, _TOP, _LANE, _BAR = 64, 34, 52, 26  # pixels
 _SCALE = 90  # pixels a second
-_NARROWEST = 2.0  # pixels of a bar
+_NARROWEST = 2.0  # pixels of a bar,
+_NARROWEST_CUT = 9.0  # of one that is hatched: narrower it cannot be told from an edge,
+_LETTER = 6.2  # and of a letter of a label, about
 _LONGEST_SILENCE = 10.0  # seconds that are drawn of a time in which nothing happens,
 _SHOWN_SILENCE = 1.0  # or else that many
 _LONGEST_NAME = 40
@@ -40,13 +42,15 @@ svg{display:block}svg text{font:11px system-ui,sans-serif;fill:var(--ink)}svg .d
 .tick{stroke:var(--line)}.gap{stroke:var(--dim);stroke-dasharray:2 4}
 .user{fill:var(--user)}.wait{fill:var(--wait)}.model{fill:var(--model)}.tool{fill:var(--tool)}.beside{fill:var(--beside)}
 .cut{fill:url(#hatch);stroke:var(--cut)}.hatch{stroke:var(--cut)}
-.key{display:inline-block;width:12px;height:12px;border-radius:2px;margin:0 5px -1px 14px}
+.key{display:inline-block;width:12px;height:12px;border-radius:2px;margin:0 5px -1px 0}
 .k-user{background:var(--user)}.k-wait{background:var(--wait)}.k-model{background:var(--model)}
 .k-tool{background:var(--tool)}.k-beside{background:var(--beside)}
 .k-cut{background:repeating-linear-gradient(45deg,var(--cut) 0 2px,transparent 2px 5px)}
-table{border-collapse:collapse;margin-top:20px}th,td{padding:4px 12px 4px 0;text-align:right;vertical-align:top;
+.keys{margin-top:8px}.keys>span{white-space:nowrap;margin-right:14px}.table{overflow-x:auto;margin-top:20px}
+table{border-collapse:collapse}td,th{white-space:nowrap}
+th,td{padding:4px 12px 4px 0;text-align:right;vertical-align:top;
 border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}th{color:var(--dim);font-weight:500}
-td.t,th.t{text-align:left}td.w{text-align:left;max-width:46em;white-space:pre-wrap}
+td.t,th.t{text-align:left}td.w{text-align:left;min-width:12em;max-width:46em;white-space:pre-wrap}
 """
 
 _KEYS = (
@@ -54,7 +58,7 @@ _KEYS = (
     ("wait", "waiting for the answer"),
     ("model", "model answers"),
     ("cut", "interrupted"),
-    ("tool", "functions"),
+    ("tool", "functions, and tools of MCP servers"),
     ("beside", "beside the conversation"),
 )
 
@@ -71,7 +75,7 @@ class _Bar(msgspec.Struct, frozen=True):
 
 
 def timeline_page(turns: Iterable[Turn], *, title: str = "Timeline", said: Mapping[str, str] | None = None) -> str:
-    """An HTML page that draws ``turns``: a lane each for user, model and functions, and a table of the times.
+    """An HTML page that draws ``turns``: a lane each for user, model and tools, and a table of the times.
 
     ``Path("out.html").write_text(timeline_page(session.turns), encoding="utf-8")``
 
@@ -119,7 +123,8 @@ def _bars(number: int, turn: Turn) -> Iterator[_Bar]:
     if waited > start:
         what = _seconds(waited - start) + (", no words" if begun is None else "")
         tip = f"Turn {number}: waited {_seconds(waited - start)}"
-        yield _Bar("model", "beside" if turn.out_of_band else "wait", start, waited, what, tip)
+        kind = "beside" if turn.out_of_band else "wait"
+        yield _Bar("beside" if turn.out_of_band else "model", kind, start, waited, what if kind == "wait" else "", tip)
     if begun is not None:
         yield from _answer(number, turn, begun, max(begun, end))
 
@@ -135,15 +140,15 @@ def _speech(number: int, turn: Turn) -> Iterator[_Bar]:
 
 
 def _answer(number: int, turn: Turn, begun: float, end: float) -> Iterator[_Bar]:
-    kind = "beside" if turn.out_of_band else "model"
+    lane = "beside" if turn.out_of_band else "model"
     cut = turn.interrupted_at
     whole = end if cut is None else min(max(cut, begun), end)
     status = _status(turn)
     label = f"{number} · {_seconds(whole - begun)}"
-    yield _Bar("model", kind, begun, whole, label, f"Turn {number}: {status}, {_seconds(whole - begun)}")
+    yield _Bar(lane, lane, begun, whole, label, f"Turn {number}: {status}, {_seconds(whole - begun)}")
     if cut is not None:
         heard = "" if turn.heard_ms is None else f", {turn.heard_ms} ms heard"
-        yield _Bar("model", "cut", whole, max(end, whole), "", f"Turn {number}: interrupted{heard}")
+        yield _Bar(lane, "cut", whole, max(end, whole), "", f"Turn {number}: interrupted{heard}")
 
 
 def _call(call: ToolSpan) -> _Bar:
@@ -209,7 +214,7 @@ class _Axis:
 
 def _drawing(bars: list[_Bar]) -> str:
     axis = _Axis(bars)
-    lanes = [lane for lane in _LANES if lane != "tools" or any(bar.lane == lane for bar in bars)]
+    lanes = [lane for lane in _LANES if lane in ("user", "model") or any(bar.lane == lane for bar in bars)]
     height, width = _TOP + _LANE * len(lanes), axis.along(axis.seconds) + 80
     parts = [
         f'<div class="scroll"><svg width="{width:.0f}" height="{height}" viewBox="0 0 {width:.0f} {height}" role="img"'
@@ -218,10 +223,15 @@ def _drawing(bars: list[_Bar]) -> str:
         "</defs>\n",
         *_grid(axis, height),
         *(_lane_name(lane, index) for index, lane in enumerate(lanes)),
-        *(_drawn(bar, axis, lanes.index(bar.lane)) for bar in bars),
+        *(_drawn(bar, axis, lanes.index(bar.lane)) for bar in sorted(bars, key=_depth)),
+        *_labels(bars, axis, lanes),
         "</svg></div>\n",
-        "<div>",
-        *(f'<span class="key k-{kind}"></span>{name}' for kind, name in _KEYS if any(bar.kind == kind for bar in bars)),
+        '<div class="keys">',
+        *(
+            f'<span><span class="key k-{kind}"></span>{name}</span> '
+            for kind, name in _KEYS
+            if any(bar.kind == kind for bar in bars)
+        ),
         "</div>\n",
     ]
     return "".join(parts)
@@ -244,13 +254,29 @@ def _lane_name(lane: str, index: int) -> str:
 
 def _drawn(bar: _Bar, axis: _Axis, lane: int) -> str:
     x, y = axis.at(bar.start), _TOP + lane * _LANE
-    width = max(_NARROWEST, (bar.end - bar.start) * _SCALE)
-    # Beneath its bar, where a short one leaves room for it, and a wait beneath the answer that follows.
-    label = f'<text x="{x:.1f}" y="{y + _BAR + (22 if bar.kind == "wait" else 11)}">{html.escape(bar.label)}</text>'
+    width = max(_NARROWEST_CUT if bar.kind == "cut" else _NARROWEST, (bar.end - bar.start) * _SCALE)
     return (
         f'<rect class="{bar.kind}" x="{x:.1f}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="2">'
-        f"<title>{html.escape(bar.tip)}</title></rect>{label if bar.label else ''}\n"
+        f"<title>{html.escape(bar.tip)}</title></rect>\n"
     )
+
+
+def _depth(bar: _Bar) -> int:
+    """A wait lies behind the answers, one of which may still be heard meanwhile; what is cut off lies in front."""
+    return {"wait": 0, "cut": 2}.get(bar.kind, 1)
+
+
+def _labels(bars: list[_Bar], axis: _Axis, lanes: list[str]) -> Iterator[str]:
+    """Beneath its bar, where a short one leaves room for it, and a wait beneath the answer that follows.
+
+    One for which another label leaves no room is left out: it stands in the bar's tip, too.
+    """
+    reached: dict[int, float] = {}
+    for bar in sorted((bar for bar in bars if bar.label), key=lambda bar: bar.start):
+        x, y = axis.at(bar.start), _TOP + lanes.index(bar.lane) * _LANE + _BAR + (22 if bar.kind == "wait" else 11)
+        if x >= reached.get(y, 0.0):
+            reached[y] = x + _LETTER * len(bar.label) + 4
+            yield f'<text x="{x:.1f}" y="{y}">{html.escape(bar.label)}</text>\n'
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -262,7 +288,8 @@ def _table(turns: list[Turn], said: Mapping[str, str] | None) -> str:
     names = "".join(f"<th>{name}</th>" for name in _COLUMNS) + '<th class="t">how it ended</th>'
     words = "" if said is None else '<th class="t">user</th><th class="t">model</th>'
     rows = "".join(_row(number, turn, said) for number, turn in enumerate(turns, 1))
-    return f"<table>\n<thead><tr>{names}{words}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
+    head, body = f"<thead><tr>{names}{words}</tr></thead>", f"<tbody>\n{rows}</tbody>"
+    return f'<div class="table"><table>\n{head}\n{body}\n</table></div>\n'
 
 
 def _row(number: int, turn: Turn, said: Mapping[str, str] | None) -> str:
@@ -294,7 +321,8 @@ def _readable(text: str) -> str:
 def _status(turn: Turn) -> str:
     if turn.status is None:
         return "not answered"
-    parts = (turn.status.replace("_", " "), turn.reason, "beside the conversation" if turn.out_of_band else None)
+    cut = "interrupted" if turn.status == "completed" and turn.interrupted_at is not None else None
+    parts = (turn.status.replace("_", " "), turn.reason, cut, "beside the conversation" if turn.out_of_band else None)
     return one_line(", ".join(part for part in parts if part), 100)
 
 
@@ -322,4 +350,4 @@ def _known(span: float | None) -> str:
 
 
 def _seconds(span: float) -> str:
-    return f"{span * 1000:.0f} ms" if span < 1 else f"{span:.2f} s"
+    return f"{span * 1000:.0f} ms" if span < 0.9995 else f"{span:.2f} s"

@@ -65,12 +65,12 @@ NOTED = frozenset(
 
 
 class ToolSpan(msgspec.Struct, frozen=True, kw_only=True):
-    """A function that the model called.
+    """A function that the model called, or a tool of an MCP server.
 
     Attributes:
         name: of the function, None where the service did not say.
         called_at: when the call was complete.
-        answered_at: when its output was sent; None before.
+        answered_at: when its output was sent, or that of an MCP server was there; None before.
     """
 
     name: str | None
@@ -108,7 +108,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         done_at: when it ended.
         interrupted_at: when it was cut off: somebody spoke, or it was cancelled.
         heard_ms: milliseconds of it that were heard, as the service was told (``conversation.item.truncate``).
-        tools: calls of functions whose outputs came before this response.
+        tools: calls of functions whose outputs came before this response, and of MCP servers' tools within it.
     """
 
     response_id: str | None = None
@@ -234,6 +234,7 @@ class Turns:
         self._asked: dict[str, _Asked] = {}
         self._commits: dict[str, tuple[float, float | None]] = {}  # When sent, and when its first audio was.
         self._calls: dict[str, ToolSpan] = {}
+        self._mcp_calls: dict[str, float] = {}  # By item: when it was complete, or began.
         self._first_append: float | None = None
         self._typed: str | None = None
         self._echoes = False
@@ -300,8 +301,8 @@ class Turns:
             course.note("silent_at", now)
             if course is self._newest:
                 self._newest = None
-        elif course.turn.played_at is None:
-            course.note("played_at", now)
+        elif course.turn.played_at is None:  # A device that wakes late counts from when it should have woken.
+            course.note("played_at", max(now, course.turn.first_audio_at or now))
 
     # -- what is known -------------------------------------------------------------------------------------------------
 
@@ -439,8 +440,7 @@ class Turns:
         return None
 
     def _take_first(self, kind: str, fields: Mapping[str, Any], now: float) -> None:
-        response_id, name = fields.get("response_id"), _FIRSTS[kind]
-        course = self._open.get(response_id) if type(response_id) is str else None
+        course, name = self._course_named(fields), _FIRSTS[kind]
         if course is not None and name in course.missing:
             course.missing -= {name}
             course.note(name, now)
@@ -454,19 +454,38 @@ class Turns:
             missing |= course.missing
         self.awaited, self.heeds = _wanted(missing)
 
-    def _on_item_added(self, event: Mapping[str, Any], _now: float) -> None:
-        response_id = event.get("response_id")
-        course = self._open.get(response_id) if type(response_id) is str else None
+    def _on_item_added(self, event: Mapping[str, Any], now: float) -> None:
+        item = _object(event.get("item"))
+        course, item_id = self._course_named(event), short_text(item.get("id"))
         if course is not None:
-            course.add_item(_object(event.get("item")).get("id"))
+            course.add_item(item_id)
+        if item.get("type") == "mcp_call" and item_id is not None:
+            self._mcp_calls[item_id] = now
+            _trim(self._mcp_calls, _MOST_CALLS)
+
+    def _on_mcp_running(self, event: Mapping[str, Any], now: float) -> None:
+        item_id = event.get("item_id")
+        if type(item_id) is str and item_id in self._mcp_calls:
+            self._mcp_calls[item_id] = now
 
     def _on_item_done(self, event: Mapping[str, Any], now: float) -> None:
-        self._on_item_added(event, now)
         item = _object(event.get("item"))
-        call_id = short_text(item.get("call_id"))
+        course, item_id = self._course_named(event), short_text(item.get("id"))
+        if course is not None:
+            course.add_item(item_id)
+        call_id, name = short_text(item.get("call_id")), short_text(item.get("name"))
         if item.get("type") == "function_call" and call_id is not None:
-            self._calls[call_id] = ToolSpan(name=short_text(item.get("name")), called_at=now)
+            self._calls[call_id] = ToolSpan(name=name, called_at=now)
             _trim(self._calls, _MOST_CALLS)
+        elif item.get("type") == "mcp_call" and item_id is not None:
+            call = ToolSpan(name=name, called_at=self._mcp_calls.pop(item_id, now), answered_at=now)
+            if course is not None and len(course.turn.tools) < _MOST_CALLS:
+                course.note("tools", (*course.turn.tools, call))
+
+    def _course_named(self, event: Mapping[str, Any]) -> _Course | None:
+        """The response that goes on and that an event names."""
+        response_id = event.get("response_id")
+        return self._open.get(response_id) if type(response_id) is str else None
 
     def _on_done(self, event: Mapping[str, Any], now: float) -> None:
         response = _object(event.get("response"))
@@ -594,6 +613,7 @@ _RULES: dict[str, Callable[[Turns, Mapping[str, Any], float], None]] = {
     "input_audio_buffer.speech_stopped": Turns._on_speech_stopped,
     "response.created": Turns._on_created,
     "response.done": Turns._on_done,
+    "response.mcp_call.in_progress": Turns._on_mcp_running,
     "response.output_item.added": Turns._on_item_added,
     "response.output_item.done": Turns._on_item_done,
     "session.created": Turns._on_session,

@@ -12,6 +12,8 @@ that is no spoken one of this conversation. An item that was heard to its end is
 3. What the thread itself cuts off is told to the service without waiting for the answer: the next answer may come
    first, and is to be played. ``interrupt()`` in another thread waits.
 4. The thread refers to the core only, so that a forgotten session is collected although it plays.
+5. A speaker that says when sound begins and ends (``Speaker.watch``) wakes the thread, which notes it in the turns:
+   nothing of that is done in the device's callback.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from rtsync.vocabulary.errors import ConfigurationError, RealtimeError, ServerEr
 from rtsync.vocabulary.events import Event, new_event_id, raw
 
 if TYPE_CHECKING:
-    from rtsync.devices.speaker import Heard
+    from rtsync.devices.speaker import Heard, Watch
     from rtsync.threads.reader import Core
 
 __all__ = ["Cut", "Interruption", "Playback", "Player", "cuts", "interrupt"]
@@ -60,7 +62,10 @@ _TYPES = frozenset(
 
 
 class Player(Protocol):
-    """What plays: a ``rtsync.devices.Speaker``, or an object of yours that sends sound elsewhere."""
+    """What plays: a ``rtsync.devices.Speaker``, or an object of yours that sends sound elsewhere.
+
+    One that also has ``watch``, as a ``Speaker``, says when an item is heard; else ``session.note_played`` may.
+    """
 
     def play(self, sound: bytes, *, item_id: str | None, content_index: int, form: AudioFormat | str | None) -> None:
         """Play it behind what is to be played, and return at once."""
@@ -111,16 +116,20 @@ def cuts(heard: Iterable[Heard]) -> tuple[Cut, ...]:
     )
 
 
-def interrupt(core: Core, players: Iterable[Player | Playback], timeout: float | None) -> Interruption:
+def interrupt(core: Core, players: Sequence[Player | Playback], timeout: float | None) -> Interruption:
     """Stop ``players``, cancel what is running, and tell the service what was heard; blocks until it has answered."""
     deadline = Deadline(timeout)
     told: list[Cut] = []
+    playbacks = [player for player in players if isinstance(player, Playback)]
     for player in players:
         told += player.silence() if isinstance(player, Playback) else cuts(player.stop())
     try:
-        return Interruption(_cancelled(core, deadline), tuple(cut for cut in told if _truncated(core, cut, deadline)))
+        done = Interruption(_cancelled(core, deadline), tuple(cut for cut in told if _truncated(core, cut, deadline)))
     except SessionClosed:  # Nobody is left to be told.
         return Interruption(None, ())
+    for playback in playbacks if done.response_id is not None or done.cuts else ():
+        playback.last = done
+    return done
 
 
 def _cancelled(core: Core, deadline: Deadline) -> str | None:
@@ -183,7 +192,7 @@ class Playback:
     Attributes:
         player: what plays.
         error: why it ended by itself, e.g. ``DeviceFailed``; None while it goes on.
-        last: the interruption before this moment; None where there was none.
+        last: the newest interruption that cut something off, or cancelled it; None where there was none.
 
     Threads: every method from any.
     """
@@ -200,6 +209,8 @@ class Playback:
         self._items: dict[tuple[str, int], str] = {}  # Parts that were played, and their responses.
         self._halves: dict[tuple[str, int], bytes] = {}
         self._subscription = core.subscribe(_TYPES, None)
+        watch = getattr(player, "watch", None)
+        self._watch: Watch | None = None if watch is None else watch(self._subscription.wake)
         self._thread = threading.Thread(target=self._run, name=f"rtsync-playback-{next(_numbers)}", daemon=True)
         self._thread.start()
 
@@ -253,15 +264,29 @@ class Playback:
 
     def _run(self) -> None:
         try:
-            for event in self._subscription:
-                self._take(event)
-        except SessionClosed:
+            while True:
+                self._note_sounds()
+                event = self._subscription.next_unless(self._sounds)
+                if event is not None:
+                    self._take(event)
+        except (SessionClosed, StopIteration):
             pass
         except Exception as error:
             self.error = error
             logger.warning("nothing more of the session is played: %s", error)
         finally:
             self._subscription.close()
+            if self._watch is not None:
+                self._watch.close()
+            self._note_sounds()
+
+    def _sounds(self) -> bool:
+        return bool(self._watch)
+
+    def _note_sounds(self) -> None:
+        """What has begun to sound, and what has ceased, belongs to turns."""
+        for sounding in self._watch.take() if self._watch is not None else ():
+            self._core.note_played(sounding.item_id, sounding.at, ended=sounding.ended)
 
     def _take(self, event: Event) -> None:
         if event.type == _DELTA:

@@ -68,10 +68,12 @@ from rtsync.vocabulary.targets import Simulator, Target
 
 if TYPE_CHECKING:
     from rtsync.audio import AudioFormat, AudioSource
+    from rtsync.devices import DeviceChoice, Microphone
     from rtsync.pure.budget import Budget, Spending
     from rtsync.session.budget import Allowance
     from rtsync.session.guards import Guards
     from rtsync.session.interruption import Interruption, Playback, Player
+    from rtsync.session.talking import TalkProgress
     from rtsync.session.tools import Tool, Toolbox, ToolCall, ToolOptions
     from rtsync.threads.tool_pool import Within
 
@@ -488,7 +490,7 @@ class RealtimeSession:
         when none is at work. Threads: any, a handler and ``progress`` too.
         """
         self._core.check_process()
-        self._speech.stop()
+        self._speech.stop("stop_audio")
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -779,6 +781,7 @@ class RealtimeSession:
         """
         if not isinstance(text, str):
             raise UsageError(f"ask() takes the user's words as a str, not {type(text).__name__}")
+        self._core.check_may_wait(settled=True)  # Now, not when half of it is done.
         deadline = Deadline(seconds(timeout, "timeout", none="wait for ever", zero=True))
         content = [{"type": "input_text", "text": text}]
         self.add_item({"type": "message", "role": "user", "content": content}, timeout=deadline.remaining())
@@ -867,11 +870,10 @@ class RealtimeSession:
 
         self._core.check_process()
         self._check_opened()
-        playing = [each for each in self._playbacks if each.on]
-        if any(each.player is speaker for each in playing):
+        if self._playback_of(speaker) is not None:
             raise UsageError("this speaker is attached already; close() its Playback first")
         playback = Playback(self._core, speaker, interrupts=interrupt)
-        self._playbacks = [*playing, playback]
+        self._playbacks = [*(each for each in self._playbacks if each.on), playback]
         return playback
 
     def interrupt(self, speaker: Player | None = None, *, timeout: float | None = 10.0) -> Interruption:
@@ -904,6 +906,72 @@ class RealtimeSession:
             self._core.tools.interrupt()
         attached = [each for each in self._playbacks if speaker is None or each.player is speaker]
         return interrupt(self._core, attached or ([] if speaker is None else [speaker]), limit)
+
+    def talk(
+        self,
+        microphone: Microphone | DeviceChoice = None,
+        speaker: Player | DeviceChoice = None,
+        *,
+        push_to_talk: Callable[[], object] | None = None,
+        opening: str | None = None,
+        seconds: float | None = None,
+        progress: TalkProgress | None = None,
+        timeout: float | None = 30.0,
+    ) -> None:
+        """Talk with the model by microphone and speaker, until it is ended.
+
+        ::
+
+            with RealtimeSession(OpenAI()) as session:
+                session.talk(opening="Greet the user.")
+
+        Voice detection ends the user's turns, and who speaks into an answer stops it (see ``attach``). It ends by
+        ``stop_talking()`` or ``close()``, after ``seconds``, or when the microphone is closed; Ctrl+C raises
+        ``KeyboardInterrupt``, as everywhere. What the model says at its end is cut off there, also for the service,
+        and half a turn of the user's is forgotten; the session stays open.
+
+        Args:
+            microphone: a ``rtsync.devices.Microphone`` that is open, in the session's input format, and stays open; or
+                which device, as ``Microphone`` takes it, to be opened and closed here. None is the default one.
+            speaker: a ``Speaker`` that is open, or what else ``attach`` takes; or which device, likewise. One that is
+                attached already goes on as it was attached.
+            push_to_talk: says whether the user's key is down, e.g. ``threading.Event().is_set``; asked with every
+                chunk of the microphone, in the calling thread. Going down it begins a turn, and interrupts the model;
+                going up it ends the turn, and asks for the answer. Voice detection is turned off, and stays off.
+            opening: instructions for what the model says first; None leaves the first word to the user.
+            seconds: how long it lasts at most; None for as long as nobody ends it.
+            progress: called with a ``Talk`` for every chunk of the microphone, in the calling thread; what it raises
+                ends the conversation.
+            timeout: seconds that the service may take for each answer, e.g. to begin a response.
+
+        Raises:
+            ConfigurationError: there is no such device, or a microphone in another format than the session's.
+            DeviceFailed: a device was pulled out.
+            UsageError: the session is not open or no conversation, or ``talk`` or ``send_audio`` is at work.
+            ServerError, WaitTimeout, SessionClosed: as of ``respond``. With ``reconnect`` a line that is lost ends
+                nothing: what is said meanwhile goes unheard.
+
+        Threads: blocks the caller, which may be any thread but one of the session's own.
+        """
+        from rtsync.session import talking  # Needs rtsync.devices.
+
+        self._core.check_process()
+        self._check_opened()
+        talking.talk(
+            self,
+            self._core,
+            self._speech,
+            talking.Devices(microphone, speaker, self._playback_of(speaker)),
+            talking.Manner(push_to_talk, opening, seconds, progress, timeout),
+        )
+
+    def stop_talking(self) -> None:
+        """Have ``talk()`` return; nothing happens when nobody talks. Threads: any, handlers and ``progress`` too."""
+        self._core.check_process()
+        self._speech.stop("stop_talking")
+
+    def _playback_of(self, speaker: object) -> Playback | None:
+        return next((each for each in self._playbacks if each.on and each.player is speaker), None)
 
     # -- guarded -------------------------------------------------------------------------------------------------------
 

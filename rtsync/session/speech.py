@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rtsync.edges.latch import Latch
 from rtsync.threads.reader import Core
@@ -53,7 +54,7 @@ class Speech:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._running: dict[str, _Sending] = {}  # One at most: set and looked at in one step, whatever interrupts.
+        self._running: dict[str, _Stoppable] = {}  # One at most: set and looked at in one step, whatever interrupts.
 
     def send(
         self,
@@ -66,27 +67,51 @@ class Speech:
     ) -> int:
         """Have ``append`` send what ``open_source()`` gives, and silence behind it; returns the milliseconds sent."""
         sending = _Sending(self._core, append, speed, progress)
+        with self.of(sending), open_source() as reader:
+            return sending.run(reader, silence_ms)
+
+    @contextlib.contextmanager
+    def of(self, speaking: _Stoppable) -> Iterator[None]:
+        """While ``speaking``, and nothing else, fills the input buffer.
+
+        Raises:
+            UsageError: something else does.
+        """
         try:
-            if self._running.setdefault("now", sending) is not sending:
+            other = self._running.setdefault("now", speaking)
+            if other is not speaking:
                 raise UsageError(
-                    "send_audio() is already at work on this session, and one input buffer cannot hold two sounds at"
-                    " once; wait for it, or end it with stop_audio()"
+                    f"{other.call}() is already at work on this session, and one input buffer cannot hold two sounds"
+                    f" at once; wait for it, or end it with {other.way_out}()"
                 )
-            with open_source() as reader:
-                return sending.run(reader, silence_ms)
+            yield
         finally:
-            if self._running.get("now") is sending:
+            if self._running.get("now") is speaking:
                 del self._running["now"]
 
+    def stop(self, way_out: str) -> None:
+        """Have what is at work return, if this is its way out."""
+        speaking = self._running.get("now")
+        if speaking is not None and speaking.way_out == way_out:
+            speaking.stop()
+
+
+class _Stoppable(Protocol):
+    """What fills the input buffer; ``call`` and ``way_out`` are names of methods of the session."""
+
+    call: ClassVar[str]
+    way_out: ClassVar[str]
+
     def stop(self) -> None:
-        """Have ``send`` return."""
-        sending = self._running.get("now")
-        if sending is not None:
-            sending.stopped.set()
+        """Have it end before its next chunk."""
+        ...
 
 
 class _Sending:
     """One source on its way."""
+
+    call: ClassVar[str] = "send_audio"
+    way_out: ClassVar[str] = "stop_audio"
 
     def __init__(
         self, core: Core, append: Callable[[bytes], None], speed: float | None, progress: Progress | None
@@ -99,6 +124,9 @@ class _Sending:
         self._losses = core.audio_losses
         self._sent = 0  # bytes
         self._pacer: Pacer | None = None
+
+    def stop(self) -> None:
+        self.stopped.set()
 
     def run(self, reader: AudioReader, silence_ms: int) -> int:
         form = reader.form

@@ -5,6 +5,7 @@
 * ``Inline`` (``handlers="inline"``): the reader thread. Least latency; a handler that blocks keeps the line unread.
 * ``Posted`` (``handlers=submit``): wherever ``submit(fn)`` runs it, e.g. a GUI's main loop. One ``drain`` is posted
   when the queue goes from empty to filled; it runs a batch and posts itself again, so a burst never floods the loop.
+  A submit that is a ``Loop`` says which thread that is before anything has run, and when it is over for good.
 
 Rules:
 
@@ -19,6 +20,8 @@ Rules:
 5. The reader never waits for a handler, so what waits for the handlers is bounded (``pure.backlog``). Where that
    overflows the reader ends the session, and nobody waits for the handlers any longer: what they were to settle ends
    unsettled.
+6. Who runs the handlers does not wait for them: inside one, and in the thread of the loop that drains. What waits for
+   an answer only does not ask (``runs_here``); what promises that handlers have run is refused (``check_may_wait``).
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
@@ -38,7 +41,7 @@ from rtsync.pure.runs import Run
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
 from rtsync.vocabulary.events import Event
 
-__all__ = ["Delivery", "Inline", "Job", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
+__all__ = ["Delivery", "Inline", "Job", "Loop", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
 
 logger = logging.getLogger("rtsync.handlers")
 
@@ -126,7 +129,7 @@ class Delivery:
         """
         with self._lock:
             self._ending = True
-            self._gave_up = self.overflow is not None
+            self._gave_up = self._gave_up or self.overflow is not None
             forsaken = self._awaiting if self._gave_up else []
             self._await([] if self._gave_up else self._awaiting)
         for _, wake in forsaken:
@@ -193,6 +196,10 @@ class Delivery:
     def in_handler(self) -> bool:
         """Whether the calling thread is inside a handler right now."""
         return bool(self._running) and self._thread_id == threading.get_ident()
+
+    def runs_here(self) -> bool:
+        """Whether handlers run in the calling thread only, so that it cannot wait for them."""
+        return self.in_handler()
 
     @property
     def handling(self) -> tuple[int, object]:
@@ -488,20 +495,39 @@ class Worker(Delivery):
             self.current = None
 
 
+@runtime_checkable
+class Loop(Protocol):
+    """A ``submit`` that knows its loop: see ``rtsync.gui``."""
+
+    thread_id: int
+    """The thread that runs what it is given."""
+
+    def __call__(self, job: Job) -> object:
+        """Have ``job`` run."""
+
+    def when_gone(self, tell: Callable[[], None]) -> None:
+        """Call ``tell``, a bound method and held weakly, once the loop will run nothing more."""
+
+
 class Posted(Delivery):
     """Handlers run wherever ``submit`` runs what it is given, in order."""
 
     def __init__(self, submit: Callable[[Job], object], limits: Limits | None = None) -> None:
         super().__init__(limits)
         if not callable(submit):
-            raise ConfigurationError("handlers must be 'thread', 'inline' or a callable such as root.after_idle")
+            raise ConfigurationError("handlers must be 'thread', 'inline' or a callable such as wx.CallAfter")
         self._submit = submit
         self._posted = False
         self._host: int | None = None
+        if isinstance(submit, Loop):
+            self._host = submit.thread_id
+            submit.when_gone(self._forsake)
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and post a drain where none is posted."""
         with self._lock:
+            if self._dropped:
+                return
             trouble = self._enqueue(sequence, job, size, delta)
             posted, self._posted = self._posted, True
         if not posted:
@@ -512,6 +538,8 @@ class Posted(Delivery):
     def put_run(self, run: Run) -> None:
         """Queue them, and post a drain where none is posted."""
         with self._lock:
+            if self._dropped:
+                return
             self._enqueue_run(run)
             posted, self._posted = self._posted, True
         if not posted:
@@ -522,6 +550,23 @@ class Posted(Delivery):
             empty = not self.queue and not self._running
         if empty:
             self.drained.set()
+
+    def _forsake(self) -> None:
+        """The loop is gone: no more handlers run, and nobody waits for them. Threads: any."""
+        with self._lock:
+            self.queue.clear()
+            self._dropped = self._gave_up = True
+            self._host = None
+            forsaken = self._awaiting
+            self._await([])
+        for _, wake in forsaken:
+            wake()
+        if self._ending:
+            self._conclude()
+
+    def runs_here(self) -> bool:
+        """Also outside handlers, in the thread of the loop."""
+        return self._host == threading.get_ident() or self.in_handler()
 
     def check_may_wait(self, settled: bool) -> None:
         """The thread that runs the handlers cannot wait for them outside one."""
@@ -547,7 +592,8 @@ class Posted(Delivery):
                 self._posted = False
 
     def _drain(self) -> None:
-        self._host = threading.get_ident()
+        if not self._dropped:
+            self._host = threading.get_ident()
         until = time.monotonic() + _BATCH_SECONDS
         try:
             for _ in range(_BATCH_JOBS):
@@ -573,10 +619,10 @@ class Posted(Delivery):
 
 
 class QueueDispatcher:
-    """A ``submit`` for programs with a main loop of their own: Tk, pygame, a notebook.
+    """A ``submit`` for programs with a main loop of their own: pygame, a notebook. For Tk and Qt see ``rtsync.gui``.
 
-    Give it as ``handlers=dispatcher`` and call ``dispatcher.drain()`` in the main loop, e.g. from Tk every 15 ms:
-    ``root.after(15, pump)``. Handlers then run in the thread that drains.
+    Give it as ``handlers=dispatcher`` and call ``dispatcher.drain()`` in the main loop, once in every turn. Handlers
+    then run in the thread that drains.
 
     Threads: calling it is safe from any thread; ``drain`` belongs to one.
     """

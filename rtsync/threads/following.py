@@ -178,13 +178,35 @@ class Subscription:
         self._check_may_wait()
         if not self._bell.wait_until(lambda: bool(self._events) or self._ended, self._timeout):
             raise WaitTimeout(f"no event within {self._timeout:g} s")
+        event = self._take()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next_unless(self, news: Callable[[], bool]) -> Event | None:
+        """As ``next``, however long it takes; None where ``news()``, which is asked at every ``wake()``."""
+        self._check_may_wait()
+        self._bell.wait_until(lambda: bool(self._events) or self._ended or news(), None)
+        if not self._events and not self._ended:
+            return None
+        event = self._take()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def wake(self) -> None:
+        """Have ``next_unless`` look again. Threads: any."""
+        self._bell.ring()
+
+    def _take(self) -> Event | None:
+        """The first that is queued; None behind the last one."""
         with self._lock:
             taken = self._events.take()
         if taken is not None:
             return taken.items[0]
         if self._error is not None:
             raise copy.copy(self._error)
-        raise StopIteration
+        return None
 
     def close(self) -> None:
         """Stop collecting; events not yet taken are dropped. May be called twice."""

@@ -948,8 +948,8 @@ class Core:
         return request.answer
 
     def settle(self, sequence: int, deadline: Deadline) -> None:
-        """Block until the handlers of everything up to ``sequence`` have run, except inside one of them."""
-        if self.delivery.in_handler():
+        """Block until the handlers of everything up to ``sequence`` have run, except in the thread that runs them."""
+        if self.delivery.runs_here():
             return
         settled = Latch()
         try:

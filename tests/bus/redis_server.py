@@ -2,49 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import pytest
-
+from tests import apt
 from tests.loopback import reserved_port
 
 __all__ = ["LIMIT", "RedisServer", "have"]
 
 LIMIT = 30.0  # seconds; reached only on failure
-_APT = ("apt-get", "-qq")
 
 
 @functools.cache
 def have() -> None:
     """Have redis-server on the PATH: installed by apt where it is missing, or the test fails and says so."""
-    with Path(tempfile.gettempdir(), "rtsync-tests-redis.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # One of the processes that run the tests.
-        if shutil.which("redis-server") is None:
-            _install()
-
-
-def _install() -> None:
-    if shutil.which("apt-get") is None:
-        pytest.fail("these tests need redis-server, which apt-get would install: put it on the PATH", pytrace=False)
-    as_root = () if os.geteuid() == 0 else ("sudo", "-n")
-    # What it installs starts a server of its own where it may; ours run on other ports.
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "redis-server"]):
-        done = subprocess.run([*as_root, *_APT, *command], env=quiet, capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip()[-500:]
-            pytest.fail(f"these tests need redis-server; as root: apt-get install redis-server\n{said}", pytrace=False)
+    apt.have(lambda: [] if shutil.which("redis-server") else ["redis-server"], "keep their sessions")
 
 
 class RedisServer:

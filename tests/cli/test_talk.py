@@ -199,8 +199,8 @@ def test_speaking_into_an_answer_stops_it_and_the_service_is_told_what_was_heard
     told: queue.SimpleQueue[Json] = queue.SimpleQueue()
 
     def answer(peer: Peer) -> None:
-        peer.send_json(CREATED, *sound(60_000), words("Once upon a time"))
-        listen(peer, 20)
+        peer.send_json(CREATED, *sound(20_000), words("Once upon a time"))
+        listen(peer, 60)  # Longer than a starved device is late at most: then some of it was heard.
         peer.send_json(event("input_audio_buffer.speech_started", item_id="item_3", audio_start_ms=700))
         peer.send_json(done("cancelled", status_details={"type": "cancelled", "reason": "turn_detected"}))
         heard = peer.recv_json()
@@ -216,7 +216,7 @@ def test_speaking_into_an_answer_stops_it_and_the_service_is_told_what_was_heard
         assert "model: Once upon a time" in screen.seen
         assert f"rtsync: interrupted: {truncate['audio_end_ms'] / 1000:.1f} s of the answer were heard" in screen.seen
     assert (truncate["type"], truncate["item_id"]) == ("conversation.item.truncate", "item_2")
-    assert 0 < truncate["audio_end_ms"] < 60_000
+    assert 0 < truncate["audio_end_ms"] < 20_000
 
 
 # -- push to talk -----------------------------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rtsync.audio import PCM16, write_wav
+from rtsync.edges.latch import Latch
 from rtsync.simulator import EarsFailed, SimulatorServer
 from tests.audio.wavs import wav
 from tests.cli.command import COMMAND, KEY, LIMIT, Terminal, environment, run
@@ -264,8 +266,38 @@ def test_what_cannot_be_is_one_line(options: list[str], named: str) -> None:
     assert named in ended.complaint
 
 
+def test_words_are_awaited_of_a_service_that_hears_more_slowly_than_it_answers(tmp_path: Path) -> None:
+    path = tmp_path / "in.wav"
+    write_wav(path, PCM16.silence(8_000))
+    with ScriptedServer(_hear_slowly) as server:
+        variables = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{server.http_url}/v1"}
+        ended = run("transcribe", str(path), **variables)
+    assert (ended.status, ended.out) == (0, "first\nsecond\n")
+
+
 def _hear_and_say_nothing(peer: Peer) -> None:
     _hear(peer)
+    hear_the_close(peer)
+
+
+def _hear_slowly(peer: Peer) -> None:
+    """Answer every update at once, and tell of the first second of sound soon, of the fifth much later."""
+    realtime_greeting(peer)
+    updates = 0
+    while updates < 2:
+        event = peer.recv_json()
+        if event["type"] == "session.update":
+            updates += 1
+            peer.send_json({"type": "session.updated", "event_id": "event_3", "session": event["session"]})
+    for seconds, end_ms, words in ((0.5, 1_000, "first"), (2.5, 5_000, "second")):
+        Latch().wait(seconds)  # Its slowness is what is tested.
+        place = {"event_id": "event_4", "item_id": f"item_{words}"}
+        peer.send_json(
+            {"type": "input_audio_buffer.speech_started", "audio_start_ms": end_ms - 500, **place},
+            {"type": "input_audio_buffer.speech_stopped", "audio_end_ms": end_ms, **place},
+            {"type": "input_audio_buffer.committed", "previous_item_id": None, **place},
+            {"type": "conversation.item.input_audio_transcription.completed", "transcript": words, **place},
+        )
     hear_the_close(peer)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import runpy
 import subprocess
 import sys
 
 import pytest
 
-from rtsync import DeviceFailed, Simulator
 from rtsync.audio import PCM16
 from rtsync.devices import VirtualDevice
 from rtsync.edges.latch import Latch
@@ -39,12 +39,21 @@ class Room(VirtualDevice):
             self.over.set()
 
 
-def test_it_speaks_is_interrupted_and_speaks_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_ten_lines() -> None:
+    source = EXAMPLE.read_text(encoding="utf-8")
+    docstring = ast.parse(source).body[0].end_lineno
+    assert len([line for line in source.splitlines()[docstring:] if line.strip()]) <= 10
+
+
+def test_it_speaks_is_interrupted_and_speaks_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     room = Room()
-    talking = spawn(runpy.run_path(str(EXAMPLE))["talk"], Simulator(), room)
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), room, room])
+    talking = spawn(runpy.run_path, str(EXAMPLE))
     assert room.over.wait(LIMIT)
     room.unplug()
-    with pytest.raises(DeviceFailed, match="microphone is gone"):
+    with pytest.raises(SystemExit, match="microphone is gone"):
         talking.result()
     greeting, answer = capsys.readouterr().out.split("\n", 1)
     assert greeting.startswith("I have")
@@ -53,8 +62,8 @@ def test_it_speaks_is_interrupted_and_speaks_again(capsys: pytest.CaptureFixture
 
 def test_without_the_device_it_says_so_in_one_line() -> None:
     ended = subprocess.run(
-        [sys.executable, EXAMPLE, "no such device"], capture_output=True, text=True, timeout=50, cwd=PROJECT
+        [sys.executable, EXAMPLE, "no such device", "virtual"], capture_output=True, text=True, timeout=50, cwd=PROJECT
     )
     assert ended.returncode == 1
     assert len(ended.stderr.splitlines()) == 1
-    assert ended.stderr.startswith(("there is no speaker here: ", "no output device is meant by "))
+    assert ended.stderr.startswith(("there is no speaker here: ", "there is no microphone here: ", "no input device"))

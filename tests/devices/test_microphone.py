@@ -98,7 +98,7 @@ def test_a_device_that_is_pulled_out_is_an_error_behind_what_it_has_recorded(dev
 
 
 def test_a_device_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtsync.devices.microphone._STALL_SECONDS", 0.05)
+    monkeypatch.setattr("rtsync.devices.opened._STALL_SECONDS", 0.05)
     device = VirtualDevice(period_ms=1_000)
     with Microphone(device, chunk_ms=2_000) as microphone, pytest.raises(DeviceFailed, match="recorded nothing"):
         microphone.read(timeout=LIMIT)

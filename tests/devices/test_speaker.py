@@ -125,7 +125,7 @@ def test_a_device_that_is_pulled_out_is_an_error_and_no_hang(device: VirtualDevi
 
 
 def test_a_device_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtsync.devices.speaker._STALL_SECONDS", 0.05)
+    monkeypatch.setattr("rtsync.devices.opened._STALL_SECONDS", 0.05)
     with Speaker(VirtualDevice(period_ms=1_000)) as speaker:  # It asks for sound once a second.
         speaker.play(ONE_SECOND * 2)
         with pytest.raises(DeviceFailed, match="asked for nothing"):

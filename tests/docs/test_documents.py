@@ -1,12 +1,16 @@
 """Every Python block in README and docs runs as it stands, against the embedded simulator.
 
 A block says in a comment before it how it is run: ``<!-- run -->`` on its own, as a program; ``<!-- run: in a session
--->`` with an open ``session`` in scope, ``<!-- run: with redis -->`` with a Redis at ``RTSYNC_BUS`` and a worker.
+-->`` with an open ``session`` in scope; ``<!-- run: in a window -->`` as a program with a window, which is closed when
+the first answer is complete; ``<!-- run: with a window -->`` within such a program;
+``<!-- run: with redis -->`` with a Redis at ``RTSYNC_BUS`` and a worker.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +19,8 @@ import pytest
 import rtsync
 from rtsync import RealtimeSession, Simulator
 from tests.bus.redis_server import RedisServer
+from tests.gui.screen import have_qt, screen
+from tests.loopback import LIMIT
 from tests.process.programs import Program
 
 ROOT = Path(__file__).parents[2]
@@ -50,10 +56,46 @@ def test_what_the_documents_show_runs(
             monkeypatch.setenv("RTSYNC_BUS", redis.url)
             with Program(command=[sys.executable, "-m", "rtsync", "worker", "--target", "simulator"]):
                 exec(program, {"__name__": "__main__"})
+    elif how == ": in a window":
+        run_in_a_window(code)
+    elif how == ": with a window":
+        run_in_a_window(OPENS_A_WINDOW + code + RUNS_ITS_WINDOW)
     else:
         assert how == ": in a session"
         with RealtimeSession(Simulator(pace=False)) as session:
             exec(program, {**scope, "session": session})
+
+
+CLOSES_ITS_WINDOW = """
+def answered(session, event):
+    if event.type == "response.done":
+        print("answered")
+        root.destroy() if "root" in globals() else app.closeAllWindows()
+
+__import__("rtsync").event_received.connect(answered)
+"""
+OPENS_A_WINDOW = """
+import tkinter, rtsync.gui
+
+root = tkinter.Tk()
+dispatcher = rtsync.gui.TkDispatcher(root)
+session = rtsync.RealtimeSession(rtsync.Simulator(pace=False), handlers=dispatcher)
+dispatcher.close_with(session)
+"""
+RUNS_ITS_WINDOW = """
+with session:
+    session.send({"type": "response.create"})
+    root.mainloop()
+"""
+
+
+def run_in_a_window(code: str) -> None:
+    have_qt()
+    with screen() as display:
+        variables = {**os.environ, "DISPLAY": display, "QT_QPA_PLATFORM": "offscreen"}
+        command = [sys.executable, "-W", "error", "-c", CLOSES_ITS_WINDOW + code]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=variables)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "answered\n", "")
 
 
 def test_the_readme_opens_with_a_program_of_at_most_fifteen_lines() -> None:

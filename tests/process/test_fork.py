@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.devices.alsa_null import have_portaudio, null_config
 from tests.loopback import Certificates
 from tests.process.programs import run
 from tests.process.service import answering_server, close_codes
@@ -42,3 +45,18 @@ def test_children_open_sessions_whatever_the_parents_threads_were_doing(certific
 
 def test_a_child_that_leaves_the_simulators_block_leaves_it_to_the_parent() -> None:
     assert run("fork_simulator").report == {"status": 0}
+
+
+@pytest.mark.parametrize("leaving", ["_exit", "sys.exit", "end"])
+@pytest.mark.parametrize("device", ["virtual", "null", "default"])
+def test_a_child_is_refused_its_parents_devices_and_the_parent_plays_on(
+    device: str, leaving: str, tmp_path: Path
+) -> None:
+    have_portaudio()  # The default one, of ALSA's, which goes nowhere.
+    report = run("forked_devices", device, leaving, ALSA_CONFIG_PATH=null_config(tmp_path)).report
+    used, unused = report["children"]
+    assert used["wrong"] == {}
+    assert used["seconds"] < 10
+    assert unused == {}
+    assert report["heard"] == [["parent", True]]
+    assert report["recorded"] == 960

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from msgspec import structs
 
 from rtsync.pure.timeline import timeline_page
 from rtsync.pure.turns import ToolSpan, Turn
@@ -96,6 +97,40 @@ def test_what_was_interrupted_begins_where_the_answer_was_cut_off() -> None:
     ((cut, _),) = [across(rect) for rect in page.rects("cut")]
     assert cut == pytest.approx(end, abs=0.2)
     assert "Turn 1: interrupted, 1100 ms heard" in page.texts("title")
+
+
+def test_an_interruption_in_the_middle_of_sound_can_be_seen() -> None:
+    heard = structs.replace(SPOKEN, interrupted_at=1005.0, silent_at=1005.0, heard_ms=2500)
+    page = Page(timeline_page([heard]))
+    ((start, end),) = [across(rect) for rect in page.rects("cut")]
+    assert end - start >= 8
+    assert "completed, interrupted" in page.texts("td")
+
+
+def test_what_is_beside_the_conversation_has_a_lane_of_its_own() -> None:
+    page = Page(timeline_page([TOOLS, structs.replace(BESIDE, first_text_at=1012.4)]))
+    lanes = [said for said in page.texts("text") if said in {"user", "model", "tools", "beside"}]
+    assert lanes == ["user", "model", "tools", "beside"]
+    heights = {kind: {rect["y"] for rect in page.rects(kind)} for kind in ("wait", "model", "beside")}
+    assert heights["wait"] == heights["model"]
+    assert not heights["model"] & heights["beside"]
+
+
+def test_a_wait_lies_behind_the_answer_that_is_heard_meanwhile() -> None:
+    asked = Turn(
+        response_id="r", status="completed", asked_at=1003.0, created_at=1003.0, first_audio_at=1003.1,
+        played_at=1005.5, done_at=1004.0, silent_at=1007.0,
+    )  # fmt: skip
+    page = Page(timeline_page([SPOKEN, asked]))
+    kinds = [attributes["class"] for tag, attributes in page.tags if tag == "rect"]
+    assert kinds.index("model") > max(at for at, kind in enumerate(kinds) if kind == "wait")
+
+
+def test_labels_do_not_lie_upon_each_other() -> None:
+    calls = tuple(ToolSpan(name="look_up_something_long", called_at=at, answered_at=at + 0.1) for at in (1.0, 1.2, 9.0))
+    page = Page(timeline_page([Turn(response_id="r", status="completed", asked_at=0.5, done_at=9.5, tools=calls)]))
+    assert page.texts("text").count("look_up_something_long") == 2
+    assert len([tip for tip in page.texts("title") if tip.startswith("look_up_something_long")]) == 3
 
 
 def test_the_table_has_the_numbers() -> None:

@@ -375,6 +375,30 @@ def test_calls_of_functions_stand_at_the_answer_that_follows_them() -> None:
     assert second.input_ended_at == 103.5
 
 
+def test_calls_of_mcp_servers_stand_at_the_response_that_made_them() -> None:
+    told = Told()
+    told.sent("response.create")
+    told.created("r1")
+    place = {"type": "mcp_call", "server_label": "docs", "name": "search", "id": "m1"}
+    told.at(1).came("response.output_item.added", response_id="r1", item=place)
+    told.at(2).came("response.mcp_call.in_progress", item_id="m1")
+    told.came("response.mcp_call.in_progress", item_id=[])
+    told.at(3).came("response.output_item.done", response_id="r1", item=place)
+    told.came("response.output_item.done", response_id="r1", item={**place, "id": "m2"})
+    told.at(4).done("r1")
+    calls = [(call.name, call.called_at, call.answered_at) for call in told.only.tools]
+    assert calls == [("search", 102.0, 103.0), ("search", 103.0, 103.0)]
+
+
+def test_no_sample_is_played_before_it_was_there() -> None:
+    told = Told()
+    told.created("r1")
+    told.came("response.output_item.added", response_id="r1", item={"id": "a1"})
+    told.at(2).came("response.output_audio.delta", response_id="r1", item_id="a1")
+    told.turns.played("a1", 101.9, ended=False)
+    assert told.only.played_at == 102.0
+
+
 # -- lines, and servers that leave things out ------------------------------------------------------------------------
 
 

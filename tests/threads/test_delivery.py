@@ -555,3 +555,71 @@ def test_another_option_is_refused_with_the_three_that_there_are(handlers: Any) 
     with pytest.raises(ConfigurationError, match="handlers must be 'thread', 'inline' or a callable") as raised:
         delivery_for(handlers, "")
     assert repr(handlers) in str(raised.value)
+
+
+# -- a loop that says which thread it is, and when it is gone --------------------------------------------------------
+
+
+class KnownLoop(QueueDispatcher):
+    """The least that `Posted` wants to know of a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread_id = threading.get_ident()
+        self.told: list[Callable[[], None]] = []
+
+    def when_gone(self, tell: Callable[[], None]) -> None:
+        self.told.append(tell)
+
+
+def test_a_loop_that_says_its_thread_is_not_waited_for_there_before_anything_has_run() -> None:
+    posted = Posted(KnownLoop())
+    with pytest.raises(UsageError, match="settled=False"):
+        posted.check_may_wait(settled=True)
+    assert posted.runs_here()
+    assert not spawn(posted.runs_here).result()
+    assert not Posted(QueueDispatcher()).runs_here()
+
+
+def test_who_runs_the_handlers_is_known_inside_them_everywhere() -> None:
+    for delivery in (Inline(), Posted(lambda job: job())):
+        seen: list[bool] = []
+        delivery.put(1, lambda delivery=delivery, seen=seen: seen.append(delivery.runs_here()))  # type: ignore[misc]
+        assert seen == [True]
+        assert delivery.runs_here() == isinstance(delivery, Posted)  # Its loop is this thread from now on.
+
+
+def test_when_the_loop_is_gone_nothing_is_run_and_nobody_waits() -> None:
+    loop = KnownLoop()
+    posted, seen = Posted(loop), list[str]()
+    posted.put(1, lambda: seen.append("never"))
+    posted.when_settled(1, lambda: seen.append("woken"))
+    loop.told[0]()
+    assert seen == ["woken"]
+    posted.put(2, lambda: seen.append("never"))
+    posted.put_run(Run(events=[Event({"type": "x.delta"})], sizes=[1], numbers=[2]))
+    posted.when_settled(2, lambda: seen.append("woken"))
+    posted.check_may_wait(settled=True)
+    loop.drain()
+    posted.end()
+    assert posted.drained
+    assert seen == ["woken", "woken"]
+    assert posted.queued() == (0, 0)
+
+
+def test_a_loop_that_goes_while_a_session_ends_or_in_a_handler_leaves_nothing_to_wait_for() -> None:
+    loop = KnownLoop()
+    ending, leaving = Posted(loop), Posted(loop)
+    ending.put(1, lambda: None)
+    ending.end()
+    assert not ending.drained
+    seen: list[str] = []
+    leaving.put(1, loop.told[1])
+    leaving.put(2, lambda: seen.append("never"))
+    loop.told[0]()
+    assert ending.drained
+    while loop.drain():
+        pass
+    leaving.end()
+    assert leaving.drained
+    assert seen == []

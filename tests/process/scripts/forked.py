@@ -30,6 +30,8 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
         "responses": lambda: session.responses(timeout=None),
         "attach": lambda: session.attach(held["speaker"]),
         "interrupt": lambda: session.interrupt(timeout=None),
+        "talk": lambda: session.talk("virtual", "virtual", timeout=None),
+        "stop_talking": session.stop_talking,
         "wait_for": lambda: session.wait_for("response.done", timeout=None),
         "expect": lambda: session.expect("response.done", timeout=None),
         "events": lambda: session.events(timeout=None),
@@ -71,16 +73,22 @@ def everything_public(session: RealtimeSession, held: dict[str, Any]) -> dict[st
     }
 
 
-def use_in_the_child(session: RealtimeSession, held: dict[str, Any]) -> dict[str, str]:
-    """What became of each call that was not refused as it should be."""
+def not_refused(calls: dict[str, Callable[[], Any]], way_out: str) -> dict[str, str]:
+    """What became of each call that did not raise a ``UsageError`` which says so."""
     wrong = {}
-    for name, call in everything_public(session, held).items():
+    for name, call in calls.items():
         try:
             call()
             wrong[name] = "went through"
         except UsageError as error:
-            if "Open sessions after the fork" not in str(error):
+            if way_out not in str(error):
                 wrong[name] = str(error)
+    return wrong
+
+
+def use_in_the_child(session: RealtimeSession, held: dict[str, Any]) -> dict[str, str]:
+    """What became of each call that was not refused as it should be."""
+    wrong = not_refused(everything_public(session, held), "Open sessions after the fork")
     held["entered"].__exit__(ValueError, ValueError(), None)  # How a block leaves that an exception ends.
     held["stream"].close()
     session.close()
