@@ -35,6 +35,8 @@ def test_another_worker_goes_on_within_five_seconds_when_one_is_killed_in_the_mi
         with directory.stream(session_id, USER, after=last_id, heartbeat=LIMIT) as stream:
             say(directory, session_id, "slowly")
             until(stream, "response.output_text.delta")
+            for program in (one, two):
+                program.read_error("holding sessions")  # The other one stands ready, as it does where there are two.
             killed = time.monotonic()
             _holder(directory, session_id, [one, two]).signal(signal.SIGKILL)
             memory.go.set()
