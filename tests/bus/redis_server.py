@@ -18,6 +18,8 @@ from tests.loopback import reserved_port
 __all__ = ["LIMIT", "RedisServer", "have"]
 
 LIMIT = 30.0  # seconds; reached only on failure
+# A process of tests that runs out of time ends without a word; its pipe ends with it, and the server then.
+_OUTLIVES_NOBODY = ("sh", "-c", 'read _; kill -9 "$1"', "sh")
 
 
 @functools.cache
@@ -37,6 +39,7 @@ class RedisServer:
         self._durable = durable
         self._password = password
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -62,6 +65,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self._guard = subprocess.Popen([*_OUTLIVES_NOBODY, str(self._process.pid)], stdin=subprocess.PIPE)
         deadline = time.monotonic() + LIMIT
         while not self._answers():
             assert self._process.poll() is None, "redis-server ended at once"
@@ -71,10 +75,14 @@ class RedisServer:
 
     def kill(self) -> None:
         """End it as a power failure would."""
+        if self._guard is not None and self._guard.stdin is not None:
+            self._guard.kill()
+            self._guard.stdin.close()
+            self._guard.wait()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._process = None
+        self._guard = self._process = None
 
     def restart(self) -> None:
         """Kill it, and start another one on its port."""
