@@ -3,6 +3,7 @@
 The rooms, and an order to read them in. Imports point down this list, never up::
 
     cli/         applications: the ``rtsync`` command
+    bus/         applications: sessions that every web worker reaches, ``rtsync.bus``
     gui/         applications: handlers in the main loop of Tk or Qt, ``rtsync.gui``; imported where it is wanted
     session/     what users hold: ``RealtimeSession``, ``Response``
     threads/     the only threads and locks: reader, delivery of handlers, waits
@@ -45,6 +46,7 @@ from rtsync.threads.delivery import QueueDispatcher
 from rtsync.threads.following import Subscription
 from rtsync.vocabulary.errors import (
     AuthenticationFailed,
+    BusUnavailable,
     CloseCause,
     ConfigurationError,
     ConnectFailed,
@@ -63,6 +65,8 @@ from rtsync.vocabulary.errors import (
     SessionExpired,
     ToolCancelled,
     ToolError,
+    TooManySessions,
+    UnknownSession,
     UsageError,
     WaitTimeout,
     WebhookRefused,
@@ -109,6 +113,7 @@ __all__ = [
     "AuthenticationFailed",
     "Azure",
     "Budget",
+    "BusUnavailable",
     "Call",
     "ClientSecret",
     "CloseCause",
@@ -148,6 +153,7 @@ __all__ = [
     "State",
     "Subscription",
     "Target",
+    "TooManySessions",
     "Tool",
     "ToolCall",
     "ToolCancelled",
@@ -156,6 +162,7 @@ __all__ = [
     "ToolSpan",
     "TrafficLog",
     "Turn",
+    "UnknownSession",
     "Usage",
     "UsageError",
     "Verdict",

@@ -32,7 +32,10 @@ MAY_IMPORT = {
     "session": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads"}),
     "simulator": frozenset({"vocabulary", "audio"}),
     FACE: frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session"}),
-    "cli": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE}),
+    "bus": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE}),
+    "cli": frozenset(
+        {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus"}
+    ),
     "gui": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
@@ -57,6 +60,7 @@ HOMES = {
     "miniaudio": "devices/miniaudio.py",
     "msgspec": ANYWHERE,
     "pocketsphinx": "simulator/sphinx.py",
+    "redis": "bus/streams.py",
     "simple_websocket": "simulator/",
     "sounddevice": "devices/portaudio.py",
     "webrtcvad": "simulator/webrtc.py",

@@ -20,6 +20,7 @@ from rtsync.cli.say import say
 from rtsync.cli.serve import serve
 from rtsync.cli.talk import talk
 from rtsync.cli.transcribe import transcribe
+from rtsync.cli.worker import worker
 
 __all__ = ["main"]
 
@@ -42,6 +43,7 @@ program.add_command(talk)
 program.add_command(say)
 program.add_command(transcribe)
 program.add_command(serve)
+program.add_command(worker)
 program.add_command(events)
 
 

@@ -6,6 +6,8 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     ├── ConfigurationError      you: target, options or credentials missing or malformed
     ├── UsageError              you: a documented rule broken (waits for itself, forked)
     │   └── FellBehind          too many events came before a wait or a subscription took them
+    ├── UnknownSession          you: no session of that id and owner in the directory
+    ├── TooManySessions         you: a limit of the directory
     ├── ServerError             they: an ``error`` event
     ├── ResponseFailed          they: a response failed, incomplete or cut off
     ├── ProtocolError           they: not the protocol (bad frame, bad UTF-8, too large)
@@ -18,6 +20,7 @@ The tree answers first *who* has to act: you, they (the service), or the line be
     │   ├── ConnectionLost
     │   └── SessionExpired
     ├── SendTimeout             the peer stopped reading; the connection is given up
+    ├── BusUnavailable          the bus between web workers and those who hold sessions
     ├── DeviceFailed            the sound device: unplugged, or it stopped
     ├── ToolError               your tool: raised in it, for the model to read
     ├── ToolCancelled           your tool: nobody waits for it any longer
@@ -40,6 +43,7 @@ from rtsync.vocabulary.foreign import one_line
 
 __all__ = [
     "AuthenticationFailed",
+    "BusUnavailable",
     "CloseCause",
     "ConfigurationError",
     "ConnectFailed",
@@ -56,12 +60,15 @@ __all__ = [
     "ServerError",
     "SessionClosed",
     "SessionExpired",
+    "TooManySessions",
     "ToolCancelled",
     "ToolError",
+    "UnknownSession",
     "UsageError",
     "WaitTimeout",
     "WebhookRefused",
     "passing_close",
+    "rebuilt",
 ]
 
 
@@ -105,10 +112,11 @@ class RealtimeError(Exception):
         self.__dict__.update(data)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), str(self), dict(self.__dict__))
+        return rebuilt, (type(self), str(self), dict(self.__dict__))
 
 
-def _rebuild(cls: type[RealtimeError], message: str, data: dict[str, Any]) -> RealtimeError:
+def rebuilt(cls: type[RealtimeError], message: str, data: Mapping[str, Any]) -> RealtimeError:
+    """An error from its kind, message and data, as they travel between processes."""
     error = cls.__new__(cls, message)
     Exception.__init__(error, message)
     error.__dict__.update(data)
@@ -134,6 +142,30 @@ class FellBehind(UsageError):
 
     The session goes on.
     """
+
+
+class UnknownSession(RealtimeError, LookupError):
+    """The directory has no session of that id for that owner.
+
+    It never was, it has ended and is no longer kept, or it is somebody else's: the error is the same, so that ids
+    cannot be tried out.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class TooManySessions(RealtimeError):
+    """One more session would go beyond a limit of the directory.
+
+    Attributes:
+        limit: ``"owner"``, of one user; ``"all"``, of all together.
+    """
+
+    def __init__(self, message: str, *, limit: str) -> None:
+        super().__init__(message, limit=limit)
+
+    limit: str
 
 
 class ServerError(RealtimeError):
@@ -369,6 +401,13 @@ class WaitTimeout(RealtimeError, TimeoutError):
         super().__init__(message, arrived=tuple(arrived))
 
     arrived: tuple[str, ...]
+
+
+class BusUnavailable(RealtimeError, ConnectionError):
+    """The bus cannot be reached, does not answer in time, or nobody takes from it. Another attempt may succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class DeviceFailed(RealtimeError):

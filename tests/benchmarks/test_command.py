@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import traffic
 from benchmarks.measuring import Series
+from tests.bus.redis_server import have
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -43,6 +44,16 @@ def test_a_measurement_ends_in_tables(name: str, tmp_path: Path) -> None:
         assert f"### {title}\n\n| {result['columns'][0]}" in printed
         assert len(result["rows"]) == len(result["rounds"]) > 1
         assert all(len(row) == len(result["columns"]) for row in result["rows"])
+
+
+@pytest.mark.parametrize("bus", [(), ("--bus", "memory://")], ids=["redis", "memory"])
+def test_the_way_over_the_bus_is_measured(bus: tuple[str, ...]) -> None:
+    have()
+    command = [sys.executable, "-m", "benchmarks.bus", "--sessions", "3", "--rate", "20", "--seconds", "0.5", *bus]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55)
+    assert (run.returncode, run.stderr) == (0, "")
+    figures = [line.split("|")[1].strip() for line in run.stdout.splitlines() if line.startswith("| ")]
+    assert {"events", "latency p50", "latency p99", "CPU of the readers"} <= set(figures)
 
 
 def test_the_medians_can_be_drawn(tmp_path: Path) -> None:

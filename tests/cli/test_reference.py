@@ -23,7 +23,7 @@ from tests.simulator.voices import have
 
 PAGE = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```sh\n(?P<code>.*?)```", re.DOTALL)
-COMMANDS = ["demo", "chat", "talk", "say", "transcribe", "serve", "events"]
+COMMANDS = ["demo", "chat", "talk", "say", "transcribe", "serve", "worker", "events"]
 
 
 def _lines(how: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 A block says in a comment before it how it is run: ``<!-- run -->`` on its own, as a program; ``<!-- run: in a session
 -->`` with an open ``session`` in scope; ``<!-- run: in a window -->`` as a program with a window, which is closed when
-the first answer is complete; ``<!-- run: with a window -->`` within such a program.
+the first answer is complete; ``<!-- run: with a window -->`` within such a program;
+``<!-- run: with redis -->`` with a Redis at ``RTSYNC_BUS`` and a worker.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import pytest
 
 import rtsync
 from rtsync import RealtimeSession, Simulator
+from tests.bus.redis_server import RedisServer
 from tests.gui.screen import have_qt, screen
 from tests.loopback import LIMIT
+from tests.process.programs import Program
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
@@ -48,6 +51,11 @@ def test_what_the_documents_show_runs(
     program = compile(code, place, "exec")
     if how == "":
         exec(program, {"__name__": "__main__"})
+    elif how == ": with redis":
+        with RedisServer(tmp_path) as redis:
+            monkeypatch.setenv("RTSYNC_BUS", redis.url)
+            with Program(command=[sys.executable, "-m", "rtsync", "worker", "--target", "simulator"]):
+                exec(program, {"__name__": "__main__"})
     elif how == ": in a window":
         run_in_a_window(code)
     elif how == ": with a window":

@@ -93,6 +93,14 @@ class Program:
                 return line.rstrip("\n")
         raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
 
+    def read_error(self, last: str) -> str:
+        """Read stderr up to the line that holds `last`, and return that line."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if last in line:
+                return line.rstrip("\n")
+        raise AssertionError(f"{last!r} never came")
+
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self._started = time.monotonic()

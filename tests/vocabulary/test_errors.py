@@ -57,12 +57,18 @@ TREE: dict[str, tuple[type[Exception] | None, str, dict[str, Any]]] = {
     "ConnectionLost": (ConnectionError, "SessionClosed", END),
     "SessionExpired": (ConnectionError, "SessionClosed", END),
     "SendTimeout": (TimeoutError, "RealtimeError", {}),
+    "UnknownSession": (LookupError, "RealtimeError", {}),
+    "TooManySessions": (None, "RealtimeError", {"limit": "owner"}),
+    "BusUnavailable": (ConnectionError, "RealtimeError", {}),
     "DeviceFailed": (None, "RealtimeError", {}),
     "ToolError": (None, "RealtimeError", {}),
     "ToolCancelled": (None, "RealtimeError", {}),
     "WebhookRefused": (None, "RealtimeError", {"reason": "forged"}),
     "WaitTimeout": (TimeoutError, "RealtimeError", {"arrived": ("session.created", "response.output_text.delta x 3")}),
 }
+
+
+_OTHERS = ("RealtimeError", "CloseCause", "passing_close", "rebuilt")
 
 
 def made(name: str) -> RealtimeError:
@@ -77,7 +83,7 @@ def descendants(cls: type[RealtimeError]) -> Iterator[type[RealtimeError]]:
 
 
 def test_the_tree_of_this_test_is_the_whole_tree() -> None:
-    exported = {name for name in errors.__all__ if name not in ("RealtimeError", "CloseCause", "passing_close")}
+    exported = {name for name in errors.__all__ if name not in _OTHERS}
     assert set(TREE) == exported
     assert set(TREE) == {cls.__name__ for cls in descendants(RealtimeError) if cls.__module__ == errors.__name__}
 
@@ -88,7 +94,7 @@ def test_each_error_stands_where_the_contract_draws_it(name: str) -> None:
     error = made(name)
     assert getattr(errors, parent) in type(error).__bases__
     assert builtin is None or isinstance(error, builtin)
-    expected = (ConnectionError, TimeoutError, ValueError, RuntimeError)
+    expected = (ConnectionError, TimeoutError, ValueError, RuntimeError, LookupError)
     held = {cls for cls in expected if isinstance(error, cls)}
     assert held == ({ConnectionError, TimeoutError} if name == "ConnectTimeout" else {builtin} - {None})
 
