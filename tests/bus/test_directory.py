@@ -313,7 +313,9 @@ def test_a_command_with_the_same_id_is_done_once(make: Make, memory: Memory) -> 
 
 
 @pytest.mark.parametrize(
-    "event", ["text", {}, {"type": 7}, {"type": "x", "event_id": ""}, {"type": "x", "field": object()}], ids=str
+    "event",
+    ["text", {}, {"type": 7}, {"type": "x", "event_id": ""}, {"type": "x", "field": object()}],
+    ids=["a text", "no type", "a number as type", "an empty id", "no JSON"],
 )
 def test_what_is_no_event_is_refused(make: Make, event: Any) -> None:
     directory = make()
