@@ -95,6 +95,7 @@ def _run_by_a_shell(line: str, simulator: SimulatorServer, folder: Path) -> subp
 
 @pytest.mark.parametrize("line", _lines(": until it listens"))
 def test_a_server_that_is_shown_listens(line: str) -> None:
+    have()
     before, _, after = line.partition("rtsync serve")
     variables = dict(word.split("=", 1) for word in before.split())
     with Running("serve", *after.split(), "--port", "0", **variables) as running:

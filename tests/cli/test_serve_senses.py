@@ -13,6 +13,7 @@ from tests.cli.test_serve import Served, served
 from tests.simulator.sounds import coded
 from tests.simulator.spoken import spoken
 from tests.simulator.test_speech_endpoints import Start, endpoint, replying, transcript, wav
+from tests.simulator.voices import have
 
 __all__ = ["endpoint"]  # a fixture
 
@@ -41,6 +42,7 @@ def talked(server: Served, words: str) -> dict[str, str]:
 
 
 def test_a_spoken_turn_with_the_programs_of_this_machine() -> None:
+    have()
     with served("--ears", "pocketsphinx", "--voice", "flite", "--vad", "webrtc") as server:
         assert "It hears with pocketsphinx the sentences of a grammar; whatever else you say" in server.said
         assert "It speaks with flite." in server.said

@@ -2,8 +2,8 @@
 
 A block says in a comment before it how it is run: ``<!-- run -->`` on its own, as a program; ``<!-- run: in a session
 -->`` with an open ``session`` in scope; ``<!-- run: in a window -->`` as a program with a window, which is closed when
-the first answer is complete; ``<!-- run: with a window -->`` within such a program;
-``<!-- run: with redis -->`` with a Redis at ``RTSYNC_BUS`` and a worker.
+the first answer is complete; ``<!-- run: with a window -->`` within such a program; ``<!-- run: with redis -->`` with
+a Redis at ``RTSYNC_BUS`` and a worker; ``<!-- run: with a voice -->`` as a program, where there is flite.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.bus.redis_server import RedisServer
 from tests.gui.screen import have_qt, screen
 from tests.loopback import LIMIT
 from tests.process.programs import Program
+from tests.simulator.voices import have
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"(?:<!-- run(?P<how>[^>]*) -->\n)?```python\n(?P<code>.*?)```", re.DOTALL)
@@ -49,7 +50,9 @@ def test_what_the_documents_show_runs(
     assert how is not None, f"{place}: say how the block is run"
     scope = {name: getattr(rtsync, name) for name in rtsync.__all__}
     program = compile(code, place, "exec")
-    if how == "":
+    if how in ("", ": with a voice"):
+        if how:
+            have()
         exec(program, {"__name__": "__main__"})
     elif how == ": with redis":
         with RedisServer(tmp_path) as redis:
