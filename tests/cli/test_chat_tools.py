@@ -194,8 +194,9 @@ def test_ctrl_c_ends_a_tool_that_runs(shop: Path, simulator: SimulatorServer) ->
         screen.type("wait for ever")
         screen.read_until("wait_for_ever()")
         screen.ctrl_c()
-        assert "cancelled" in screen.read_until("\n> ")
-        screen.type("hello")
-        assert "You said: “hello”." in screen.read_until("\n> ")
+        screen.read_until("once more leaves")
+        screen.type("hello")  # The output of the call may come behind that, and the brain answers what is last.
+        screen.type("hello again")
+        screen.read_until("You said: “hello again”.")
         screen.ctrl_d()
         assert screen.wait() == 0

@@ -16,7 +16,7 @@ from rtsync.vocabulary.names import SERVER_TYPES
 Event = dict[str, Any]
 GA = "/v1/realtime?model=gpt-realtime"
 PREVIEW = "/openai/realtime?api-version=2024-10-01-preview&deployment=gpt-4o-realtime-preview"
-LIMIT = 20.0  # seconds; reached only on failure
+LIMIT = 45.0  # seconds; reached only on failure
 # The position of this one is free (protocol 3.4).
 FREE = {"rate_limits.updated"}
 

@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from rtsync.simulator import SimulatorServer
 
 Event = dict[str, Any]
-LIMIT = 20.0  # seconds; reached only on failure
+LIMIT = 45.0  # seconds; reached only on failure
 
 GA = "/v1/realtime?model=gpt-realtime"
 PREVIEW = "/openai/realtime?api-version=2024-10-01-preview&deployment=gpt-4o-realtime-preview"
