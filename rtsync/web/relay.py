@@ -25,6 +25,7 @@ from rtsync.vocabulary.errors import BusUnavailable, ConfigurationError, FellBeh
 from rtsync.vocabulary.events import encode
 from rtsync.web.answers import error_event
 from rtsync.web.gate import Gate, Refused
+from rtsync.web.sse import last_seen
 
 __all__ = ["WebSocket", "relay", "relay_live"]
 
@@ -80,7 +81,7 @@ def relay(
 
     Raises:
         UnknownSession: the owner has no such session.
-        UsageError: ``after`` is no id.
+        Refused: ``after`` is no id.
         BusUnavailable: the bus is out of reach.
 
     Threads: blocks the calling thread, that of the view.
@@ -142,7 +143,7 @@ class _Kept:
 
     def __init__(self, directory: SessionDirectory, session_id: str, owner: str, after: str | None) -> None:
         self._directory, self._session_id, self._owner = directory, session_id, owner
-        self._stream = directory.stream(session_id, owner, after=after, heartbeat=_TICK)
+        self._stream = directory.stream(session_id, owner, after=last_seen(after), heartbeat=_TICK)
         self._begun = False
 
     def read(self) -> bytes | None:

@@ -88,7 +88,9 @@ def last_seen(header: str | None) -> str | None:
         return None
     numbers = header.split("-")
     if len(numbers) > 2 or not all(_is_number(number) for number in numbers):
-        raise Refused("Last-Event-ID is no id of an event", status=400, code="malformed")
+        raise Refused(
+            "what is to be gone on from (Last-Event-ID, after) is no id of an event", status=400, code="malformed"
+        )
     return header
 
 

@@ -20,7 +20,7 @@ from rtsync import ConfigurationError, OpenAI, RealtimeSession, UnknownSession
 from rtsync.bus import CLOSED, SessionDirectory
 from rtsync.simulator import SimulatorServer
 from rtsync.simulator.brains import Turn
-from rtsync.web import Gate, relay, relay_live
+from rtsync.web import Gate, Refused, relay, relay_live
 from tests.bus.conversing import LIMIT, TEXT, USER, Memory, answer_in, say, texts_of
 
 View = Callable[[Any], None]
@@ -261,6 +261,8 @@ def test_whose_it_is_and_what_may_be_sent_is_checked_first(directory: SessionDir
     nobody: Any = None
     with pytest.raises(UnknownSession):
         relay(nobody, directory, session_id, "somebody else", gate=Gate())
+    with pytest.raises(Refused):
+        relay(nobody, directory, session_id, USER, gate=Gate(), after="garbage")
     with pytest.raises(ConfigurationError, match="gate"):
         relay(nobody, directory, session_id, USER, gate=nobody)
     with pytest.raises(ConfigurationError, match="patience"):
