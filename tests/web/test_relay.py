@@ -17,11 +17,11 @@ from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
 from rtsync import ConfigurationError, OpenAI, RealtimeSession, UnknownSession
-from rtsync.bus import CLOSED, SessionDirectory
+from rtsync.bus import CLOSED, GAP, SessionDirectory
 from rtsync.simulator import SimulatorServer
 from rtsync.simulator.brains import Turn
 from rtsync.web import Gate, Refused, relay, relay_live
-from tests.bus.conversing import LIMIT, TEXT, USER, Memory, answer_in, say, texts_of
+from tests.bus.conversing import LIMIT, TEXT, USER, Memory, answer_in, ask, say, texts_of
 
 View = Callable[[Any], None]
 HELLO = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
@@ -192,11 +192,11 @@ def test_the_end_of_the_process_says_come_again(directory: SessionDirectory, rel
 
 
 class Flood:
-    """A brain that answers with a quarter of a megabyte."""
+    """A brain whose answer comes as some five thousand deltas, a megabyte of events."""
 
     def __call__(self, turn: Turn) -> Iterator[str]:
         """One answer."""
-        for _ in range(128):
+        for _ in range(32):
             yield "x" * 2047 + " "
 
 
@@ -209,7 +209,7 @@ def test_a_browser_that_stops_reading_holds_nothing_up_and_is_cut(relays: Relays
             with relays.connect(receive_buffer=4096) as browser:
                 say(directory, session_id, "Hello")
                 with directory.stream(session_id, USER, heartbeat=LIMIT) as other:
-                    assert len(answer_in(other)) == 128 * 2048
+                    assert len(answer_in(other)) == 32 * 2048
                 assert relays.returned.acquire(timeout=LIMIT)
                 assert ending(browser)[0] == 1006
             assert directory.info(session_id, USER).state == "open"
@@ -227,6 +227,28 @@ def test_a_browser_that_falls_behind_a_session_of_this_process_is_closed(relays:
                 code, found = ending(browser)
     assert code == 1013
     assert "response.done" not in [event["type"] for event in found]
+
+
+def test_a_browser_that_falls_behind_what_the_bus_keeps_is_closed(relays: Relays) -> None:
+    with SimulatorServer(brain=Flood(), pace=False) as service:
+        target = OpenAI("any", api_key="any", base_url=service.openai_url)
+        with SessionDirectory(target=target, max_events=20) as directory:
+            session_id = directory.open(USER, config=TEXT, timeout=LIMIT)
+            relays.view = to(directory, session_id, patience=LIMIT)
+            with relays.connect(receive_buffer=4096) as browser:
+                ask(directory, session_id, "Hello")
+                code, found = ending(browser)
+    assert code == 1013
+    assert "response.done" not in [event["type"] for event in found]
+
+
+def test_a_page_that_comes_back_too_late_is_told_of_the_gap(directory: SessionDirectory, relays: Relays) -> None:
+    session_id = directory.open(USER, config=TEXT, timeout=LIMIT)
+    relays.view = to(directory, session_id, after="1-1")
+    with relays.connect() as browser:
+        until(browser, GAP)
+        send(browser, type="response.create")
+        until(browser, "response.done")
 
 
 def test_a_session_of_this_process_is_relayed(service: SimulatorServer, memory: Memory, relays: Relays) -> None:
