@@ -3,6 +3,7 @@
 The rooms, and an order to read them in. Imports point down this list, never up::
 
     cli/         applications: the ``rtsync`` command
+    web/         applications: browsers, whatever the web framework, ``rtsync.web``
     bus/         applications: sessions that every web worker reaches, ``rtsync.bus``
     gui/         applications: handlers in the main loop of Tk or Qt, ``rtsync.gui``; imported where it is wanted
     session/     what users hold: ``RealtimeSession``, ``Response``

@@ -33,6 +33,9 @@ MAY_IMPORT = {
     "simulator": frozenset({"vocabulary", "audio"}),
     FACE: frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session"}),
     "bus": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE}),
+    "web": frozenset(
+        {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus"}
+    ),
     "cli": frozenset(
         {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus"}
     ),
@@ -145,6 +148,12 @@ def _may(layer: str, found: Import) -> bool:
 
 
 every_module = pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "web").glob("*.py")), ids=lambda path: path.name)
+def test_the_web_core_knows_no_framework(path: Path) -> None:
+    foreign = {found.top for found in _imports_of(path)} - set(sys.stdlib_module_names)
+    assert foreign <= {"msgspec", "rtsync"}
 
 
 def test_every_layer_is_there_and_no_other() -> None:

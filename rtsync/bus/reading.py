@@ -72,6 +72,7 @@ class EventStream:
 
     Attributes:
         last_id: of the last event that was taken.
+        session_ended: whether the iteration ended with the session, and not because nobody reads on in this process.
 
     Threads: iterated by one thread at a time; ``close()`` from any.
     """
@@ -88,6 +89,7 @@ class EventStream:
         revival: float,
     ) -> None:
         self.last_id = after or "0"
+        self.session_ended = False
         self._bus = bus
         self._session_id, self._owner = session_id, owner
         self._heartbeat, self._revival = heartbeat, revival
@@ -155,7 +157,7 @@ class EventStream:
         self.last_id = entry.id
         self._unknown_since = None
         if posted.type == notices.CLOSED:
-            self.close()
+            self._end_with_session()
         return posted
 
     def _next_entry(self) -> Entry | None:
@@ -200,7 +202,7 @@ class EventStream:
             self._look_for_session()
         if self._unknown_since is None or time.monotonic() - self._unknown_since < self._revival:
             return None
-        self.close()
+        self._end_with_session()
         return Posted(self.last_id, notices.forgotten(self._bus.name))
 
     def _bear(self, trouble: BusUnavailable) -> None:
@@ -215,11 +217,15 @@ class EventStream:
             info = self._bus.info(self._session_id, self._owner)
             over = info is not None and info.state == "closed"
             if over and _place(self._bus.last_id(self._session_id)) <= _place(self.last_id):
-                self.close()  # Its end was read before, over another stream.
+                self._end_with_session()  # Its end was read before, over another stream.
         except BusUnavailable:
             self._missed -= 1  # Look again.
             return
         self._unknown_since = None if info is not None else self._unknown_since or time.monotonic()
+
+    def _end_with_session(self) -> None:
+        self.session_ended = True
+        self.close()
 
     def _beat(self) -> Posted:
         self._missed -= 1  # A look at the session now and then: it may have expired in silence.
