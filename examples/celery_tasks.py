@@ -40,7 +40,7 @@ def transcribe(self: RealtimeTask, path: str) -> str:
         session.update(audio={"input": {"transcription": {"model": "gpt-4o-mini-transcribe"}, "turn_detection": None}})
         session.send_audio(path, pace=False, progress=self.progress())
         session.commit_audio()
-        return session.wait_for(f"{WORDS}.completed", timeout=300).transcript
+        return str(session.wait_for(f"{WORDS}.completed", timeout=300).transcript)
 
 
 if __name__ == "__main__":
