@@ -20,7 +20,7 @@ from rtsync.simulator import SimulatorServer
 from rtsync.simulator.faults import Fault, Refuse
 from tests.bus.redis_server import RedisServer
 from tests.conftest import PROJECT
-from tests.loopback import Peer, ScriptedServer, realtime_greeting
+from tests.loopback import Peer, PeerClosed, ScriptedServer, realtime_greeting
 from tests.process.programs import LIMIT, Program
 from tests.process.scripts.realtime_tasks import configured
 from tests.process.service import answering_server, close_codes
@@ -62,7 +62,7 @@ def test_a_hundred_tasks_on_two_processes_are_all_answered_though_one_is_revoked
         asked = [client.send_task("converse", (simulator.http_url, sentence)) for sentence in sentences[:50]]
         lingering = client.send_task("linger", (service.http_url, "ask"))
         asked += [client.send_task("converse", (simulator.http_url, sentence)) for sentence in sentences[50:]]
-        assert until(lambda: len(service.peers) == 1 and lingering.state == "STARTED")
+        assert until(lambda: begun(lingering))
         lingering.revoke(terminate=True)
         answers = [task.get(timeout=LIMIT) for task in asked]
         assert [text.partition("”")[0] for _, text in answers] == [f"You said: “{sentence}" for sentence in sentences]
@@ -75,28 +75,36 @@ def test_a_hundred_tasks_on_two_processes_are_all_answered_though_one_is_revoked
 
 def test_limits_and_revoking_end_a_session_whatever_it_is_at(worker: Program, client: Celery) -> None:
     work = ("ask", "stream", "send_audio")
-    with answering_server() as service, ScriptedServer(deaf) as deafness:
+    with answering_server() as service, ScriptedServer(deaf) as deafness, ScriptedServer(mute) as silence:
         limited = [client.send_task("overrun", (service.http_url, what)) for what in work]
         limited.append(client.send_task("overrun", (deafness.http_url, "send")))
+        limited.append(client.send_task("overrun", (silence.http_url, "ask")))
         for task in limited:
             with pytest.raises(SoftTimeLimitExceeded):
                 task.get(timeout=LIMIT)
         for what in work:
-            number = len(service.peers)
             revoked = client.send_task("linger", (service.http_url, what))
-            assert until(functools.partial(begun, revoked, service, number))
+            assert until(functools.partial(begun, revoked))
             revoked.revoke(terminate=True, signal="SIGUSR1" if what == "stream" else "SIGTERM")
             with pytest.raises((TaskRevokedError, SoftTimeLimitExceeded)):
                 revoked.get(timeout=LIMIT)
         assert close_codes(service) == [1000] * 6
-        (peer,) = deafness.peers
-        peer.release()
-        assert peer.finished.wait(LIMIT)
+        for (peer,) in (deafness.peers, silence.peers):
+            peer.release()
+            assert peer.finished.wait(LIMIT)
 
 
-def begun(task: AsyncResult, service: ScriptedServer, before: int) -> bool:
-    """Whether the task is at it, on one connection more than there were."""
-    return len(service.peers) > before and task.state == "STARTED"
+def begun(task: AsyncResult) -> bool:
+    """Whether its session is open, and it is at it."""
+    return bool(task.state == "PROGRESS")
+
+
+def mute(peer: Peer) -> None:
+    """Accept the WebSocket, and never greet; then hear how it ends."""
+    peer.accept()
+    peer.wait_until_released()
+    with pytest.raises(PeerClosed):
+        peer.recv_message()
 
 
 def deaf(peer: Peer) -> None:

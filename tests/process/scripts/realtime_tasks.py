@@ -53,20 +53,22 @@ def listen(self: RealtimeTask, url: str, path: str) -> int:
         return session.send_audio(path, pace=20.0, progress=progress)
 
 
-@app.task(name="overrun", base=RealtimeTask, soft_time_limit=1)  # type: ignore[untyped-decorator]
-def overrun(url: str, what: str) -> None:
-    """Be at it until the soft time limit strikes, or for ever."""
-    endure(url, what)
+@app.task(name="overrun", base=RealtimeTask, bind=True, soft_time_limit=2)  # type: ignore[untyped-decorator]
+def overrun(self: RealtimeTask, url: str, what: str) -> None:
+    """Be at it until the soft time limit strikes."""
+    endure(self, url, what)
 
 
-@app.task(name="linger", base=RealtimeTask)  # type: ignore[untyped-decorator]
-def linger(url: str, what: str) -> None:
+@app.task(name="linger", base=RealtimeTask, bind=True)  # type: ignore[untyped-decorator]
+def linger(self: RealtimeTask, url: str, what: str) -> None:
     """The same without a limit."""
-    endure(url, what)
+    endure(self, url, what)
 
 
-def endure(url: str, what: str) -> None:
+def endure(task: RealtimeTask, url: str, what: str) -> None:
+    """Tell that the session is open, and be at it for ever."""
     with talk(url, send_timeout=20) as session:
+        task.progress().update(at=what)
         if what == "ask":
             session.ask("Hi", timeout=None, instructions="never end")
         elif what == "stream":
