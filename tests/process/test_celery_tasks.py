@@ -34,13 +34,14 @@ WORKER = [
 SECONDS = 30
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with RedisServer(tmp_path_factory.mktemp("redis")) as redis:
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """One for each test: what a worker that was killed had taken is given to no other for an hour."""
+    with RedisServer(tmp_path) as redis:
         yield redis.url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def client(broker: str) -> Iterator[Celery]:
     app = configured(broker)
     yield app
