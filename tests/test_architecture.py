@@ -40,6 +40,7 @@ MAY_IMPORT = {
         {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus"}
     ),
     "gui": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
+    "celery": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}
@@ -55,6 +56,7 @@ HOMES = {
     "azure.core": "edges/rest.py",
     "azure.identity": "edges/credentials.py",
     "blinker": "edges/signals.py",
+    "celery": "celery/",
     "click": "cli/",
     "cryptography": "simulator/",
     "docstring_parser": "pure/docstrings.py",

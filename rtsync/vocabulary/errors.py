@@ -162,7 +162,7 @@ class TooManySessions(RealtimeError):
         limit: ``"owner"``, of one user; ``"all"``, of all together.
     """
 
-    def __init__(self, message: str, *, limit: str) -> None:
+    def __init__(self, message: str, *, limit: str = "") -> None:
         super().__init__(message, limit=limit)
 
     limit: str
@@ -247,7 +247,8 @@ class ConnectFailed(RealtimeError, ConnectionError):
 
     Attributes:
         phase: how far it came: ``"credential"``, ``"dns"``, ``"tcp"``, ``"proxy"``, ``"tls"``,
-            ``"upgrade"`` or ``"session"`` (upgraded, then refused or silent).
+            ``"upgrade"`` or ``"session"`` (upgraded, then refused or silent); ``""`` where only the text has come from
+            another process.
         status: HTTP status of a refusal, or None.
         headers: response headers, names in lower case; cookies are left out.
         request_id: the service's id of the request, for its support, or None.
@@ -260,7 +261,7 @@ class ConnectFailed(RealtimeError, ConnectionError):
         self,
         message: str,
         *,
-        phase: str,
+        phase: str = "",
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
         request_id: str | None = None,
@@ -282,7 +283,7 @@ class ConnectFailed(RealtimeError, ConnectionError):
     @classmethod
     def _passes(cls, phase: str, status: int | None, code: str | None) -> bool:
         """What is known from phase and answer alone: silence and trouble pass, refusals and bad TLS stay."""
-        return status in _PASSING_STATUSES if status is not None else phase not in ("tls", "session")
+        return status in _PASSING_STATUSES if status is not None else phase not in ("", "tls", "session")
 
     phase: str
     status: int | None
@@ -446,7 +447,7 @@ class WebhookRefused(RealtimeError):
             not fit; ``"malformed"``, a header or the body is not what it must be.
     """
 
-    def __init__(self, message: str, *, reason: str) -> None:
+    def __init__(self, message: str, *, reason: str = "") -> None:
         super().__init__(message, reason=reason)
 
     reason: str

@@ -74,6 +74,7 @@ def test_the_examples_are_there() -> None:
         "text_input",
         "blocking",
         "azure_entra",
+        "celery_tasks",
         "qt_chat",
         "streaming_generator",
         "transcription",
@@ -201,6 +202,13 @@ def test_voice_says_where_speech_was_and_how_long_its_answer_is() -> None:
     assert "sent 1900 ms" in rest
     assert any(line.startswith("you: These are 1.5 seconds") for line in rest)
     assert int(rest[-1].removeprefix("answer.wav: ").split(" ms: You said: ")[0]) > 5_000
+
+
+def test_celery_tasks_print_what_they_return() -> None:
+    first, second, words = output_of("celery_tasks").splitlines()
+    assert first.startswith("You said: “Hello”.")
+    assert second.startswith("You said: “Who are you?”.")
+    assert words == "These are 1.5 seconds of sound; the simulator measures it and does not listen."
 
 
 def test_sideband_prints_the_model_and_ends_the_call() -> None:

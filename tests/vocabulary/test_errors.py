@@ -139,6 +139,18 @@ def test_it_travels_between_processes_with_everything_in_it(
 
 
 @pytest.mark.parametrize("name", TREE)
+def test_its_text_alone_is_enough_where_no_more_travels(name: str) -> None:
+    """Celery with JSON calls the class with `args`, and makes a plain `Exception` of one that wants more."""
+    error = made(name)
+    again = type(error)(*error.args)
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_nobody_tries_again_for_a_text_alone() -> None:
+    assert not errors.ConnectFailed("a text").retryable
+
+
+@pytest.mark.parametrize("name", TREE)
 def test_a_copy_has_a_traceback_of_its_own(name: str) -> None:
     error = made(name)
     try:
