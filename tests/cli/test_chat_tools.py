@@ -198,5 +198,6 @@ def test_ctrl_c_ends_a_tool_that_runs(shop: Path, simulator: SimulatorServer) ->
         screen.type("hello")  # The output of the call may come behind that, and the brain answers what is last.
         screen.type("hello again")
         screen.read_until("You said: “hello again”.")
+        screen.read_until("\n> ")
         screen.ctrl_d()
         assert screen.wait() == 0
