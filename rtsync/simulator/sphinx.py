@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from rtsync.audio import resample
+from rtsync.audio import peak_dbfs, resample
 from rtsync.simulator.brains import Cancellation
 from rtsync.simulator.ears import Ears, EarsFailed
 from rtsync.vocabulary.errors import ConfigurationError
@@ -46,6 +46,7 @@ _ABOUT_GRAMMAR = (
 )
 _ABOUT_OPEN = "It hears with pocketsphinx any English words, and often the wrong ones."
 _RATE = 16000
+_SILENCE_DBFS = -60.0  # peak; below are no words, though the decoder finds one now and then
 _SEARCH = "rtsync"
 
 
@@ -132,7 +133,7 @@ class Pocketsphinx(Ears):
         self.prepare()
         sound = resample(pcm[: len(pcm) & ~1], sample_rate, _RATE)
         with self._decoding:
-            heard = self._decode(sound, cancelled) if sound else None
+            heard = self._decode(sound, cancelled) if peak_dbfs(sound) > _SILENCE_DBFS else None
         if heard is None and not self._open:
             raise EarsFailed("Nothing was heard that is in the grammar of the simulator's ears.")
         return heard or ""

@@ -85,7 +85,7 @@ def test_nothing_understood_is_a_failed_transcription_and_the_next_item_is_heard
         talk.until("session.created")
         talk.send("session.update", session={"type": "realtime", **TRANSCRIBED})
         talk.until("session.updated")
-        talk.send("input_audio_buffer.append", audio=coded(bytes(5760)))  # 120 ms: no sentence is as short
+        talk.send("input_audio_buffer.append", audio=coded(bytes(48000)))
         talk.send("input_audio_buffer.commit")
         failed = talk.until(f"{PREFIX}.failed")[-1]
         talk.send("input_audio_buffer.append", audio=coded(spoken("hello there").pcm))
