@@ -6,9 +6,11 @@
     sse       what a page reads: server-sent events
     relay     both over a WebSocket
     answers   what a page is told of an error
+    calls     phone calls, from their webhook to their end
 """
 
 from rtsync.web.answers import error_event, status_of
+from rtsync.web.calls import IncomingCalls, Refer, Reject
 from rtsync.web.gate import ANYTHING, AUDIO, CONVERSATION, Gate, Refused
 from rtsync.web.relay import WebSocket, relay, relay_live
 from rtsync.web.sse import END, HEADERS, ServerSentEvents, event_stream
@@ -20,7 +22,10 @@ __all__ = [
     "END",
     "HEADERS",
     "Gate",
+    "IncomingCalls",
+    "Refer",
     "Refused",
+    "Reject",
     "ServerSentEvents",
     "WebSocket",
     "error_event",
