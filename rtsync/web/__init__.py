@@ -5,6 +5,7 @@
     gate      what a page may send
     sse       what a page reads: server-sent events
     relay     both over a WebSocket
+    showing   what of a session is not the page's, and left out of either
     answers   what a page is told of an error
     views     an answer for each route of an application, out of the others; `Request` and `Answer` are a framework's
     streams   how many may be open

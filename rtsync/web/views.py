@@ -27,6 +27,7 @@ from rtsync.web.gate import Gate, Refused
 from rtsync.web.origin import Origins
 from rtsync.web.relay import WebSocket, relay
 from rtsync.web.requests import Answer, Request, json_answer, read_body, refusal
+from rtsync.web.showing import shown_item
 from rtsync.web.sse import HEADERS, event_stream, last_seen
 from rtsync.web.streams import Streams
 
@@ -127,7 +128,9 @@ class Views:
     def snapshot(self, owner: str | None, session_id: str) -> Answer:
         """``GET /sessions/ID``: 200 with the conversation so far (``items``), and the ``last_id`` to go on from."""
         found = self.directory.snapshot(session_id, _known(owner))
-        return json_answer(200, {"id": session_id, "items": found.items, "last_id": found.last_id})
+        return json_answer(
+            200, {"id": session_id, "items": [shown_item(item) for item in found.items], "last_id": found.last_id}
+        )
 
     @_answered
     def close(self, owner: str | None, session_id: str, request: Request) -> Answer:
