@@ -6,27 +6,40 @@
     sse       what a page reads: server-sent events
     relay     both over a WebSocket
     answers   what a page is told of an error
+    views     an answer for each route of an application, out of the others; `Request` and `Answer` are a framework's
+    streams   how many may be open
+    origin    whose pages may send
     calls     phone calls, from their webhook to their end
 """
 
 from rtsync.web.answers import error_event, status_of
 from rtsync.web.calls import IncomingCalls, Refer, Reject
 from rtsync.web.gate import ANYTHING, AUDIO, CONVERSATION, Gate, Refused
+from rtsync.web.origin import ANY_ORIGIN, Origins
 from rtsync.web.relay import WebSocket, relay, relay_live
+from rtsync.web.requests import Answer, Request
 from rtsync.web.sse import END, HEADERS, ServerSentEvents, event_stream
+from rtsync.web.streams import Streams
+from rtsync.web.views import Views
 
 __all__ = [
     "ANYTHING",
+    "ANY_ORIGIN",
     "AUDIO",
     "CONVERSATION",
     "END",
     "HEADERS",
+    "Answer",
     "Gate",
     "IncomingCalls",
+    "Origins",
     "Refer",
     "Refused",
     "Reject",
+    "Request",
     "ServerSentEvents",
+    "Streams",
+    "Views",
     "WebSocket",
     "error_event",
     "event_stream",

@@ -68,7 +68,8 @@ def relay(
 
     What the gate or the session refuses is answered with an ``error`` event; 50 refusals in a row close with 1008. The
     end of the session closes with 1000, that of this process with 1012, a bus out of reach or a browser that
-    falls behind with 1013. With sound, the directory must be one with ``audio=True``.
+    falls behind with 1013. With sound, the directory must be one with ``audio=True``. Each event of the session has its
+    id on the bus as ``rtsync_id``; a page that comes again ``after`` the last one misses and doubles nothing.
 
     Args:
         websocket: the browser's, accepted already.
@@ -159,13 +160,18 @@ class _Kept:
             if posted.type == GAP and self._begun:  # At the beginning it is the page's to know.
                 raise _Over(_LATER, "the page fell behind")
             self._begun = True
-        return posted.data
+        return None if posted.data is None else _with_id(posted.data, posted.id)
 
     def send(self, event: Mapping[str, Any]) -> object:
         return self._directory.send(self._session_id, self._owner, event)
 
     def close(self) -> None:
         self._stream.close()
+
+
+def _with_id(data: bytes, posted_id: str) -> bytes:
+    """The event with ``rtsync_id``: a frame has no place beside its data, as server-sent events have."""
+    return b'{"rtsync_id":"%b",%b' % (posted_id.encode(), data[data.index(b"{") + 1 :])
 
 
 class _Live:

@@ -121,6 +121,24 @@ def test_a_browser_holds_a_conversation(directory: SessionDirectory, relays: Rel
         assert json.loads(browser.recv(timeout=LIMIT))["type"] == "response.created"
 
 
+def test_a_browser_that_was_cut_goes_on_behind_the_last_id_it_saw(
+    directory: SessionDirectory, relays: Relays, session_id: str
+) -> None:
+    relays.view = to(directory, session_id)
+    seen = []
+    with relays.connect() as browser:
+        send(browser, type="conversation.item.create", item=HELLO)
+        send(browser, type="response.create")
+        seen += [until(browser, "conversation.item.added")]
+    while seen[-1]["type"] != "response.done":  # A connection for each.
+        relays.view = to(directory, session_id, after=seen[-1]["rtsync_id"])
+        with relays.connect() as browser:
+            seen.append(json.loads(browser.recv(timeout=LIMIT)))
+    with directory.stream(session_id, USER) as stream:
+        kept = [(posted.id, posted.type) for posted, _ in zip(stream, range(2 + len(seen)), strict=False)]
+    assert [(event["rtsync_id"], event["type"]) for event in seen] == kept[-len(seen) :]
+
+
 def test_sound_goes_through(directory: SessionDirectory, relays: Relays, session_id: str) -> None:
     relays.view = to(directory, session_id)
     with relays.connect() as browser:
