@@ -122,9 +122,8 @@ class _Streamed:
         self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
-        close_connections()  # All middleware is done with the request.
-        pieces: Iterator[bytes] = iter(self._body)
-        return pieces
+        close_connections()  # With the first piece: all middleware is done with the request by then.
+        yield from self._body
 
 
 def _no_socket() -> Refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -54,6 +54,12 @@ class Request(msgspec.Struct, frozen=True):
     read: Callable[[int], bytes]
     site: str
     after: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Request to {self.site}>"  # Its headers hold the cookies of a login.
+
+    def __rich_repr__(self) -> Iterator[Any]:
+        yield "site", self.site
 
 
 class Answer(msgspec.Struct, frozen=True):
