@@ -44,6 +44,9 @@ MAY_IMPORT = {
     ),
     "gui": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
     "celery": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
+    "flask": frozenset(
+        {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus", "web"}
+    ),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}
@@ -66,6 +69,8 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "docstring_parser": "pure/docstrings.py",
     "dotenv": "edges/environment.py",
     "fastjsonschema": "pure/ready_schema.py",
+    "flask": "flask/",
+    "flask_sock": "flask/",
     "miniaudio": "devices/miniaudio.py",
     "msgspec": ANYWHERE,
     "pocketsphinx": "simulator/sphinx.py",

@@ -55,17 +55,17 @@ def worker(bus: str, wish: Wish, max_sessions: int, lease: float, prepare: str |
     The target and its credentials are this worker's, chosen as `rtsync chat` chooses them: they do not travel over the
     bus.
     """
-    from rtsync.bus import SessionDirectory  # heavy, and the other commands do without it
-    from rtsync.bus.holding import hold_until_stopped
+    # Heavy, and the other commands do without them.
+    from rtsync.bus import SessionDirectory
+    from rtsync.bus.program import hold_until_stopped
 
     if bus.partition(":")[0] == "memory":
         raise click.UsageError(
             "--bus memory:// is within one process, and this is another one; give a redis:// address"
         )
-    target = chosen_target(wish)
     directory = SessionDirectory(
         bus,
-        target=target,
+        target=chosen_target(wish),
         run_owners=True,
         lease=lease,
         max_held=max_sessions,

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils.module_loading import import_string
 
 from rtsync.django.connections import fresh_connections
 from rtsync.vocabulary.errors import ConfigurationError
-from rtsync.web.application import Application, named
+from rtsync.web.application import Application
+from rtsync.web.settings import Settings, settings_from
 
-__all__ = ["OWN", "application", "forget", "made", "owner_of", "setting"]
+__all__ = ["KEYS", "application", "forget", "made", "named", "owner_of", "setting"]
 
-OWN = ("OWNER",)
-"""Keys of ``RTSYNC`` that only Django has."""
+_CODE = ("OWNER", "GATE", "TOOLS", "PREPARE", "CLIENT_SECRET", "CONVERSE", "ACCEPT")
+KEYS = (*(field.encode_name for field in msgspec.structs.fields(Settings)), *_CODE)
+"""Of ``RTSYNC``: the settings of every framework, and code, or paths of it: ``"shop.voice.prepare"``."""
 
 _making = threading.Lock()  # So that a process has one application.
 _made: Application | None = None
@@ -31,24 +35,52 @@ def application() -> Application:
         return _made
 
 
-def made(**changes: Any) -> Application:
-    """A new one, of the setting with ``changes``."""
-    ours = {name: value for name, value in {**setting(), **changes}.items() if name not in OWN}
-    return Application(ours, within=fresh_connections, check_origin=False)
+def made() -> Application:
+    """A new one. Raises as ``application``."""
+    given = setting()
+    plain = {name: value for name, value in given.items() if name not in _CODE}
+    if "SESSION" in plain:
+        plain["SESSION"] = named(plain["SESSION"])
+    return Application(
+        settings_from(plain, called='RTSYNC["{}"]'.format),
+        gate=named(given.get("GATE")),
+        tools=[named(tool) for tool in _listed(given, "TOOLS")],
+        prepare=[named(each) for each in _listed(given, "PREPARE")],
+        client_secret=named(given.get("CLIENT_SECRET")),
+        converse=named(given.get("CONVERSE")),
+        accept=named(given.get("ACCEPT")),
+        within=fresh_connections,
+        check_origin=False,
+    )
 
 
 def setting() -> Mapping[str, Any]:
     """``settings.RTSYNC``."""
     found = getattr(settings, "RTSYNC", None)
     if not isinstance(found, Mapping):
-        raise ConfigurationError(f'settings.RTSYNC must be a dict, e.g. {{"TARGET": "openai"}}, not {found!r:.80}')
+        raise ConfigurationError(
+            f'settings.RTSYNC must be a dict, e.g. {{"TARGET": "openai"}}, not {type(found).__name__}'
+        )
     return found
+
+
+def named(value: Any) -> Any:
+    """What a dotted path stands for; anything else as it is.
+
+    Raises:
+        ConfigurationError: there is nothing of that name.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return import_string(value)
+    except ImportError as error:
+        raise ConfigurationError(f"there is no {value!r}: {error}") from error
 
 
 def owner_of(request: HttpRequest) -> str | None:
     """Whose request it is: the primary key of the user that is logged in, or what ``RTSYNC["OWNER"]`` says."""
-    hook = named(setting().get("OWNER", _logged_in))
-    found = hook(request)
+    found = named(setting().get("OWNER", _logged_in))(request)
     if found is not None and not isinstance(found, str):
         raise ConfigurationError(f'RTSYNC["OWNER"] must return a str, or None for nobody, not {type(found).__name__}')
     return found
@@ -64,6 +96,13 @@ def _logged_in(request: HttpRequest) -> str | None:
     return str(user.pk) if user.is_authenticated else None
 
 
+def _listed(given: Mapping[str, Any], name: str) -> Iterable[Any]:
+    found = given.get(name, ())
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        raise ConfigurationError(f'RTSYNC["{name}"] must be a list of functions, or of their paths')
+    return found
+
+
 def forget(*, setting: str = "RTSYNC", **_: object) -> None:
     """Tests have changed a setting: if it is ours, the next request makes another application."""
     global _made
@@ -72,4 +111,4 @@ def forget(*, setting: str = "RTSYNC", **_: object) -> None:
     with _making:
         before, _made = _made, None
     if before is not None:
-        before.directory.stop()
+        before.stop()

@@ -1,167 +1,159 @@
-"""The settings of an application, in whatever framework it keeps them, and what they make: a directory and views.
-
-Flask has them as ``RTSYNC_BUS``, Django as ``RTSYNC["BUS"]``. Who the users are is the framework's to find out.
-"""
+"""``Application``: what a web application has of rtsync, made once out of its settings and its code."""
 
 from __future__ import annotations
 
-import difflib
-import functools
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from rtsync import Azure, OpenAI, Simulator, Target, create_client_secret, target_from_env
 from rtsync.bus import SessionDirectory
-from rtsync.session.client_secret import ClientSecret
+from rtsync.bus.engine import SessionInfo
+from rtsync.pure.webhook import IncomingCall
+from rtsync.session.client_secret import ClientSecret, create_client_secret
 from rtsync.session.options import Within
-from rtsync.vocabulary.errors import ConfigurationError
+from rtsync.session.session import RealtimeSession
+from rtsync.vocabulary.targets import Target
+from rtsync.web.calls import IncomingCalls, Refer, Reject
 from rtsync.web.gate import Gate
+from rtsync.web.settings import Settings
 from rtsync.web.views import Views
 
-__all__ = ["SETTINGS", "Application", "named", "unknown_settings"]
+__all__ = ["Application"]
 
-SETTINGS: Mapping[str, Any] = {
-    "BUS": "memory://",
-    "TARGET": None,
-    "RUN_OWNERS": None,
-    "SESSION": None,
-    "SESSION_OPTIONS": {},
-    "TOOLS": (),
-    "PREPARE": None,
-    "AUDIO": False,
-    "DIRECTORY": {},
-    "GATE": None,
-    "ORIGINS": (),
-    "MAX_STREAMS": None,
-    "MAX_STREAMS_PER_OWNER": 8,
-    "HEARTBEAT": 10.0,
-    "CLIENT_SECRETS": False,
-    "CALLS": None,
-}
-"""What can be set, with the defaults; ``docs/web.md`` says what each is."""
-
-_TARGETS: dict[str, Callable[[], Target]] = {"openai": OpenAI, "azure": Azure, "simulator": Simulator}
+Prepare = Callable[[RealtimeSession, SessionInfo], object]
+Converse = Callable[[RealtimeSession, IncomingCall], object]
+Accept = Mapping[str, Any] | Callable[[IncomingCall], Mapping[str, Any] | Reject | Refer]
 
 
 class Application:
-    """What the settings of an application make.
+    """An application's directory, views and calls. It opens nothing before the first request, so forks are fine.
 
     Args:
-        settings: by their names above. Where code is asked for, its dotted path will do: ``"shop.voice.prepare"``.
-        within: what handlers and tools run in.
+        settings: what its configuration says.
+        gate: what its pages may send; None for a conversation by text and voice.
+        tools: what the model may call in the sessions that it holds; as of ``RealtimeSession(tools=...)``.
+        prepare: each is called with every session before it is opened, to connect handlers.
+        within: gives the context manager in which handlers, tools and ``converse`` run.
+        client_secret: called with an owner, mints a key; None: by the target and the session's settings, where
+            ``client_secrets`` says so.
+        converse: holds the conversation of a phone call; None: there is no webhook.
+        accept: how phone calls are answered; None: with the settings of sessions.
         check_origin: as of ``Views``.
 
     Attributes:
+        settings: as given.
         directory: where the sessions are.
-        views: what answers.
+        views: an answer for each route.
+        calls: the phone calls; None where there is no webhook.
 
     Raises:
-        ConfigurationError: a setting is not what it must be, or is none.
+        ConfigurationError: a setting is not what it must be, or the environment lacks something.
 
-    Threads: any. It opens nothing, and may be made before a fork.
+    Threads: any.
     """
 
-    def __init__(self, settings: Mapping[str, Any], *, within: Within | None = None, check_origin: bool = True) -> None:
-        for name, message in unknown_settings(settings):
-            raise ConfigurationError(f"{name}: {message}")
-        self._settings = {**SETTINGS, **settings}
-        self._within = within
-        self.directory = self._directory()
-        self.views = self._views(check_origin)
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        gate: Gate | None = None,
+        tools: Iterable[Any] = (),
+        prepare: Iterable[Prepare] = (),
+        within: Within | None = None,
+        client_secret: Callable[[str], ClientSecret] | None = None,
+        converse: Converse | None = None,
+        accept: Accept | None = None,
+        check_origin: bool = True,
+    ) -> None:
+        self.settings = settings
+        self._tools, self._prepare, self._within = tuple(tools), tuple(prepare), within
+        self._target: Target | None = None
+        self.directory = self._new_directory(holds=settings.holds_sessions)
+        self.calls = None if converse is None else self._new_calls(converse, accept)
+        self.views = Views(
+            self.directory,
+            gate=gate,
+            config=settings.session,
+            origins=settings.origins,
+            check_origin=check_origin,
+            max_streams_per_owner=settings.max_streams_per_owner,
+            max_streams=settings.max_streams,
+            client_secret=client_secret or (self._minted if settings.client_secrets else None),
+            calls=self.calls,
+            heartbeat=settings.heartbeat,
+        )
+        if settings.client_secrets and client_secret is None:
+            self.target()  # Now, while somebody looks.
 
-    @functools.cached_property
+    def __repr__(self) -> str:
+        return f"<rtsync Application at {self.directory.bus_name}>"
+
     def target(self) -> Target:
-        """Where this process connects to.
+        """Where this application's sessions and calls are; for web workers that hold none, that of its workers.
 
         Raises:
-            ConfigurationError: none is set, and the environment says none.
+            ConfigurationError: the environment does not say, or lacks something.
         """
-        wanted = self._settings["TARGET"]
-        if wanted is None:
-            return target_from_env()
-        found = _TARGETS[wanted]() if wanted in ("openai", "azure", "simulator") else named(wanted)
-        if not isinstance(found, Target):
-            raise ConfigurationError(
-                'TARGET must be "openai", "azure", "simulator", a target or the path of one, or None for what the'
-                f" environment says; not {type(found).__name__}"
-            )
-        return found
+        if self._target is None:
+            self._target = self.settings.chosen_target()
+        return self._target
 
-    def _directory(self) -> SessionDirectory:
-        settings = self._settings
-        holds = settings["RUN_OWNERS"]
-        if holds is None:
-            holds = str(settings["BUS"]).partition(":")[0] == "memory"
+    def worker(self) -> SessionDirectory:
+        """A directory that holds sessions, for a process that does nothing else (``hold_until_stopped``)."""
+        return self._new_directory(holds=True)
+
+    def stop(self, *, timeout: float = 5.0) -> None:
+        """End what runs in this process: streams, sessions, calls. No more calls are taken then.
+
+        Threads: blocks up to twice ``timeout`` seconds.
+        """
+        if self.calls is not None:
+            self.calls.stop(timeout=timeout)
+        self.directory.stop(timeout=timeout)
+
+    def _new_directory(self, *, holds: bool) -> SessionDirectory:
+        settings = self.settings
         return SessionDirectory(
-            settings["BUS"],
+            settings.bus,
+            target=self.target() if holds else None,
             run_owners=holds,
-            target=self.target if holds else None,
-            audio=settings["AUDIO"],
-            prepare=named(settings["PREPARE"]),
-            session_options=self._session_options(),
-            **_mapping(settings["DIRECTORY"], "DIRECTORY"),
+            responses=settings.responses,
+            audio=settings.audio,
+            session_options={**self._session_options(), "tools": self._tools},
+            prepare=self._prepare_session if self._prepare else None,
+            max_sessions=settings.max_sessions,
+            max_sessions_per_owner=settings.max_sessions_per_owner,
+            idle_timeout=settings.idle_timeout,
+            lease=settings.lease,
         )
 
     def _session_options(self) -> dict[str, Any]:
-        options = dict(_mapping(self._settings["SESSION_OPTIONS"], "SESSION_OPTIONS"))
-        if self._within is not None:
-            options.setdefault("within", self._within)
-        tools = self._settings["TOOLS"]
-        if isinstance(tools, str) or not isinstance(tools, Iterable):
-            raise ConfigurationError("TOOLS must be a list of functions, or of their paths")
-        found = [tool if isinstance(tool, Mapping) else named(tool) for tool in tools]
-        return {**options, "tools": found} if found else options
+        return {"within": self._within, "tls": self.settings.ca_file}
 
-    def _views(self, check_origin: bool) -> Views:
-        settings = self._settings
-        gate = named(settings["GATE"])
-        if gate is not None and not isinstance(gate, Gate):
-            raise ConfigurationError(f"GATE must be a Gate, or the path of one, not {type(gate).__name__}")
-        return Views(
-            self.directory,
-            gate=gate,
-            config=named(settings["SESSION"]),
-            origins=settings["ORIGINS"],
-            check_origin=check_origin,
-            max_streams=settings["MAX_STREAMS"],
-            max_streams_per_owner=settings["MAX_STREAMS_PER_OWNER"],
-            heartbeat=settings["HEARTBEAT"],
-            client_secret=self._mint if settings["CLIENT_SECRETS"] else None,
-            calls=named(settings["CALLS"]),
+    def _prepare_session(self, session: RealtimeSession, info: SessionInfo) -> None:
+        for each in self._prepare:
+            each(session, info)
+
+    def _new_calls(self, converse: Converse, accept: Accept | None) -> IncomingCalls:
+        settings = self.settings
+        if accept is None and isinstance(settings.session, Mapping):
+            accept = settings.session
+        return IncomingCalls(
+            self.target(),
+            converse,
+            secret=settings.webhook_secret,
+            accept=accept,
+            directory=self.directory,
+            session_options={**self._session_options(), "tools": self._tools},
+            within=self._within,
+            max_calls=settings.max_calls,
+            tls=settings.ca_file,
         )
 
-    def _mint(self, owner: str) -> ClientSecret:
-        return create_client_secret(self.target, session=self.views.settings(owner))
-
-
-def unknown_settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The names that mean nothing, each with the nearest that does."""
-    found = []
-    for name in settings:
-        if name not in SETTINGS:
-            near = difflib.get_close_matches(str(name).upper(), SETTINGS, n=1, cutoff=0.5)
-            hint = f"is {near[0]} meant?" if near else f"there are {', '.join(sorted(SETTINGS))}"
-            found.append((str(name), f"there is no such setting; {hint}"))
-    return found
-
-
-def named(value: Any) -> Any:
-    """What a dotted path stands for; anything else as it is.
-
-    Raises:
-        ConfigurationError: there is nothing of that name.
-    """
-    if not isinstance(value, str):
-        return value
-    module, _, name = value.replace(":", ".").rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(f"there is no {value!r}: {error}") from error
-
-
-def _mapping(value: object, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name} must be a mapping of options, not {type(value).__name__}")
-    return value
+    def _minted(self, owner: str) -> ClientSecret:
+        settings = self.settings
+        return create_client_secret(
+            self.target(),
+            session=self.views.settings(owner),
+            expires_after=settings.client_secret_lifetime,
+            tls=settings.ca_file,
+        )

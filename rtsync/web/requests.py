@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -58,8 +58,8 @@ class Request(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<Request to {self.site}>"  # Its headers hold the cookies of a login.
 
-    def __rich_repr__(self) -> Iterator[Any]:
-        yield "site", self.site
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("site", self.site)]
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ def test_a_key_that_means_nothing_is_an_error_that_names_the_nearest(name: str, 
 
 
 def test_a_key_like_no_other_is_answered_with_those_that_there_are() -> None:
-    assert "There are AUDIO, BUS," in only(said(ZYXWV=1))[1]
+    assert "There are ACCEPT, AUDIO, BUS," in only(said(ZYXWV=1))[1]
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,15 @@ def test_a_key_like_no_other_is_answered_with_those_that_there_are() -> None:
         ({"BUS": "carrier pigeons"}, "memory://"),
         ({"TARGET": "azur"}, "azur"),
         ({"TARGET": 7}, "must be"),
-        ({"PREPARE": "nowhere.at_all"}, "nowhere.at_all"),
-        ({"ORIGINS": "https://example.com"}, "list"),
+        ({"PREPARE": ["nowhere.at_all"]}, "nowhere.at_all"),
+        ({"PREPARE": "tests.django.project.voice.prepare"}, "must be a list"),
+        ({"TOOLS": 1}, "must be a list"),
+        ({"SESSION": "nowhere.at_all"}, "nowhere.at_all"),
+        ({"MAX_STREAMS": "many"}, 'RTSYNC["MAX_STREAMS"]'),
         ({"MAX_STREAMS": 0}, "at least 1"),
-        ({"GATE": "tests.django.project.voice.prepare"}, "GATE must be a Gate"),
-        ({"DIRECTORY": ["no"]}, "DIRECTORY must be a mapping"),
-        ({"TOOLS": "one"}, "TOOLS must be a list"),
+        ({"ORIGINS": ["example.com"]}, "no origin"),
         ({"HEARTBEAT": 0}, "heartbeat"),
+        ({"OWNER": "nowhere.at_all"}, "nowhere.at_all"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -88,10 +90,9 @@ def test_nobody_who_says_who_is_logged_in_is_an_error() -> None:
         assert said(OWNER="tests.django.project.voice.by_header") == []
 
 
-@pytest.mark.parametrize("hook", ["nowhere.at_all", 7])
-def test_a_hook_that_is_none_is_an_error(hook: object) -> None:
+def test_a_hook_that_is_none_is_an_error() -> None:
     with override_settings(DEBUG=True):
-        assert only(said(OWNER=hook))[0] == "rtsync.E003"
+        assert only(said(OWNER=7))[0] == "rtsync.E003"
 
 
 def test_memory_without_debug_is_a_warning() -> None:
@@ -125,3 +126,15 @@ def test_the_check_is_part_of_those_of_django() -> None:
 def test_a_worker_without_redis_is_refused() -> None:
     with pytest.raises(CommandError, match="redis://"):
         call_command("rtsync", "worker")
+
+
+def test_the_doctor_opens_a_session_as_a_page_would(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("rtsync", "doctor")
+    found = {line.split()[1]: line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert (found["bus"], found["session"]) == ("ok", "ok")
+
+
+def test_the_doctor_ends_with_a_status_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    with pytest.raises(SystemExit, match="1"):
+        call_command("rtsync", "doctor")

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import re
+import signal
 import socket
 import sys
 import time
@@ -35,6 +36,10 @@ def serving(*options: str, **variables: str) -> Iterator[int]:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
         assert found is not None
         yield int(found[1])
+        gunicorn.signal(signal.SIGTERM)
+        ended = gunicorn.end()
+    assert "Traceback" not in ended.out + ended.err, ended
+    assert ended.status == 0
 
 
 class Remote:
@@ -52,7 +57,8 @@ class Remote:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
         try:
             connection.request(method, path, body, {**self.headers, **headers, "Connection": "close"})
-            yield connection.getresponse()
+            with connection.getresponse() as answer:
+                yield answer
         finally:
             connection.close()
 
@@ -153,6 +159,15 @@ def test_a_body_of_ten_megabytes_is_refused_before_it_has_come(remote: Remote) -
 
 
 def test_a_conversation_goes_over_a_websocket(remote: Remote) -> None:
+    converse_by_websocket(remote)
+
+
+def test_it_does_in_greenlets_too(database: Path) -> None:
+    with serving("--workers", "1", "--worker-class", "gevent") as port:
+        converse_by_websocket(Remote(port, Browser()))
+
+
+def converse_by_websocket(remote: Remote) -> None:
     path = remote.open()
     page = remote.socket(path)
     for event in say("Hello there"):
@@ -167,7 +182,7 @@ def test_a_conversation_goes_over_a_websocket(remote: Remote) -> None:
     while (frame := page.recv_data())[0] != websocket.ABNF.OPCODE_CLOSE:
         pass
     assert int.from_bytes(frame[1][:2], "big") == 1000
-    page.close()
+    page.shutdown()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +209,7 @@ def test_what_is_no_websocket_is_told_so(remote: Remote) -> None:
 def test_any_process_answers_with_redis_and_a_worker_of_the_project(database: Path, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis:
         here = {"RTSYNC_BUS": redis.url, "DJANGO_SETTINGS_MODULE": "tests.django.project.settings"}
-        worker = Program(command=[*MANAGE, "rtsync", "worker", "--max-sessions", "5"], **here)
+        worker = Program(command=[*MANAGE, "rtsync", "worker"], **here)
         with worker, serving("--workers", "2", **here) as port:
             worker.read_error("holding sessions of redis://")
             remote = Remote(port, Browser())

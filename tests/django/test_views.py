@@ -115,9 +115,7 @@ def test_a_session_of_somebody_else_is_not_there() -> None:
 
 
 def test_a_hook_may_say_who_it_is() -> None:
-    with override_settings(
-        RTSYNC={**settings.RTSYNC, "OWNER": "tests.django.project.voice.by_header", "PREPARE": None}
-    ):
+    with override_settings(RTSYNC={**settings.RTSYNC, "OWNER": "tests.django.project.voice.by_header", "PREPARE": []}):
         nobody = Browser(logged_in=False)
         refused(nobody.post(ROOT), 401, "not_logged_in")
         made = nobody.post(ROOT, **{"X-User": "ann"})
@@ -244,7 +242,7 @@ def test_under_asgi_a_stream_is_refused_with_a_reason() -> None:
         request = AsyncRequestFactory().get(talk.events)
         request.user = talk.browser.user
         answer = events(request, talk.id)
-        assert (answer.status_code, json.loads(answer.content)["error"]["code"]) == (501, "asgi")  # type: ignore[attr-defined]
+        assert (answer.status_code, json.loads(answer.content)["error"]["code"]) == (501, "asgi")
 
 
 # -- the database of handlers and tools -----------------------------------------------------------------------------

@@ -37,7 +37,7 @@ RTSYNC = {
     "TARGET": Simulator(pace=False),
     "BUS": os.environ.get("RTSYNC_BUS", "memory://"),
     "SESSION": {"output_modalities": ["text"]},
-    "PREPARE": "tests.django.project.voice.prepare",
+    "PREPARE": ["tests.django.project.voice.prepare"],
     "TOOLS": ["tests.django.project.voice.count_users"],
     "MAX_STREAMS": 4,
     "MAX_STREAMS_PER_OWNER": 2,

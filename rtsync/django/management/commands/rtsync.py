@@ -1,45 +1,51 @@
-"""``manage.py rtsync worker``: holds the sessions of this project."""
+"""``manage.py rtsync``: commands for whoever runs the project."""
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from rtsync.bus.holding import hold_until_stopped
-from rtsync.django.configuration import made, setting
+from rtsync.bus.program import hold_until_stopped
+from rtsync.django.configuration import made
 from rtsync.vocabulary.errors import RealtimeError
+from rtsync.web.application import Application
+from rtsync.web.doctor import report
 
 __all__ = ["Command"]
+
+_DOCTOR = "Look whether settings, bus and service fit; ends with status 1 where something is wrong."
+_WORKER = "Hold the sessions of this project's web workers, with its tools and handlers, until it is stopped."
 
 
 class Command(BaseCommand):
     """See ``docs/django.md``."""
 
-    help = "Realtime conversations of this project."
+    help = "Realtime conversations."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What there is to do, and how."""
+        """What there is to do."""
         doing = parser.add_subparsers(dest="doing", required=True)
-        worker = doing.add_parser(
-            "worker",
-            help="Hold the sessions that the web workers open on a redis:// bus, until Ctrl+C or SIGTERM; then hand "
-            "them over.",
-        )
-        worker.add_argument("--max-sessions", type=int, help="Most sessions at once (500).")
+        doing.add_parser("doctor", help=_DOCTOR, description=_DOCTOR)
+        doing.add_parser("worker", help=_WORKER, description=_WORKER)
 
-    def handle(self, *_: Any, **options: Any) -> None:
+    def handle(self, *_: Any, doing: str, **__: Any) -> None:
         """Do it."""
         try:
-            self._hold(options["max_sessions"])
+            application = made()
+            if doing == "worker":
+                hold_until_stopped(application.worker(), self.stderr.write)
+            else:
+                self._examine(application)
         except RealtimeError as error:
             raise CommandError(str(error)) from error
 
-    def _hold(self, most: int | None) -> None:
-        """Hold sessions."""
-        limits = {} if most is None else {"max_held": most}
-        worker = made(RUN_OWNERS=True, DIRECTORY={**setting().get("DIRECTORY", {}), **limits})
-        if not worker.directory.shared:
-            raise CommandError('a worker is another process: set RTSYNC["BUS"] to a redis:// address')
-        hold_until_stopped(worker.directory, self.stderr.write)
+    def _examine(self, application: Application) -> None:
+        try:
+            status = report(application, self.stdout.write)
+        finally:
+            application.stop()
+        if status:
+            sys.exit(status)
