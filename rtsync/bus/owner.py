@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import random
@@ -317,7 +318,8 @@ class Owner:
         self._session = session
         session.on("*", self._capture)
         if holding.prepare is not None and (info := self._asked(self._info)) is not None:
-            holding.prepare(session, info)
+            with (holding.session_options.get("within") or contextlib.nullcontext)():
+                holding.prepare(session, info)
         session_closed.connect(self._on_line_over, sender=session, weak=False)
         session.open()
         if self._restoring is None:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import threading
@@ -312,8 +313,10 @@ class Guards:
         """The first objection."""
         for guard in self._guards:
             self._checking = True
+            verdict = guard.failed()  # Where the surroundings swallow an exception.
             try:
-                verdict = guard.verdict_of(guard.check(text, response))
+                with (self._core.within or contextlib.nullcontext)():
+                    verdict = guard.verdict_of(guard.check(text, response))
             except BaseException as error:  # sys.exit() too: what was to be checked must not pass for that.
                 self._core.report(guard.check, error)
                 verdict = guard.failed()

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from rtsync.edges import forks
 from rtsync.pure.backlog import Limits
 from rtsync.pure.recovery import Reconnect
+from rtsync.threads.surroundings import Within
 from rtsync.vocabulary.deadline import seconds
 from rtsync.vocabulary.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
 
 __all__ = [
     "Serving",
@@ -29,9 +27,6 @@ __all__ = [
     "serving",
     "tls_context",
 ]
-
-
-Within = Callable[[], "AbstractContextManager[Any]"]
 
 
 class Serving(msgspec.Struct, frozen=True):

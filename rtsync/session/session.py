@@ -111,7 +111,10 @@ class RealtimeSession(Voice):
         tool_threads: how many tools may run at the same time.
         tool_rounds: how many responses in a row tools may lead to. The next one is asked for with
             ``tool_choice: "none"``, so that a model that calls for ever ends in words.
-        within: gives a context manager in which each tool runs, e.g. Flask's ``app.app_context``.
+        within: gives a context manager in which the program's callables run: handlers, tools, approvals and guards;
+            e.g. Flask's ``app.app_context``. It is entered for each event and each signal that is handled, once for
+            deltas that arrived together, and for each tool and each check. Where it raises, that is reported like a
+            handler that raises; handlers are called all the same, tools fail.
         mcp_approval: asked before the service calls a tool of an MCP server that needs approval, with an
             ``McpRequest``; it may block, and says True for yes, False for no, or a text for no with that reason.
             Without it such requests are left to the program.
@@ -173,6 +176,7 @@ class RealtimeSession(Voice):
         number = next(_numbers)
         limits = queue_limits(on_overflow, max_queue_events, max_queue_size)
         delivery: Delivery = delivery_for(handlers, f"rtsync-handlers-{number}", limits)
+        self._serving = serving(tool_threads, tool_rounds, within, mcp_approval)
         self._board = Board()
         self._core = Core(
             number,
@@ -181,6 +185,8 @@ class RealtimeSession(Voice):
             reconnect=reconnect_policy(reconnect),
             send_timeout=self._options.send_timeout,
         )
+        if within is not None:
+            self._core.surround(within)
         translates = target.purpose == "translation"  # protocol 2.2
         self._append_type = "session.input_audio_buffer.append" if translates else "input_audio_buffer.append"
         self._speech = Speech(self._core)
@@ -191,7 +197,6 @@ class RealtimeSession(Voice):
             from rtsync.session.budget import Allowance
 
             self._allowance = Allowance(self._core, budget, self._close_timeout)
-        self._serving = serving(tool_threads, tool_rounds, within, mcp_approval)
         self._toolbox: Toolbox | None = None
         self._declaring = threading.Lock()  # So that there is one box although two threads declare the first tool.
         if tools != ():

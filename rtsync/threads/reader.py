@@ -52,6 +52,7 @@ from rtsync.threads.following import Follower, Request, Subscription
 from rtsync.threads.losses import Losses, collect
 from rtsync.threads.recovery import Recovery
 from rtsync.threads.sending import Sender
+from rtsync.threads.surroundings import Surroundings, Within, plainly
 from rtsync.threads.waiting import Hub
 from rtsync.vocabulary.deadline import Deadline
 from rtsync.vocabulary.errors import (
@@ -88,6 +89,8 @@ _CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that f
 class Core:
     """The inside of one session."""
 
+    within: Within | None = None
+    around: Callable[[Callable[[], None]], None] = staticmethod(plainly)  # Does a job in the program's surroundings.
     refusal: SessionClosed | None = None  # Why nothing is asked for any more, although the session is open.
     # Called in the reader when more was used, under the books; what it gives is called once that is delivered.
     count: Callable[[], Callable[[], None] | None] | None = None
@@ -160,6 +163,12 @@ class Core:
             self._state = after(before, trigger)
         self._moved.ring()
         return before
+
+    def surround(self, within: Within) -> None:
+        """Have handlers run in what ``within`` gives. Before anything is handled."""
+        self.within = within
+        self.around = Surroundings(within, partial(self._cannot_surround, within))
+        self.delivery.handle = self._handle_within
 
     def speak(self, dialect: str, kind: str, *, echoes: bool, rejoins: bool) -> None:
         """Say what is known of the endpoint before it is reached.
@@ -393,7 +402,9 @@ class Core:
         kind = event.type
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(sequence, partial(self._handle, ((sequence, event),)), size, kind.endswith(".delta"))
+            self.delivery.put(
+                sequence, partial(self.delivery.handle, ((sequence, event),)), size, kind.endswith(".delta")
+            )
         if self.turns.ended or self._due is not None:
             self._tell_of_use(sequence)
         if self.tools is not None:  # Before anybody is told that a response is done.
@@ -492,6 +503,21 @@ class Core:
         if session is not None and board is not None:
             board.emit(session, events, self._failed, self.delivery, self.hub.visits)
 
+    def _handle_within(self, events: Iterable[tuple[int, Event]]) -> None:
+        """The same, in the program's surroundings."""
+        self.delivery.current = self.within
+        try:
+            self.around(partial(self._handle, events))
+        finally:
+            if self.hub.visits:  # Of the surroundings themselves, behind the last handler.
+                self.hub.visits.pop(self.delivery.handling[0], None)
+
+    def _cannot_surround(self, within: Within, error: BaseException) -> None:
+        """The program's surroundings have failed."""
+        session = self._session()
+        if session is not None:
+            self._report(session, None, within, error)
+
     def _failed(self, event: Event, handler: Callable[..., Any], error: Exception) -> None:
         session = self._session()
         if session is not None:
@@ -505,7 +531,7 @@ class Core:
         """A callable of the program's, called outside any event, has raised."""
         session = self._session()
         if session is not None:
-            self._report(session, None, hook, error)
+            self.around(partial(self._report, session, None, hook, error))
 
     def _report(self, session: Any, event: Event | None, handler: Callable[..., Any], error: BaseException) -> None:
         where = f" for {event.type!r}" if event is not None else ""
@@ -562,9 +588,8 @@ class Core:
         """The same, at once. Runs where handlers run."""
         session = self._session()
         if session is not None:
-            signal.emit(
-                session, lambda handler, error: self._report(session, None, handler, error), self._mark_current, **data
-            )
+            on_error = partial(self._report, session, None)
+            self.around(partial(signal.emit, session, on_error, self._mark_current, **data))
 
     def run_with_handlers(self, job: Callable[[], None]) -> None:
         """Run ``job`` where handlers run, behind what was delivered before. Threads: one that runs no handlers."""

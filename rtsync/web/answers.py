@@ -11,6 +11,7 @@ from rtsync.vocabulary.errors import (
     TooManySessions,
     UnknownSession,
     UsageError,
+    WebhookRefused,
 )
 from rtsync.web.gate import Refused
 
@@ -22,6 +23,7 @@ _TOLD: tuple[tuple[type[RealtimeError], int, str], ...] = (
     (SessionClosed, 410, "session_closed"),
     (TooManySessions, 429, "too_many_sessions"),
     (UsageError, 400, "malformed"),
+    (WebhookRefused, 400, "webhook_refused"),
 )
 
 
@@ -29,7 +31,8 @@ def status_of(error: RealtimeError) -> int:
     """The HTTP status to answer a page with.
 
     That of a ``Refused``; 404 for ``UnknownSession``, 410 for ``SessionClosed``, 429 for ``TooManySessions``, 400 for
-    ``UsageError``, 503 for ``BusUnavailable``, and 502 for what else the service or the line to it has said.
+    ``UsageError`` and ``WebhookRefused``, 503 for ``BusUnavailable``, and 502 for what else the service or the line to
+    it has said.
     """
     if isinstance(error, Refused):
         return error.status

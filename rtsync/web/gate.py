@@ -60,9 +60,10 @@ class Refused(RealtimeError):
     """What a page sent is not let through. The message is for the page: it quotes nothing that came.
 
     Attributes:
-        status: what to answer with over HTTP: 400, 403, 413 or 429.
-        code: ``"malformed"``, ``"not_allowed"``, ``"too_large"`` or ``"too_fast"``.
-        retry_after: seconds after which it may be sent again, for ``"too_fast"``; else None.
+        status: what to answer with over HTTP: 400, 403, 413 or 429; of ``Views`` also 401 and 404.
+        code: ``"malformed"``, ``"not_allowed"``, ``"too_large"`` or ``"too_fast"``; of ``Views`` also
+            ``"not_logged_in"``, ``"foreign_origin"``, ``"too_many_streams"`` or ``"not_offered"``.
+        retry_after: seconds after which it may be sent again, for what was too fast or too many; else None.
     """
 
     def __init__(self, message: str, *, status: int, code: str, retry_after: float | None = None) -> None:
