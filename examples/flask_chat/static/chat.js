@@ -28,7 +28,6 @@ const transcript = new Transcript({
   list: $("messages"), frame: $("log"), announcer: $("announcer"), template: $("message"),
 });
 const voice = new Voice({ onSound, onLevel, onSounding: show, onLost: stopTalking });
-const connection = new Connection({ base, csrf, onEvent, onItems, onState });
 
 // -- what people do ----------------------------------------------------------------------------------------------------
 
@@ -191,6 +190,8 @@ const on = {
   },
   "rtsync.session.closed": event => { if (event.cause !== "user") complain(`The conversation has ended: ${event.message}`); },
 };
+
+const connection = new Connection({ base, csrf, types: Object.keys(on), onEvent, onItems, onState });
 
 function onEvent(event) {
   on[event.type]?.(event);

@@ -1,18 +1,26 @@
-// One conversation with the server, which outlives its sockets: what the page sends stays here until it is confirmed, and
-// is sent again, with the same ids, over the next socket. The server does what it knows already once.
+// One conversation with the server, which outlives its links: what the page sends stays here until it is confirmed, and
+// is sent again, with the same ids, over the next link. The server does what it knows already once.
+
+import { Socket, Stream } from "./links.js";
 
 const SHORTEST = 500, LONGEST = 8000;             // ms between attempts
-const FULL = 256 * 1024;                          // bytes that wait in the socket: sound beyond them is dropped
-const KEY = "rtsync";
+const KEY = "rtsync";                             // in the storage of this tab
+const OURS = [                                    // What tells, beside what the page takes, that something was done.
+  "conversation.item.added", "conversation.item.done", "conversation.item.truncated", "input_audio_buffer.cleared",
+  "input_audio_buffer.committed", "response.created", "response.done", "rtsync.command.failed", "rtsync.stream.gap",
+];
 const DONE = 1000, POLICY = 1008;                 // close codes
 
 export class Connection {
   /**
    * `onEvent(event)`; `onItems(items)`: the conversation as the server knows it, at once and whenever that is not known
-   * from the events; `onState(state)`: "new", "connecting", "open", "waiting" for the next attempt, or "ended".
+   * from the events; `onState(state, message)`: "new", "connecting", "open", "waiting" for the next attempt, or "ended".
+   * `types`: of the events that the page takes.
    */
-  constructor({ base, csrf, onEvent, onItems, onState }) {
-    Object.assign(this, { base, csrf, onEvent, onItems, onState });
+  constructor({ base, csrf, types, onEvent, onItems, onState }) {
+    Object.assign(this, { base, types, onEvent, onItems, onState });
+    this.headers = csrf ? { "X-CSRFToken": csrf } : {};
+    this.Link = Socket;
     const kept = JSON.parse(sessionStorage.getItem(KEY) || "{}");
     this.id = kept.id;
     this.outbox = new Map(kept.outbox);           // By event_id, what is not confirmed.
@@ -33,24 +41,25 @@ export class Connection {
     const known = { event_id: made("event"), ...event };
     this.outbox.set(known.event_id, known);
     this.keep();
-    if (this.state === "open") this.socket.send(JSON.stringify(known));
+    if (this.state === "open") this.link.send(known);
     else if (this.state === "new" || this.state === "ended") this.connect();
     return known.event_id;
   }
 
   /** Send sound: now or not at all. */
   sendSound(audio) {
-    if (this.state !== "open" || this.socket.bufferedAmount > FULL) return false;
-    this.socket.send(JSON.stringify({ type: "input_audio_buffer.append", audio }));
-    return true;
+    if (this.state === "open") this.link.sendSound(audio);
   }
 
   /** End the conversation; the next event begins another one. */
   async close() {
-    const id = this.id;
+    const { id, link } = this;
+    if (link) link.over = true;                   // The server closes it.
+    this.link = undefined;
     this.forget();
     this.become("new");
     if (id) await this.call("DELETE", `/sessions/${id}`).catch(() => {});   // It ends by itself, too.
+    link?.close();
   }
 
   async connect() {
@@ -69,10 +78,10 @@ export class Connection {
       if (attempt === this.attempt) this.failed(error);
       return;
     }
-    if (attempt === this.attempt) this.openSocket();
+    if (attempt === this.attempt) this.openLink();
   }
 
-  // Also what says that the session is still there: a browser does not tell why a socket was refused.
+  // Also what says that the session is still there: a browser does not tell why a link was refused.
   async takeSnapshot(attempt) {
     const { items, last_id } = await this.call("GET", `/sessions/${this.id}`);
     if (attempt !== this.attempt || this.last !== undefined) return;
@@ -80,19 +89,27 @@ export class Connection {
     this.onItems(items);
   }
 
-  openSocket() {
-    const url = new URL(`${this.base}/sessions/${this.id}/socket`, location.href);
-    url.protocol = url.protocol.replace("http", "ws");
-    if (this.last) url.searchParams.set("after", this.last);
-    const socket = this.socket = new WebSocket(url);
-    socket.onopen = () => {
-      if (socket !== this.socket) return;
-      this.patience = undefined;
-      this.become("open");
-      for (const event of this.outbox.values()) socket.send(JSON.stringify(event));
-    };
-    socket.onmessage = ({ data }) => socket === this.socket && this.take(JSON.parse(data));
-    socket.onclose = ({ code, reason }) => socket === this.socket && this.closed(code, reason);
+  openLink() {
+    const { base, id, last: after, headers, Link } = this;
+    const link = this.link = new Link({
+      base, id, after, headers,
+      types: new Set([...this.types, ...OURS]),
+      onOpen: () => {
+        this.patience = undefined;
+        this.become("open");
+        this.sendAll();
+      },
+      onEvent: event => this.take(event),
+      onClose: (code, reason) => {
+        if (!link.opened && !this.everOpened && code !== DONE) this.Link = Stream;
+        this.everOpened ||= link.opened;
+        this.closed(code, reason);
+      },
+    });
+  }
+
+  sendAll() {
+    for (const event of this.outbox.values()) this.link.send(event);
   }
 
   take(event) {
@@ -121,13 +138,10 @@ export class Connection {
     this.connect();
   }
 
-  later(ms) {                                     // Too fast, which says nothing of what was refused.
+  later(ms) {                                     // Which of them was refused is not always said, and need not be.
     clearTimeout(this.timer);
-    const socket = this.socket;
-    this.timer = setTimeout(() => {
-      if (socket !== this.socket || this.state !== "open") return;
-      for (const event of this.outbox.values()) socket.send(JSON.stringify(event));
-    }, ms);
+    const link = this.link;
+    this.timer = setTimeout(() => link === this.link && this.state === "open" && this.sendAll(), ms);
   }
 
   closed(code, reason) {
@@ -170,9 +184,8 @@ export class Connection {
   }
 
   drop() {
-    const socket = this.socket;
-    this.socket = undefined;
-    socket?.close();
+    this.link?.close();
+    this.link = undefined;
   }
 
   become(state, message = undefined) {
@@ -187,7 +200,7 @@ export class Connection {
   async call(method, path) {
     let answer;
     try {
-      answer = await fetch(this.base + path, { method, headers: this.csrf ? { "X-CSRFToken": this.csrf } : {} });
+      answer = await fetch(this.base + path, { method, headers: this.headers });
     } catch {
       throw new Error("The server is out of reach.");
     }
