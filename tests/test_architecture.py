@@ -41,6 +41,9 @@ MAY_IMPORT = {
     ),
     "gui": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
     "celery": frozenset({"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", FACE}),
+    "flask": frozenset(
+        {"vocabulary", "pure", "audio", "edges", "devices", "threads", "session", "simulator", FACE, "bus", "web"}
+    ),
 }
 # Beside the layers: `Simulator()` starts the embedded server on first use.
 ALSO_LAZILY = {"session": ("rtsync.simulator",)}
@@ -62,6 +65,8 @@ HOMES = {
     "docstring_parser": "pure/docstrings.py",
     "dotenv": "edges/environment.py",
     "fastjsonschema": "pure/ready_schema.py",
+    "flask": "flask/",
+    "flask_sock": "flask/",
     "miniaudio": "devices/miniaudio.py",
     "msgspec": ANYWHERE,
     "pocketsphinx": "simulator/sphinx.py",

@@ -297,6 +297,21 @@ class SessionDirectory:
         if posting is not Posting.CLOSED:
             _check_posted(posting)
 
+    # -- what happens once ------------------------------------------------------------------------------------------
+
+    def once(self, name: str, *, seconds: float) -> bool:
+        """Whether this is the first time, in any process on the bus, that ``name`` is asked for within ``seconds``.
+
+        For what comes several times and is to be done once, such as a webhook. Raises ``BusUnavailable``.
+
+        Threads: blocks up to ``bus_timeout``.
+        """
+        return self._local().bus.mark(name, secrets.token_hex(8), required_seconds(seconds, "seconds"))
+
+    def not_yet(self, name: str) -> None:
+        """Take back what ``once`` has noted: it was not done. Raises and Threads: as of ``once``."""
+        self._local().bus.unmark(name)
+
     # -- the process --------------------------------------------------------------------------------------------------
 
     @property

@@ -9,7 +9,7 @@ every engine keeps:
    process that slept over its lease cannot say a word any more.
 3. What ``publish`` brings stands on the bus together: events, the plan as they changed it, and the commands that are
    done with them. The plan and the commands that are left are at every moment all of a session.
-4. ``post``, ``publish``, ``register`` and ``finish`` may be repeated when nobody knows whether they happened.
+4. ``post``, ``publish``, ``register``, ``finish`` and ``mark`` may be repeated when nobody knows whether they happened.
 5. Ids of events grow, also over a restart of the bus; they are what readers go on from.
 """
 
@@ -300,6 +300,12 @@ class Bus(Protocol):
 
     def revive(self, revivals: Sequence[Revival], lease: float) -> list[Outcome]:
         """Begin sessions again that the bus has lost; STALE where another holder was faster."""
+
+    def mark(self, name: str, token: str, seconds: float) -> bool:
+        """Whether nobody has marked ``name`` with another token; if so it is marked, for that long."""
+
+    def unmark(self, name: str) -> None:
+        """Let ``name`` be marked again."""
 
     def close_idle(self) -> int:
         """Close sessions that are idle for too long. Returns how many."""

@@ -95,6 +95,7 @@ class MemoryBus:
         self._channels: dict[str, _Channel] = {}
         self._news = Bell()
         self._last_place = (0, 0)
+        self._marks: dict[str, tuple[str, float]] = {}
 
     # -- users --------------------------------------------------------------------------------------------------------
 
@@ -294,6 +295,17 @@ class MemoryBus:
         for session in found:
             self.ring(commands_of(session.card.session_id))
         return len(found)
+
+    def mark(self, name: str, token: str, seconds: float) -> bool:
+        now = time.monotonic()
+        with self._sessions_lock:
+            for known in [each for each, (_, until) in self._marks.items() if until <= now]:
+                del self._marks[known]
+            return self._marks.setdefault(name, (token, now + seconds))[0] == token
+
+    def unmark(self, name: str) -> None:
+        with self._sessions_lock:
+            self._marks.pop(name, None)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -141,6 +141,14 @@ class RedisBus:
         newest = self._call("XREVRANGE", self._key("out:", session_id), "+", "-", "COUNT", 1)
         return newest[0][0].decode() if newest else "0"
 
+    def mark(self, name: str, token: str, seconds: float) -> bool:
+        key = self._key("mark:", name)
+        _, holds = self._together(("SET", key, token, "PX", max(1, _ms(seconds)), "NX"), ("GET", key))
+        return bool(holds == token.encode())
+
+    def unmark(self, name: str) -> None:
+        self._call("DEL", self._key("mark:", name))
+
     # -- channels -----------------------------------------------------------------------------------------------------
 
     def follow(self, cursors: Mapping[str, str], timeout: float) -> dict[str, list[Entry]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,10 @@ import click
 from rtsync import ConfigurationError
 from rtsync.cli.accounts import Wish, chosen_target, target_options
 from rtsync.cli.outcome import EXIT_STATUSES
-from rtsync.edges.latch import Latch
 
 __all__ = ["worker"]
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
-_STOPPING = 5.0  # seconds
 
 
 @click.command(epilog=EXIT_STATUSES)
@@ -58,32 +55,24 @@ def worker(bus: str, wish: Wish, max_sessions: int, lease: float, prepare: str |
     The target and its credentials are this worker's, chosen as `rtsync chat` chooses them: they do not travel over the
     bus.
     """
-    from rtsync.bus import SessionDirectory  # heavy, and the other commands do without it
+    # Heavy, and the other commands do without them.
+    from rtsync.bus import SessionDirectory
+    from rtsync.bus.program import hold_until_stopped
 
     if bus.partition(":")[0] == "memory":
         raise click.UsageError(
             "--bus memory:// is within one process, and this is another one; give a redis:// address"
         )
-    target = chosen_target(wish)
     directory = SessionDirectory(
         bus,
-        target=target,
+        target=chosen_target(wish),
         run_owners=True,
         lease=lease,
         max_held=max_sessions,
         prepare=None if prepare is None else _named(prepare),
         session_options={} if ca_file is None else {"tls": str(ca_file)},
     )
-    stopped = Latch()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    directory.start()
-    click.echo(f"holding sessions of {directory.bus_name} with {target.describe()}; Ctrl+C hands them over", err=True)
-    try:
-        stopped.wait()
-    finally:
-        click.echo("handing over", err=True)
-        directory.stop(timeout=_STOPPING)
+    hold_until_stopped(directory, lambda said: click.echo(said, err=True))
 
 
 def _named(place: str) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ import msgspec
 from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.targets import Azure, OpenAI, Simulator, Target
 
-__all__ = ["target_from_env"]
+__all__ = ["target_from_env", "target_named"]
 
 _log = logging.getLogger("rtsync.target")
 
@@ -66,6 +66,23 @@ def target_from_env(dotenv: bool | str | os.PathLike[str] = True) -> Target:
     target = _made(choice)
     _log.info("%s: %s", choice.why, target.describe())
     return target
+
+
+def target_named(kind: str, dotenv: bool | str | os.PathLike[str] = True) -> Target:
+    """The target of that kind, ``openai``, ``azure`` or ``simulator``; the rest of it is the environment's to say.
+
+    Args:
+        kind: as of ``RTSYNC_TARGET``, which it beats.
+        dotenv: as of ``target_from_env``.
+
+    Raises, Threads: as of ``target_from_env``.
+    """
+    if path := _dotenv_path(dotenv):
+        _load(path)
+    made = _TARGETS.get(kind.strip().lower())
+    if made is None:
+        raise ConfigurationError("a target by name is openai, azure or simulator")
+    return made()
 
 
 def _is_set(variable: str) -> bool:

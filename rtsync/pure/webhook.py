@@ -20,7 +20,7 @@ from rtsync.vocabulary.errors import ConfigurationError, ProtocolError, WebhookR
 from rtsync.vocabulary.events import Event, decode
 from rtsync.vocabulary.settings import setting
 
-__all__ = ["HeaderItems", "IncomingCall", "verify_webhook"]
+__all__ = ["HeaderItems", "IncomingCall", "delivery_of", "verify_webhook"]
 
 _INCOMING_CALL = "realtime.call.incoming"
 _ENCODED_SECRET = "whsec_"
@@ -123,6 +123,18 @@ def verify_webhook(
     _check_time(found["webhook-timestamp"], time.time() if now is None else now, tolerance)
     _check_signature(found, raw, key)
     return _event(raw)
+
+
+def delivery_of(headers: HeaderItems) -> str:
+    """What tells one delivery of a verified webhook from every other one.
+
+    A webhook that is delivered again has its id, and the time of that attempt (Standard Webhooks): only who knows the
+    secret can have signed that. What has both is a copy.
+
+    Raises ``WebhookRefused``, as of ``verify_webhook``. Threads: any; never blocks.
+    """
+    found = _signing_headers(headers)
+    return f"{found['webhook-id']}.{found['webhook-timestamp']}"
 
 
 def _key(secret: str | None) -> bytes:

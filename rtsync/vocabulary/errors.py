@@ -444,7 +444,8 @@ class WebhookRefused(RealtimeError):
 
     Attributes:
         reason: ``"missing header"``; ``"stale"``, sent too long ago or in the future; ``"forged"``, the signature does
-            not fit; ``"malformed"``, a header or the body is not what it must be.
+            not fit; ``"malformed"``, a header or the body is not what it must be; ``"replayed"``, a copy of one that
+            was delivered (``rtsync.web.IncomingCalls``).
     """
 
     def __init__(self, message: str, *, reason: str = "") -> None:

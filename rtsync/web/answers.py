@@ -31,8 +31,8 @@ def status_of(error: RealtimeError) -> int:
     """The HTTP status to answer a page with.
 
     That of a ``Refused``; 404 for ``UnknownSession``, 410 for ``SessionClosed``, 429 for ``TooManySessions``, 400 for
-    ``UsageError`` and ``WebhookRefused``, 503 for ``BusUnavailable``, and 502 for what else the service or the line to
-    it has said.
+    ``UsageError`` and ``WebhookRefused``, 503 for ``BusUnavailable``, and 502 for what else the
+    service or the line to it has said.
     """
     if isinstance(error, Refused):
         return error.status

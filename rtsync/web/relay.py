@@ -25,6 +25,7 @@ from rtsync.vocabulary.errors import BusUnavailable, ConfigurationError, FellBeh
 from rtsync.vocabulary.events import encode
 from rtsync.web.answers import error_event
 from rtsync.web.gate import Gate, Refused
+from rtsync.web.showing import shown
 from rtsync.web.sse import last_seen
 
 __all__ = ["WebSocket", "relay", "relay_live"]
@@ -69,7 +70,8 @@ def relay(
     What the gate or the session refuses is answered with an ``error`` event; 50 refusals in a row close with 1008. The
     end of the session closes with 1000, that of this process with 1012, a bus out of reach or a browser that
     falls behind with 1013. With sound, the directory must be one with ``audio=True``. Each event of the session has its
-    id on the bus as ``rtsync_id``; a page that comes again ``after`` the last one misses and doubles nothing.
+    id on the bus as ``rtsync_id``; a page that comes again ``after`` the last one misses and doubles nothing. What is
+    not the page's is left out, as in ``event_stream``.
 
     Args:
         websocket: the browser's, accepted already.
@@ -160,7 +162,7 @@ class _Kept:
             if posted.type == GAP and self._begun:  # At the beginning it is the page's to know.
                 raise _Over(_LATER, "the page fell behind")
             self._begun = True
-        return None if posted.data is None else _with_id(posted.data, posted.id)
+        return None if posted.data is None else _with_id(shown(posted.type, posted.data), posted.id)
 
     def send(self, event: Mapping[str, Any]) -> object:
         return self._directory.send(self._session_id, self._owner, event)
@@ -183,7 +185,8 @@ class _Live:
 
     def read(self) -> bytes | None:
         try:
-            return encode(next(self._events))
+            event = next(self._events)
+            return shown(event.type, encode(event))
         except WaitTimeout:
             return None
         except StopIteration:

@@ -18,6 +18,7 @@ from rtsync.session.options import required_seconds
 from rtsync.vocabulary.errors import BusUnavailable
 from rtsync.vocabulary.events import encode
 from rtsync.web.gate import Refused
+from rtsync.web.showing import shown
 
 __all__ = ["END", "HEADERS", "ServerSentEvents", "event_stream", "last_seen"]
 
@@ -53,7 +54,8 @@ def event_stream(
     """The events of a session, as the body of an answer with ``HEADERS``.
 
     Each has the event's id (``id``), its type (``event``) and its JSON (``data``). An event of type ``error`` is
-    without a name, and comes as ``message``: ``EventSource`` calls its own troubles so.
+    without a name, and comes as ``message``: ``EventSource`` calls its own troubles so. Instructions, tools and
+    what the system says are left out: they are not the page's.
 
     Args:
         directory: where the session is.
@@ -143,7 +145,7 @@ class ServerSentEvents:
         assert posted.data is not None
         kind = posted.type if self._named else ""
         name = f"event: {kind}\n" if kind not in _TAKEN and _NAME.fullmatch(kind) else ""
-        return f"id: {posted.id}\n{name}".encode() + _data(posted.data)
+        return f"id: {posted.id}\n{name}".encode() + _data(shown(posted.type, posted.data))
 
     def _ending(self, cause: str) -> bytes:
         self.close()

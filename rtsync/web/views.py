@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Concatenate, ParamSpec, Protocol
+from typing import Any, Concatenate, ParamSpec
 
 import msgspec
 
@@ -22,14 +22,16 @@ from rtsync.session.options import required_seconds
 from rtsync.vocabulary.errors import ConfigurationError, RealtimeError
 from rtsync.vocabulary.events import encode
 from rtsync.web.answers import error_event, status_of
+from rtsync.web.calls import IncomingCalls
 from rtsync.web.gate import Gate, Refused
 from rtsync.web.origin import Origins
 from rtsync.web.relay import WebSocket, relay
-from rtsync.web.requests import Answer, Headers, Request, json_answer, read_body, refusal
+from rtsync.web.requests import Answer, Request, json_answer, read_body, refusal
+from rtsync.web.showing import shown_item
 from rtsync.web.sse import HEADERS, event_stream, last_seen
 from rtsync.web.streams import Streams
 
-__all__ = ["Calls", "Views"]
+__all__ = ["Views"]
 
 logger = logging.getLogger("rtsync.web")
 
@@ -38,13 +40,6 @@ P = ParamSpec("P")
 _POLICY = 1008  # RFC 6455 7.4.1
 _EMPTY = 64  # bytes; of a body that has nothing to say
 _WEBHOOK = 262_144  # bytes
-
-
-class Calls(Protocol):
-    """What takes incoming calls."""
-
-    def handle(self, headers: Headers, body: bytes) -> object:
-        """Verify what the service has sent, and begin. Raises ``RealtimeError`` where it is not genuine, or old."""
 
 
 def _answered(view: Callable[Concatenate[Views, P], Answer]) -> Callable[Concatenate[Views, P], Answer]:
@@ -97,7 +92,7 @@ class Views:
         max_streams_per_owner: int = 8,
         max_streams: int | None = None,
         client_secret: Callable[[str], ClientSecret] | None = None,
-        calls: Calls | None = None,
+        calls: IncomingCalls | None = None,
         heartbeat: float = 10.0,
     ) -> None:
         if config is not None and not callable(config) and not isinstance(config, Mapping):
@@ -133,7 +128,9 @@ class Views:
     def snapshot(self, owner: str | None, session_id: str) -> Answer:
         """``GET /sessions/ID``: 200 with the conversation so far (``items``), and the ``last_id`` to go on from."""
         found = self.directory.snapshot(session_id, _known(owner))
-        return json_answer(200, {"id": session_id, "items": found.items, "last_id": found.last_id})
+        return json_answer(
+            200, {"id": session_id, "items": [shown_item(item) for item in found.items], "last_id": found.last_id}
+        )
 
     @_answered
     def close(self, owner: str | None, session_id: str, request: Request) -> Answer:
@@ -211,11 +208,16 @@ class Views:
 
     @_answered
     def webhook(self, request: Request) -> Answer:
-        """``POST /webhook``: 204 where what the service sent is genuine, and a call of it is taken care of."""
+        """``POST /webhook``: 200 or 204 where it is genuine, of now, and was dealt with; see ``IncomingCalls.handle``.
+
+        It has no owner: the service signs it.
+
+        Threads: blocks until the call is answered.
+        """
         if self._calls is None:
             raise _nothing_here("this application takes no calls")
-        self._calls.handle(request.headers, read_body(request, _WEBHOOK))
-        return Answer(204, {"Cache-Control": "no-store"}, b"")
+        status = self._calls.handle(request.headers, read_body(request, _WEBHOOK))
+        return Answer(status, {"Cache-Control": "no-store"}, b"")
 
     # -- who, and from where ------------------------------------------------------------------------------------------
 

@@ -307,3 +307,14 @@ def test_a_holder_brings_back_what_redis_has_lost(bus: str, redis_server: RedisS
     assert engine.claim("two", most=10, lease=FOREVER) == []
     assert engine.post("rt_1", "ann", "c1", b"{}") is Posting.DONE
     engine.close()
+
+
+def test_a_name_is_marked_once_until_its_time_is_over_or_it_is_unmarked(engine: Bus) -> None:
+    assert engine.mark("call:1", "mine", FOREVER)
+    assert engine.mark("call:1", "mine", FOREVER)  # Repeated, as nobody knew whether it had happened.
+    assert not engine.mark("call:1", "another", FOREVER)
+    assert engine.mark("call:2", "another", FOREVER)
+    engine.unmark("call:1")
+    assert engine.mark("call:1", "another", 0.01)
+    threading.Event().wait(0.1)  # The time is what is tested.
+    assert engine.mark("call:1", "a third", FOREVER)

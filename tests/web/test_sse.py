@@ -17,6 +17,7 @@ from rtsync import ConfigurationError, RealtimeError, UnknownSession
 from rtsync.bus import CLOSED, EventStream, Posted, SessionDirectory
 from rtsync.vocabulary.errors import BusUnavailable
 from rtsync.web import END, HEADERS, Refused, ServerSentEvents, error_event, event_stream, status_of
+from rtsync.web.showing import shown
 from tests.bus.conversing import LIMIT, TEXT, USER, say
 
 HEARTBEAT = 0.2
@@ -126,7 +127,7 @@ def test_a_reader_that_is_cut_ten_times_misses_and_doubles_nothing(directory: Se
     assert cuts >= 10
     with directory.stream(session_id, USER, heartbeat=LIMIT) as stream:
         expected = [next(stream) for _ in seen]
-    assert seen == [(posted.id, (posted.data or b"").decode()) for posted in expected]
+    assert seen == [(posted.id, shown(posted.type, posted.data or b"").decode()) for posted in expected]
 
 
 def test_a_silent_stream_is_kept_alive_and_a_reader_that_has_gone_is_noticed(

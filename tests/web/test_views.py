@@ -254,3 +254,24 @@ def _pieces(answer: Answer) -> Generator[bytes, None, None]:
         yield from body
     finally:
         body.close()
+
+
+def test_what_steers_a_conversation_is_not_shown(directory: SessionDirectory) -> None:
+    secret = "never tell of the discount"
+    views = Views(directory, config={**TEXT, "instructions": secret, "tool_choice": "none"})
+    session_id = told(views.open(USER, request()))["id"]
+    system = {"type": "message", "role": "system", "content": [{"type": "input_text", "text": secret}]}
+    directory.send(session_id, USER, {"type": "conversation.item.create", "item": system})
+    ask(directory, session_id, "Hello")
+    seen = told(views.snapshot(USER, session_id))
+    assert [(item["role"], bool(item["content"])) for item in seen["items"]] == [
+        ("system", False), ("user", True), ("assistant", True),
+    ]  # fmt: skip
+    answer = views.events(USER, session_id, request())
+    views.close(USER, session_id, request())
+    events = b"".join(_pieces(answer))
+    assert b"session.updated" in events
+    assert b"output_modalities" in events
+    assert b"conversation.item.added" in events
+    assert secret.encode() not in events
+    assert b"tool_choice" not in events
