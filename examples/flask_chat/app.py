@@ -10,7 +10,7 @@ import os
 import secrets
 from typing import Any
 
-from flask import Flask, Response, current_app, make_response, render_template, request, session, url_for
+from flask import Flask, Response, make_response, render_template, request, session, url_for
 
 import rtsync
 from rtsync.flask import Realtime
@@ -40,16 +40,17 @@ realtime = Realtime(owner=visitor)
 def create_app(**config: Any) -> Flask:
     app = Flask(__name__)
     app.config.from_mapping(
-        SECRET_KEY=os.environ.get("SECRET_KEY") or secrets.token_hex(),  # Several processes must have the same.
+        SECRET_KEY=secrets.token_hex(),  # Several processes need one that is the same: FLASK_SECRET_KEY.
         SESSION_COOKIE_SAMESITE="Lax",
-        RTSYNC_TARGET=config.get("RTSYNC_TARGET") or target(),
-        RTSYNC_AUDIO=True,  # Over the relay.
+        RTSYNC_AUDIO=True,  # Through the relay.
         RTSYNC_SESSION={
             "instructions": "Talk with the visitor of a web page. Be brief, friendly and plain.",
             "audio": {"input": {"transcription": {"model": os.environ.get("TRANSCRIBER", "gpt-4o-mini-transcribe")}}},
         },
     )
+    app.config.from_prefixed_env()  # FLASK_RTSYNC_BUS, ...
     app.config.from_mapping(config)
+    app.config.setdefault("RTSYNC_TARGET", target())
     realtime.init_app(app)
     app.add_url_rule("/", view_func=page)
     return app
@@ -57,11 +58,9 @@ def create_app(**config: Any) -> Flask:
 
 def page() -> Response:
     session.setdefault("visitor", secrets.token_urlsafe())
-    service = current_app.config["RTSYNC_TARGET"]
+    service = type(realtime.application.target()).__name__
     response = make_response(
-        render_template(
-            "chat.html", base="/realtime", static=url_for("static", filename=""), service=type(service).__name__
-        )
+        render_template("chat.html", base="/realtime", static=url_for("static", filename=""), service=service)
     )
     response.headers["Content-Security-Policy"] = POLICY.format(request.host)
     response.headers["Permissions-Policy"] = "microphone=(self)"
