@@ -29,10 +29,12 @@ _made: Application | None = None
 def application() -> Application:
     """That of this process. Raises ``ConfigurationError`` where the setting is not what it must be. Threads: any."""
     global _made
-    with _making:
-        if _made is None:
-            _made = made()
-        return _made
+    found = _made
+    if found is None:
+        fresh = made()  # It imports code of the project's. Where two do so at once, one of them is for nothing.
+        with _making:
+            found = _made = _made or fresh
+    return found
 
 
 def made() -> Application:

@@ -10,7 +10,7 @@ from django.urls import include, path
 __all__ = ["urlpatterns"]
 
 
-@login_not_required  # type: ignore[untyped-decorator, unused-ignore]
+@login_not_required
 def page(request: HttpRequest) -> HttpResponse:
     """A page; it has the token that its posts need."""
     return HttpResponse(get_token(request))
