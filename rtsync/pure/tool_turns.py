@@ -32,11 +32,12 @@ and waits for nothing. The rules:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+
+from rtsync.vocabulary.ids import new_id
 
 __all__ = ["Ask", "Call", "Kind", "Output", "Round", "Rounds", "Stop", "following"]
 
@@ -93,7 +94,7 @@ class Output:
     def __init__(self, call: Call, inside: Round, **fields: Any) -> None:
         self.call = call
         self.round = inside
-        self.item: dict[str, Any] = {"id": "item_" + os.urandom(10).hex(), **fields}
+        self.item: dict[str, Any] = {"id": new_id("item"), **fields}
         self.state: Literal["waiting", "underway", "there", "void"] = "waiting"
         self.in_place = True
 
@@ -322,10 +323,10 @@ class Rounds:
     def delivered(self, call: Call, output: str, *, responds: bool = True) -> Output:
         """What a tool has made after its call was answered: rule 5."""
         late = Round(call.round.response_id, None, call.round.options, depth=call.round.depth + 1, late=True)
-        new_id = "call_" + os.urandom(8).hex()
+        call_id = new_id("call")
         late.outputs = [
-            Output(call, late, type="function_call", call_id=new_id, name=call.name, arguments=call.arguments),
-            Output(call, late, type="function_call_output", call_id=new_id, output=output),
+            Output(call, late, type="function_call", call_id=call_id, name=call.name, arguments=call.arguments),
+            Output(call, late, type="function_call_output", call_id=call_id, output=output),
         ]
         late.wants = responds
         self._rounds.append(late)
