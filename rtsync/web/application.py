@@ -11,6 +11,7 @@ from rtsync.pure.webhook import IncomingCall
 from rtsync.session.client_secret import ClientSecret, create_client_secret
 from rtsync.session.options import Within
 from rtsync.session.session import RealtimeSession
+from rtsync.vocabulary.errors import ConfigurationError
 from rtsync.vocabulary.targets import Target
 from rtsync.web.calls import IncomingCalls, Refer, Reject
 from rtsync.web.gate import Gate
@@ -80,6 +81,7 @@ class Application:
             client_secret=client_secret or (self._minted if settings.client_secrets else None),
             calls=self.calls,
             heartbeat=settings.heartbeat,
+            patience=settings.patience,
         )
         if settings.client_secrets and client_secret is None:
             self.target()  # Now, while somebody looks.
@@ -112,22 +114,30 @@ class Application:
 
     def _new_directory(self, *, holds: bool) -> SessionDirectory:
         settings = self.settings
-        return SessionDirectory(
-            settings.bus,
-            target=self.target() if holds else None,
-            run_owners=holds,
-            responses=settings.responses,
-            audio=settings.audio,
-            session_options={**self._session_options(), "tools": self._tools},
-            prepare=self._prepare_session if self._prepare else None,
-            max_sessions=settings.max_sessions,
-            max_sessions_per_owner=settings.max_sessions_per_owner,
-            idle_timeout=settings.idle_timeout,
-            lease=settings.lease,
-        )
+        options: dict[str, Any] = {
+            "responses": settings.responses,
+            "audio": settings.audio,
+            "max_sessions": settings.max_sessions,
+            "max_sessions_per_owner": settings.max_sessions_per_owner,
+            "idle_timeout": settings.idle_timeout,
+            "lease": settings.lease,
+            **settings.directory,
+        }
+        try:
+            return SessionDirectory(
+                settings.bus,
+                target=self.target() if holds else None,
+                run_owners=holds,
+                session_options=self._session_options(),
+                prepare=self._prepare_session if self._prepare else None,
+                **options,
+            )
+        except TypeError as error:  # A name that is none, or is set elsewhere.
+            raise ConfigurationError(f"DIRECTORY: {error}") from error
 
     def _session_options(self) -> dict[str, Any]:
-        return {"within": self._within, "tls": self.settings.ca_file}
+        fixed = {"within": self._within, "tls": self.settings.ca_file, "tools": self._tools}
+        return {**fixed, **self.settings.session_options}
 
     def _prepare_session(self, session: RealtimeSession, info: SessionInfo) -> None:
         for each in self._prepare:
@@ -143,7 +153,7 @@ class Application:
             secret=settings.webhook_secret,
             accept=accept,
             directory=self.directory,
-            session_options={**self._session_options(), "tools": self._tools},
+            session_options=self._session_options(),
             within=self._within,
             max_calls=settings.max_calls,
             tls=settings.ca_file,

@@ -36,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         client_secret_lifetime: seconds; None for the service's choice.
         webhook_secret: of the endpoint for incoming calls; None: ``OPENAI_WEBHOOK_SECRET``.
         max_calls: most phone calls at once in a process.
+        session_options: more keyword arguments of each ``RealtimeSession`` that this application holds.
+        directory: more keyword arguments of the ``SessionDirectory``: ``{"max_held": 100}``.
+        patience: seconds for which a page may not read its WebSocket before it is cut.
         ca_file: a file with the authorities to trust, where the system's are not those.
     """
 
@@ -57,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     client_secret_lifetime: int | None = None
     webhook_secret: str | None = None
     max_calls: int = 50
+    session_options: dict[str, Any] = {}
+    directory: dict[str, Any] = {}
+    patience: float = 10.0
     ca_file: str | None = None
 
     def __repr__(self) -> str:

@@ -74,6 +74,7 @@ class Views:
             one talks to the service directly, past the gate.
         calls: takes incoming phone calls; None: there is no webhook.
         heartbeat: seconds without an event after which a comment is sent, and a reader that has gone is noticed.
+        patience: seconds for which a page may not read its WebSocket before it is cut.
 
     Raises:
         ConfigurationError: an option is not what it must be.
@@ -94,6 +95,7 @@ class Views:
         client_secret: Callable[[str], ClientSecret] | None = None,
         calls: IncomingCalls | None = None,
         heartbeat: float = 10.0,
+        patience: float = 10.0,
     ) -> None:
         if config is not None and not callable(config) and not isinstance(config, Mapping):
             raise ConfigurationError("config must be a mapping of session fields, or a callable that returns one")
@@ -106,6 +108,7 @@ class Views:
         self._client_secret = client_secret
         self._calls = calls
         self._heartbeat = required_seconds(heartbeat, "heartbeat")
+        self._patience = required_seconds(patience, "patience")
 
     # -- sessions -----------------------------------------------------------------------------------------------------
 
@@ -186,7 +189,15 @@ class Views:
         try:
             whose = self._check_socket(owner, session_id, request)
             with self.streams.enter(whose):
-                relay(websocket, self.directory, session_id, whose, gate=self.gate, after=request.after)
+                relay(
+                    websocket,
+                    self.directory,
+                    session_id,
+                    whose,
+                    gate=self.gate,
+                    after=request.after,
+                    patience=self._patience,
+                )
         except RealtimeError as error:
             websocket.send(encode(error_event(error)).decode())
             websocket.close(_POLICY, "refused")
