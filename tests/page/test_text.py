@@ -74,7 +74,7 @@ def test_a_line_that_breaks_in_the_middle_of_an_answer_loses_and_doubles_nothing
     texts = [text for text in visit.texts() if text.startswith("word")]
     assert all(SAGA.startswith(text) for text in texts)
     assert texts == sorted(texts, key=len)
-    visit.driver.get_log("browser")  # The browser tells of lines that break.
+    visit.complaints_of_the_browser()  # The browser tells of lines that break.
 
 
 def test_a_turn_that_was_typed_while_the_line_was_down_is_sent_once(visit: Visit) -> None:
@@ -89,7 +89,7 @@ def test_a_turn_that_was_typed_while_the_line_was_down_is_sent_once(visit: Visit
     assert [text for role, text in visit.messages if role == "user"] == ["Hello", "Are you there"]
     assert len(visit.events("conversation.item.added")) == 4
     assert visit.run("return JSON.parse(sessionStorage.rtsync).outbox") == []
-    visit.driver.get_log("browser")
+    visit.complaints_of_the_browser()
 
 
 def test_what_was_not_confirmed_is_sent_again_and_done_once(visit: Visit) -> None:
@@ -132,7 +132,7 @@ def test_where_there_is_no_websocket_events_are_streamed_and_posted(visit: Visit
         visit.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", patch)
     assert all(STORY.startswith(text) for text in visit.texts() if text.startswith("word"))
     assert "sessions" in visit.run("return performance.getEntriesByType('resource').map(each => each.name).join()")
-    visit.driver.get_log("browser")
+    visit.complaints_of_the_browser()
 
 
 @pytest.mark.parametrize("whose", ["of somebody else", "that is over"])
@@ -144,7 +144,7 @@ def test_a_session_that_is_not_ours_is_the_end_of_a_conversation_and_not_of_the_
     visit.say("Hello")
     visit.until_answered("I heard Hello")
     assert visit.session_id != other
-    visit.driver.get_log("browser")  # It tells of the 404.
+    visit.complaints_of_the_browser()  # It tells of the 404.
 
 
 def test_a_new_conversation_ends_the_old_one(visit: Visit) -> None:

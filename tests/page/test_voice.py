@@ -75,9 +75,7 @@ def test_a_turn_that_is_typed_is_answered_aloud_while_one_talks(visit: Visit) ->
 
 
 def test_without_a_microphone_the_page_says_so_in_words(visit: Visit) -> None:
-    visit.run(
-        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))"
-    )
+    visit.run("navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'))")
     visit.at("talk").click()
     visit.until(lambda: visit.complaint.startswith("The browser was not allowed to use the microphone."))
     assert visit.at("complaint").get_attribute("role") == "alert"

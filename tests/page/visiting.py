@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,12 +24,25 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from rtsync import Target
 from rtsync.bus import SessionDirectory
 from rtsync.simulator.brains import Turn, last_user_text
+from tests.conftest import PROJECT
 from tests.page.wire import Wire
 
-__all__ = ["EPIC", "LIMIT", "SAGA", "STORY", "Visit", "served", "storyteller"]
+__all__ = ["EPIC", "LIMIT", "SAGA", "STORY", "Visit", "application", "served", "storyteller"]
 
 LIMIT = 30.0  # seconds; reached only on failure
 STORY, SAGA, EPIC = (" ".join(f"word{number}" for number in range(many)) for many in (50, 120, 2000))
+
+
+@functools.cache
+def application() -> ModuleType:
+    """`examples/flask_chat/app.py`."""
+    spec = importlib.util.spec_from_file_location("flask_chat_app", PROJECT / "examples" / "flask_chat" / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Where Flask looks for the folder.
+    spec.loader.exec_module(module)
+    return module
 
 
 def storyteller(turn: Turn) -> Iterator[str]:
@@ -75,8 +91,8 @@ class Visit:
         self.driver.get(self.url)
         self.until(lambda: self.status == "Ready")
 
-    def at(self, id: str) -> WebElement:
-        return self.driver.find_element(By.ID, id)
+    def at(self, name: str) -> WebElement:
+        return self.driver.find_element(By.ID, name)
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -124,9 +140,11 @@ class Visit:
     @property
     def owner(self) -> str:
         """Who the application takes this browser for."""
-        interface = SecureCookieSessionInterface().get_signing_serializer(self.app)
-        assert interface is not None
-        told: dict[str, str] = interface.loads(self.driver.get_cookie("session")["value"])
+        signed = SecureCookieSessionInterface().get_signing_serializer(self.app)
+        cookie = self.driver.get_cookie("session")
+        assert signed is not None
+        assert cookie is not None
+        told: dict[str, str] = signed.loads(cookie["value"])
         return told["visitor"]
 
     def say(self, text: str) -> None:
@@ -158,7 +176,7 @@ class Visit:
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Of this type, all that the session has had so far."""
-        found = []
+        found: list[dict[str, Any]] = []
         with self.directory.stream(self.session_id, self.owner, heartbeat=0.1) as stream:
             for posted in stream:
                 if posted.data is None:
@@ -168,5 +186,6 @@ class Visit:
         return found
 
     def complaints_of_the_browser(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-
+        """What stands in its console since this was asked, of what it takes for an error."""
+        told: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in told if entry["level"] == "SEVERE"]
