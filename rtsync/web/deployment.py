@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 
@@ -28,9 +29,9 @@ class Deployment(msgspec.Struct, frozen=True):
 
 
 def deployment_of(environ: Mapping[str, str] | None = None, argv: Sequence[str] | None = None) -> Deployment:
-    """Out of ``WEB_CONCURRENCY``, ``GUNICORN_CMD_ARGS`` and, under gunicorn, its command line.
+    """Out of ``WEB_CONCURRENCY``, ``GUNICORN_CMD_ARGS`` and, under gunicorn, its command line; or as uWSGI says.
 
-    gunicorn's configuration file is not read: it is a program.
+    gunicorn's configuration file is not read: it is a program. ``post_worker_init`` in it knows (docs/deployment.md).
 
     Args:
         environ: None for this process's.
@@ -38,6 +39,9 @@ def deployment_of(environ: Mapping[str, str] | None = None, argv: Sequence[str] 
 
     Threads: any.
     """
+    uwsgi = sys.modules.get("uwsgi")  # There is one in the processes that uWSGI runs, and nowhere else.
+    if uwsgi is not None:
+        return _of_uwsgi(uwsgi)
     environ = os.environ if environ is None else environ
     words = _words(environ.get("GUNICORN_CMD_ARGS", ""))
     command = sys.argv if argv is None else argv
@@ -48,6 +52,11 @@ def deployment_of(environ: Mapping[str, str] | None = None, argv: Sequence[str] 
         threads=_number(_last(words, "", "--threads")),
         kind=_last(words, "-k", "--worker-class"),
     )
+
+
+def _of_uwsgi(uwsgi: ModuleType) -> Deployment:
+    threads = uwsgi.opt.get("threads", b"")
+    return Deployment(processes=uwsgi.numproc, threads=_number(threads.decode()) or 1)
 
 
 def _words(text: str) -> list[str]:

@@ -35,7 +35,7 @@ every_server = pytest.mark.parametrize("path", SERVERS, ids=lambda path: path.pa
 every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 # Those that choose their target themselves, or run a simulator beside them, have tests of their own below.
 WINDOWS = {"qt_chat", "tk_chat"}
-OTHER_TARGETS = {"azure_entra", "sideband", "surviving", "talking", "translation", *WINDOWS}
+OTHER_TARGETS = {"azure_entra", "phone_sideband", "sideband", "surviving", "talking", "translation", *WINDOWS}
 # The others go on until Ctrl+C, or until their window is closed: see tests/devices and tests/gui.
 every_example_that_prints = pytest.mark.parametrize(
     "path", [path for path in EXAMPLES if path.stem not in {"talking", *WINDOWS}], ids=lambda path: path.stem
@@ -87,6 +87,7 @@ def test_the_examples_are_there() -> None:
         "qt_chat",
         "streaming_generator",
         "transcription",
+        "phone_sideband",
         "sideband",
         "surviving",
         "talking",
@@ -224,6 +225,13 @@ def test_sideband_prints_the_model_and_ends_the_call() -> None:
     lines = output_of("sideband").splitlines()
     assert lines[0].startswith("model: ")
     assert lines[-1] == "[the call is over]"
+
+
+def test_phone_sideband_answers_greets_and_hangs_up() -> None:
+    first, second, last = output_of("phone_sideband").splitlines()
+    assert first == "calling: Ada"
+    assert second.startswith("model: ")
+    assert last == "[the call is over]"
 
 
 def test_translation_prints_both_transcripts_and_hears_the_rest() -> None:

@@ -47,10 +47,13 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 class Program:
     """`python -m tests.process.scripts.NAME ARGUMENTS`, or the command that is given.
 
-    In a process group of its own, which is killed at the end: a test's failure leaves no process behind.
+    In a process group of its own, which is killed at the end: a test's failure leaves no process behind. So is one that
+    runs for longer than `limit` seconds.
     """
 
-    def __init__(self, *arguments: str, command: list[str] | None = None, **variables: str) -> None:
+    def __init__(
+        self, *arguments: str, command: list[str] | None = None, limit: float = LIMIT, **variables: str
+    ) -> None:
         if command is None:
             name, *arguments = arguments  # type: ignore[assignment]
             command = [sys.executable, *_WARNINGS, "-m", f"tests.process.scripts.{name}"]
@@ -65,7 +68,7 @@ class Program:
             env=environment(variables),
             start_new_session=True,
         )
-        self._watch = threading.Timer(LIMIT, self._kill)  # so that a read in vain ends
+        self._watch = threading.Timer(limit, self._kill)  # so that a read in vain ends
         self._watch.start()
 
     def __enter__(self) -> Self:
