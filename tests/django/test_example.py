@@ -34,7 +34,7 @@ def runserver() -> Iterator[str]:
     with reserved_port() as port:
         pass
     command = [sys.executable, str(EXAMPLE / "manage.py"), "runserver", "--noreload", f"127.0.0.1:{port}"]
-    with Program(command=command, DJANGO_SETTINGS_MODULE="settings") as program:  # Not that of these tests.
+    with Program(command=command) as program:
         program.read_until("Quit the server")
         yield f"http://127.0.0.1:{port}"
 
@@ -46,7 +46,7 @@ def gunicorn() -> Iterator[str]:
         *(sys.executable, "-m", "gunicorn", "--chdir", str(EXAMPLE), "--threads", "32", "--bind", "127.0.0.1:0"),
         *("--error-logfile", "/dev/stdout", "wsgi"),
     ]
-    with Program(command=command, DJANGO_SETTINGS_MODULE="settings") as program:  # Not that of these tests.
+    with Program(command=command) as program:
         found = re.search(r"http://127\.0\.0\.1:\d+", program.read_until("Listening at"))
         assert found is not None
         yield found[0]
