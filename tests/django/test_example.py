@@ -34,7 +34,7 @@ def runserver() -> Iterator[str]:
     with reserved_port() as port:
         pass
     command = [sys.executable, str(EXAMPLE / "manage.py"), "runserver", "--noreload", f"127.0.0.1:{port}"]
-    with Program(command=command, DJANGO_SETTINGS_MODULE="settings") as program:  # Not that of these tests.
+    with Program(command=command) as program:
         program.read_until("Quit the server")
         yield f"http://127.0.0.1:{port}"
 
@@ -46,7 +46,7 @@ def gunicorn() -> Iterator[str]:
         *(sys.executable, "-m", "gunicorn", "--chdir", str(EXAMPLE), "--threads", "32", "--bind", "127.0.0.1:0"),
         *("--error-logfile", "/dev/stdout", "wsgi"),
     ]
-    with Program(command=command, DJANGO_SETTINGS_MODULE="settings") as program:  # Not that of these tests.
+    with Program(command=command) as program:
         found = re.search(r"http://127\.0\.0\.1:\d+", program.read_until("Listening at"))
         assert found is not None
         yield found[0]
@@ -115,12 +115,12 @@ def test_a_turn_is_typed_and_a_reload_finds_it(browser: WebDriver, server: Any, 
         wait.until(lambda _: is_ready(browser))
         browser.find_element(By.ID, "words").send_keys("Hello there", Keys.ENTER)
         wait.until(lambda _: len(said(browser)) == 2 and "Hello there" in said(browser)[1] and is_ready(browser))
-        assert [entry["message"][-3:] for entry in browser.get_log("browser")] == refusals
+        assert [entry["message"][-3:] for entry in browser.get_log("browser")] == refusals  # type: ignore[no-untyped-call]
         before = said(browser)
         browser.refresh()
         wait.until(lambda _: said(browser) == before)
         browser.get("about:blank")
-        browser.get_log("browser")  # Each page asks for a WebSocket first.
+        browser.get_log("browser")  # type: ignore[no-untyped-call]  # Each page asks for a WebSocket first.
 
 
 def is_ready(browser: WebDriver) -> bool:
