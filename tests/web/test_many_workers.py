@@ -162,11 +162,17 @@ class Reader:
         self._connection.close()
 
 
+class _Gunicorn(Program):
+    """It runs for as long as the tests of this file do."""
+
+    limit = 600.0
+
+
 @contextlib.contextmanager
 def web_workers(redis: RedisServer, *options: str) -> Iterator[tuple[Program, int]]:
     """gunicorn and its port; it ends well."""
     limits = {"MAX_STREAMS": str(MAX_STREAMS), "HEARTBEAT": "0.5"}
-    with Program(command=[*GUNICORN, *options], limit=600.0, RTSYNC_BUS=redis.url, **limits) as gunicorn:
+    with _Gunicorn(command=[*GUNICORN, *options], RTSYNC_BUS=redis.url, **limits) as gunicorn:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
         assert found is not None
         yield gunicorn, int(found[1])
