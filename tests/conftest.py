@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+import coverage
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -46,6 +47,20 @@ def what_is_loaded_stays() -> None:
 
 
 @pytest.fixture(autouse=True)
+def tracing_where_it_tells_something(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run what is marked `unmeasured`, and the threads that it starts, without the tracer of coverage."""
+    tracer = coverage.Coverage.current() if request.node.get_closest_marker("unmeasured") else None
+    if tracer is None:
+        yield
+        return
+    tracer.stop()
+    try:
+        yield
+    finally:
+        tracer.start()
+
+
+@pytest.fixture(autouse=True)
 def no_thread_outlives_its_test() -> Iterator[None]:
     """Fail a test that leaves a thread named `rtsync-*` behind, and show where that thread stands."""
     before = set(threading.enumerate())
@@ -62,7 +77,7 @@ def clean_environment(
     monkeypatch: pytest.MonkeyPatch, empty_directory: Path, request: pytest.FixtureRequest
 ) -> Iterator[None]:
     """Keep accounts, proxies, certificates and the `.env` of whoever runs the tests out of them."""
-    if request.path.parent.name in _UNMEASURED:
+    if request.path.parent.name in _UNMEASURED or request.node.get_closest_marker("unmeasured"):
         for name in os.environ.keys() - without_coverage().keys():
             monkeypatch.delenv(name)
     for name in list(os.environ):

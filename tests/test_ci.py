@@ -22,7 +22,7 @@ def _shown(name: str) -> str:
         ("demo", ["python3 -m venv .venv", ".venv/bin/pip install .", ".venv/bin/rtsync demo"]),
         (
             "tests",
-            ["python3 -m venv .venv", ".venv/bin/pip install -e '.[dev]'", ".venv/bin/pytest -n 2 --dist loadfile"],
+            ["python3 -m venv .venv", ".venv/bin/pip install -e '.[dev]'", ".venv/bin/pytest -n 3 --dist loadfile"],
         ),
     ],
 )

@@ -36,6 +36,7 @@ from rtsync.vocabulary.errors import (
     UsageError,
 )
 from rtsync.vocabulary.events import encode, new_event_id
+from rtsync.vocabulary.ids import new_id
 from rtsync.vocabulary.targets import Target
 
 __all__ = ["SessionDirectory"]
@@ -464,7 +465,7 @@ def _command(event: object) -> dict[str, Any]:
         raise UsageError(f"event_id must be a str of 1 to {_LONGEST_ID} characters (protocol 6.1)")
     item = command.get("item")
     if command["type"] == "conversation.item.create" and isinstance(item, Mapping) and not item.get("id"):
-        command["item"] = {**item, "id": "item_" + secrets.token_hex(10)}
+        command["item"] = {**item, "id": new_id("item")}
     return command
 
 

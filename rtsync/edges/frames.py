@@ -39,7 +39,7 @@ def client_frame(payload: bytes | bytearray, opcode: int) -> bytes | bytearray:
     """
     if opcode not in _OPCODES:
         raise ValueError(f"no opcode of RFC 6455: {opcode!r}")
-    size, key = len(payload), os.urandom(4)
+    size, key = len(payload), _fresh_key()
     if size < 126:
         head = _pack_short(_FIN | opcode, _MASKED | size)
     elif size < 1 << 16:
@@ -47,6 +47,23 @@ def client_frame(payload: bytes | bytearray, opcode: int) -> bytes | bytearray:
     else:
         head = _pack_long(_FIN | opcode, _MASKED | 127, size)
     return head + key + _by_integers(payload, key) if size < _BY_TABLES else _by_tables(head + key, payload, key)
+
+
+def _fresh_key() -> bytes:
+    """Four bytes that nobody can foresee. Fetched from the system a thousand at a time: each call there hands the
+    interpreter to another thread.
+    """
+    while True:
+        try:
+            return _keys.pop()
+        except IndexError:
+            fetched = os.urandom(4096)
+            _keys.extend(fetched[place : place + 4] for place in range(0, 4096, 4))
+
+
+_keys: list[bytes] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keys.clear)  # The parent's are the parent's.
 
 
 def _by_integers(payload: bytes | bytearray, key: bytes) -> bytes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket as sockets
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import flask
 import flask_sock
@@ -59,6 +62,7 @@ def routes(views: Views, owner: Owner) -> flask.Blueprint:
 def _add_socket(made: flask.Blueprint, views: Views, owner: Owner) -> None:
     def socket(websocket: WebSocket, session_id: str) -> None:
         views.socket(_whose(owner), session_id, websocket, _request())
+        _say_no_more(websocket)
 
     flask_sock.Sock().route("/sessions/<session_id>/socket", bp=made)(socket)
 
@@ -70,6 +74,14 @@ def _add_socket(made: flask.Blueprint, views: Views, owner: Owner) -> None:
         session_id = (flask.request.view_args or {})["session_id"]
         refused = views.socket_refusal(_whose(owner), session_id, _request())
         return None if refused is None else _response(refused)
+
+
+def _say_no_more(websocket: WebSocket) -> None:
+    """Werkzeug's server would send an answer in HTTP behind the close frame: to browsers, a line that broke."""
+    sock: Any = getattr(websocket, "sock", None)
+    if sock is not None and getattr(websocket, "mode", None) == "werkzeug":
+        with contextlib.suppress(OSError):  # It is gone already.
+            sock.shutdown(sockets.SHUT_WR)
 
 
 def _whose(owner: Owner) -> str | None:

@@ -244,8 +244,8 @@ class Replay(msgspec.Struct, frozen=True):
 
 def restorable_items(snapshot: Snapshot) -> list[dict[str, Any]]:
     """The items of a conversation as ``restore="conversation"`` replays them, plain dicts for
-    ``conversation.item.create`` (protocol 5.3): messages as text, audio by its transcript, function calls, their
-    outputs, approvals.
+    ``conversation.item.create`` (protocol 5.3): messages as text, audio by its transcript, function calls and their
+    outputs. Not what was approved of MCP servers' tools: a client cannot create the request that it answers.
 
     For a callable given as ``Reconnect(restore=...)`` that keeps some of them.
     """
@@ -274,15 +274,19 @@ def _rebuilt(item: Item, lost: list[Lost]) -> dict[str, Any] | None:
     elif item.type in _FIELDS:
         return {"id": item.id, "type": item.type} | {name: data[name] for name in _FIELDS[item.type] if name in data}
     else:
-        lost.append(Lost("item", item.id, f"a client cannot create a {item.type or 'nameless'} item"))
+        lost.append(
+            Lost("item", item.id, _CANNOT.get(item.type) or f"a client cannot create a {item.type or 'nameless'} item")
+        )
     return None
 
 
 _FIELDS = {
     "function_call": ("call_id", "name", "arguments"),
     "function_call_output": ("call_id", "output"),
-    "mcp_approval_response": ("approval_request_id", "approve", "reason"),
 }
+
+
+_CANNOT = {"mcp_approval_response": "a client cannot create the request that it answers"}
 
 
 def _message(item: Item, lost: list[Lost]) -> dict[str, Any] | None:

@@ -11,7 +11,8 @@ and waits for nothing. The rules:
    complete together.
 3. None is due where the user has interrupted since, where the response did not go well (cancelled, failed, lost), where
    every call asks for none, where the service has taken no output, and where another response to the conversation began
-   after the last output: that one has seen it, and follows instead.
+   after the last output: that one has seen it, and follows instead. What is answered behind an interruption is put
+   where it belongs, behind its call and before what the user has said since.
 4. While somebody speaks nothing is asked for: what voice detection begins then sees the outputs.
 5. What a tool delivers after its call was answered (``working=``) is a round of its own: a call, as the model would
    have made it, and its output. No interruption takes it back; it waits until nobody speaks.
@@ -31,11 +32,12 @@ and waits for nothing. The rules:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+
+from rtsync.vocabulary.ids import new_id
 
 __all__ = ["Ask", "Call", "Kind", "Output", "Round", "Rounds", "Stop", "following"]
 
@@ -87,13 +89,20 @@ class Output:
         round: what it belongs to.
     """
 
-    __slots__ = ("call", "item", "round", "state")
+    __slots__ = ("call", "in_place", "item", "round", "state")
 
     def __init__(self, call: Call, inside: Round, **fields: Any) -> None:
         self.call = call
         self.round = inside
-        self.item: dict[str, Any] = {"id": "item_" + os.urandom(10).hex(), **fields}
+        self.item: dict[str, Any] = {"id": new_id("item"), **fields}
         self.state: Literal["waiting", "underway", "there", "void"] = "waiting"
+        self.in_place = True
+
+    @property
+    def behind(self) -> str | None:
+        """Id of the item that it belongs behind: its call, where the user may have said more; None: at the end."""
+        is_belated = self.round.stopped and not self.round.late and self.call.kind == "function"
+        return self.call.item_id if is_belated and self.in_place else None
 
     @property
     def key(self) -> str:
@@ -314,10 +323,10 @@ class Rounds:
     def delivered(self, call: Call, output: str, *, responds: bool = True) -> Output:
         """What a tool has made after its call was answered: rule 5."""
         late = Round(call.round.response_id, None, call.round.options, depth=call.round.depth + 1, late=True)
-        new_id = "call_" + os.urandom(8).hex()
+        call_id = new_id("call")
         late.outputs = [
-            Output(call, late, type="function_call", call_id=new_id, name=call.name, arguments=call.arguments),
-            Output(call, late, type="function_call_output", call_id=new_id, output=output),
+            Output(call, late, type="function_call", call_id=call_id, name=call.name, arguments=call.arguments),
+            Output(call, late, type="function_call_output", call_id=call_id, output=output),
         ]
         late.wants = responds
         self._rounds.append(late)
@@ -385,6 +394,11 @@ class Rounds:
         """The service will not have it."""
         output.state = "void"
         self._settle(output.round)
+
+    def misplaced(self, output: Output) -> None:
+        """The service does not know the item that it belongs behind: it comes to the end."""
+        output.in_place = False
+        self.unsent(output)
 
     def asked(self, ask: Ask) -> None:
         """The response goes out to be asked for."""

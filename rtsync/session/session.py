@@ -55,6 +55,7 @@ from rtsync.vocabulary.errors import (
     UsageError,
 )
 from rtsync.vocabulary.events import Event, new_event_id
+from rtsync.vocabulary.ids import new_id
 from rtsync.vocabulary.targets import Simulator, Target
 
 if TYPE_CHECKING:
@@ -585,7 +586,7 @@ class RealtimeSession(Voice):
 
         Raises and Threads: as of ``update``.
         """
-        named = {"id": "item_" + os.urandom(10).hex(), **item}  # Its answer is told from others' by the id.
+        named = {"id": new_id("item"), **item}  # Its answer is told from others' by the id.
         event: dict[str, Any] = {"type": "conversation.item.create", "item": named}
         if after is not None:
             event["previous_item_id"] = after

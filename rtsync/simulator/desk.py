@@ -6,7 +6,8 @@ sends what it gets in that order; that alone makes the order of the wire exact.
 
 from __future__ import annotations
 
-import secrets
+import random
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,6 +58,8 @@ _TRANSLATION_ONLY = frozenset({"session.close", "session.input_audio_buffer.appe
 _TYPES = {Dialect.GA: _GA_TYPES, Dialect.PREVIEW: _PREVIEW_TYPES}
 
 _UNPADDED = frozenset({"response.output_audio.delta", "response.function_call_arguments.delta"})
+
+_PADDING = string.ascii_letters + string.digits
 
 _WISH = "rtsync-simulator"  # a key of metadata
 
@@ -261,7 +264,7 @@ class Desk:
         if self._obfuscation:
             for event in events:
                 if event["type"].endswith(".delta") and event["type"] not in _UNPADDED:
-                    event["obfuscation"] = secrets.token_urlsafe(12)[: 1 + secrets.randbelow(16)]
+                    event["obfuscation"] = "".join(random.choices(_PADDING, k=random.randint(1, 16)))
         return events
 
     def _dispatch(self, event: Any) -> Answer:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtsync.simulator.ids import new_id
+from rtsync.simulator.ids import new_secret
 
 __all__ = ["Call", "ClientSecret", "Ledger", "Terms"]
 
@@ -61,7 +61,7 @@ class Ledger:
     def issue(self, terms: Terms, seconds: int) -> ClientSecret:
         """A new secret that opens sessions for so many seconds."""
         now = self._now()
-        secret = ClientSecret(new_id("ek"), int(now) + seconds, terms)
+        secret = ClientSecret(new_secret("ek"), int(now) + seconds, terms)
         with self._changing:
             self._secrets = {key: kept for key, kept in self._secrets.items() if kept.expires_at > now}
             self._secrets[secret.value] = secret

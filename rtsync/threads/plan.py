@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from rtsync.pure.conversation import Snapshot
 from rtsync.pure.recovery import Lost, Reconnect, Replay, replay
 from rtsync.threads.connection import Connection
 from rtsync.vocabulary.events import encode
+from rtsync.vocabulary.ids import new_id
 
 if TYPE_CHECKING:
     from rtsync.threads.reader import Core
@@ -76,4 +76,4 @@ class Plan:
 def _named(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item of the user's, with an id, by which its answer is told from others'."""
     known = item.get("id")
-    return {**item, "id": known if isinstance(known, str) and known else "item_" + os.urandom(10).hex()}
+    return {**item, "id": known if isinstance(known, str) and known else new_id("item")}

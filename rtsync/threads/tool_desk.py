@@ -381,6 +381,7 @@ class Desk:
     def receive(self, receipt: _Receipt) -> None:
         """An item was confirmed or refused, or the line has ended before."""
         error, output = receipt.error, receipt.output
+        is_misplaced = isinstance(error, ServerError) and error.param == "previous_item_id" and output.in_place
         with self.lock:
             if receipt not in self._receipts:
                 return
@@ -390,10 +391,13 @@ class Desk:
                 if output.call.held:
                     self._granted.append((output.call, time.monotonic() + _GRACE))
             elif isinstance(error, ServerError):
-                self._rounds.refused(output)
+                if is_misplaced:
+                    self._rounds.misplaced(output)
+                else:
+                    self._rounds.refused(output)
             else:
                 self._rounds.unsent(output)
-        if isinstance(error, ServerError) and not _is_there(error):
+        if isinstance(error, ServerError) and not (is_misplaced or _is_there(error)):
             logger.warning("the service refused the output of the tool %s (%s)", self._title(output.call), error.code)
         self._close_rounds()
 
@@ -713,6 +717,8 @@ class Desk:
         with self.lock:
             self._receipts.append(receipt)
         event = {"type": "conversation.item.create", "event_id": new_event_id(), "item": output.item}
+        if output.behind is not None:
+            event["previous_item_id"] = output.behind
         if self._core.send_over(connection, event, receipt):
             return True
         with self.lock:

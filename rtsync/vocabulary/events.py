@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import operator
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, overload
@@ -18,6 +17,7 @@ import msgspec
 from rtsync.vocabulary.discretion import outline
 from rtsync.vocabulary.errors import ProtocolError
 from rtsync.vocabulary.foreign import one_line
+from rtsync.vocabulary.ids import new_id
 
 __all__ = [
     "Event",
@@ -335,4 +335,4 @@ _encode = msgspec.json.Encoder(enc_hook=_writable).encode
 
 def new_event_id() -> str:
     """A fresh id for a client event, at most 512 characters as the service demands (protocol 6.1)."""
-    return "event_" + os.urandom(10).hex()
+    return new_id("event")

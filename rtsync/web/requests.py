@@ -55,6 +55,12 @@ class Request(msgspec.Struct, frozen=True):
     site: str
     after: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Request to {self.site}>"  # Its headers hold the cookies of a login.
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("site", self.site)]
+
 
 class Answer(msgspec.Struct, frozen=True):
     """What is answered.

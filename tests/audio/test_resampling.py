@@ -65,6 +65,7 @@ def test_the_count_is_exact(from_rate: int, to_rate: int, count: int) -> None:
 @given(rates, rates, st.integers(1, 1500), st.lists(st.integers(0, 900), max_size=12))
 @example(44_100, 24_000, 3_000, [1, 2, 3, 999])
 @example(16_001, 24_000, 3_000, [1, 2, 3, 999])
+@pytest.mark.unmeasured
 def test_cutting_changes_no_byte(from_rate: int, to_rate: int, count: int, cuts: list[int]) -> None:
     pcm = _noise(count)
     resampler = Resampler(from_rate, to_rate)

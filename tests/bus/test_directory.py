@@ -137,6 +137,7 @@ def test_silence_is_told_by_heartbeats(make: Make) -> None:
         assert [tuple(next(stream)) for _ in range(3)] == [(last, None)] * 3
 
 
+@pytest.mark.unmeasured
 def test_a_reader_that_does_not_read_holds_nobody_up(make: Make) -> None:
     directory = make(max_events=100_000)
     session_id = opened(directory)

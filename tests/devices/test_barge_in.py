@@ -111,6 +111,7 @@ def check(talk: Talk, item_id: str, heard_ms: float) -> None:
         (5, "audio/pcma", 8_000),
     ],
 )
+@pytest.mark.unmeasured
 def test_a_hundred_interruptions_are_told_as_they_were_heard(seed: int, form: str, device_rate: int) -> None:
     chance, lines = random.Random(seed), Lines()
     device = VirtualDevice(sample_rate=device_rate, stepped=True, keep_ms=10_000_000)

@@ -6,23 +6,32 @@ import ast
 import functools
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar
 from pathlib import Path
 
 import pytest
+from websockets import Origin
+from websockets.sync.client import connect
 
 from rtsync.simulator import SimulatorServer
 from tests.conftest import PROJECT
 from tests.loopback import Peer, PeerClosed, ScriptedServer, realtime_greeting
 
 EXAMPLES = sorted((PROJECT / "examples").glob("*.py"))
+SERVERS = sorted((PROJECT / "examples").glob("*/app.py"))
 TARGET = "target = rtsync.Simulator()"
 LIMIT = 30.0  # seconds; reached only on failure
 
+every_server = pytest.mark.parametrize("path", SERVERS, ids=lambda path: path.parent.name)
 every_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 # Those that choose their target themselves, or run a simulator beside them, have tests of their own below.
 WINDOWS = {"qt_chat", "tk_chat"}
@@ -395,3 +404,79 @@ def test_approval_asks_at_a_terminal() -> None:
     out = ended.stdout.decode()
     assert "20.00 euros are on their way to Ada" in out
     assert "was not made: too much" in out
+
+
+# -- servers -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(path: Path, **variables: str) -> Iterator[str]:
+    """The address at which an example serves, on a port that is free."""
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PORT": "0", **variables}
+    command = [sys.executable, "-W", "error::ResourceWarning", path]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", env=environment, cwd=folder) as program,
+    ):
+        try:
+            assert program.stderr is not None
+            yield next(
+                found[0] for line in program.stderr if (found := re.findall(r"http://127[.]0[.]0[.]1:\d+", line))
+            )
+        finally:
+            program.send_signal(signal.SIGINT)
+            program.communicate(timeout=LIMIT)
+    assert program.returncode in (0, -signal.SIGINT)
+
+
+def answered_over_the_relay(address: str) -> str:
+    """What the application says to one turn, over the requests that its page makes."""
+    visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies := CookieJar()))
+    with visitor.open(address, timeout=LIMIT) as page:
+        assert b"<!doctype html>" in page.read()
+    asked = urllib.request.Request(f"{address}/realtime/sessions", b"", {"Origin": address})
+    with visitor.open(asked, timeout=LIMIT) as created:
+        session_id = json.load(created)["id"]
+    cookie = "; ".join(f"{each.name}={each.value}" for each in cookies)
+    socket = f"{address.replace('http', 'ws')}/realtime/sessions/{session_id}/socket"
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
+    with connect(socket, origin=Origin(address), additional_headers={"Cookie": cookie}, max_size=None) as browser:
+        browser.send(json.dumps({"type": "conversation.item.create", "item": said}))
+        browser.send(json.dumps({"type": "response.create", "response": {"output_modalities": ["text"]}}))
+        while True:
+            event = json.loads(browser.recv(timeout=LIMIT))
+            if event["type"] == "response.output_text.done":
+                return str(event["text"])
+
+
+@every_server
+def test_a_server_is_short_and_says_what_it_needs(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 80
+    said = ast.get_docstring(ast.parse(source)) or ""
+    for word in ("What:", "Needs:", f"Run:   python examples/{path.parent.name}/app.py"):
+        assert word in said
+
+
+@every_server
+def test_a_server_serves_its_page_without_an_account(path: Path) -> None:
+    with serving(path) as address:
+        assert answered_over_the_relay(address).startswith("You said: “Hello”.")
+
+
+@every_server
+@pytest.mark.parametrize("real", ["OpenAI", "Azure"])
+def test_a_server_reaches_a_service_by_the_environment(path: Path, real: str) -> None:
+    with SimulatorServer(pace=False, api_keys=["k"]) as server:
+        variables = {
+            "OpenAI": {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.openai_url},
+            "Azure": {
+                "AZURE_OPENAI_ENDPOINT": server.azure_endpoint,
+                "AZURE_OPENAI_DEPLOYMENT": "mine",
+                "AZURE_OPENAI_API_KEY": "k",
+            },
+        }[real]
+        with serving(path, **variables) as address:
+            assert answered_over_the_relay(address).startswith("You said: “Hello”.")
+            with urllib.request.urlopen(address, timeout=LIMIT) as page:
+                assert f"<span>{real}</span>" in page.read().decode()

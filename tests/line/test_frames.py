@@ -460,6 +460,7 @@ def test_the_cost_of_a_message_grows_with_its_size_and_not_faster(build: Callabl
     assert most < 512 * max(least, 0.001)
 
 
+@pytest.mark.unmeasured
 def test_a_hundred_thousand_empty_fragments_are_kept_as_nothing() -> None:
     done = threading.Event()
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import PROJECT
 
 
+@pytest.mark.unmeasured
 def test_a_short_soak_loses_nothing_and_leaves_nothing() -> None:
     options = ["--minutes", "0.1", "--interval", "2", "--every", "0.3", "--sessions", "3", "--life", "4", "--seed", "7"]
     ran = subprocess.run(

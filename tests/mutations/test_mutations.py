@@ -71,6 +71,7 @@ def _is_object(text: str) -> bool:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.unmeasured
 def test_damaged_frames_neither_end_a_session_nor_lose_the_good_ones(
     seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:

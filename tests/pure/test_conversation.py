@@ -269,6 +269,7 @@ def test_small_values_count_for_the_memory_that_they_take() -> None:
 
 
 @pytest.mark.parametrize("index", [lambda n: n, lambda n: 10_000 + n, lambda n: -n])
+@pytest.mark.unmeasured
 def test_pieces_of_parts_that_nobody_announced_are_bounded_too(index: Any) -> None:
     conversation = told(added(message("a", role="assistant")))
     for n in range(200_000):

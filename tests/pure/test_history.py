@@ -174,6 +174,7 @@ def test_what_was_dropped_before_the_window_is_not_missed() -> None:
     assert not history.dropped(None, last_dropped, {})
 
 
+@pytest.mark.unmeasured
 def test_a_loop_over_deltas_that_were_all_returned_never_reports_a_loss() -> None:
     history, window = History(), Window(start=0)
     for number in range(1, 3000):
@@ -414,6 +415,7 @@ def run_of(history: History, kinds_and_sizes: list[tuple[str, int]]) -> Run:
 
 @UNHURRIED
 @given(runs=_runs, start=st.integers(0, 2000))
+@pytest.mark.unmeasured
 def test_the_newest_deltas_of_runs_are_kept_within_the_bounds_and_all_others_are_told_of(
     runs: list[list[tuple[str, int]]], start: int
 ) -> None:

@@ -243,6 +243,7 @@ def test_without_deltas_to_drop_the_session_ends() -> None:
         assert set(handler.types[1:]) == {"response.done"}
 
 
+@pytest.mark.unmeasured
 def test_an_hour_of_audio_takes_no_more_memory_than_its_first_minute() -> None:
     audio = frame(TEXT, json.dumps({"type": "response.output_audio.delta", "response_id": "r", "delta": "A" * 6400}))
     minute = audio * 600  # 100 ms of PCM16 in each.
@@ -384,6 +385,7 @@ def test_a_closed_subscription_keeps_nothing() -> None:
 # -- what is kept ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.unmeasured
 def test_a_hostile_flood_leaves_little_in_memory() -> None:
     def hostile(number: int) -> list[Json]:
         name = f"vendor.{number}." + "n" * 20_000

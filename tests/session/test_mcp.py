@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 import rtsync
 from rtsync import ConfigurationError, McpRequest, OpenAI, RealtimeSession, SessionClosed, Simulator
-from rtsync.simulator import McpCall, SimulatorServer, Turn
+from rtsync.simulator import McpCall, ScriptedBrain, SimulatorServer, Turn
 from tests.loopback import LIMIT
 from tests.session.actors import call, conversing_with
 from tests.session.service import Json, Service, conversing, done, response, spawn
@@ -465,6 +465,33 @@ def test_a_line_that_breaks_behind_a_request_costs_no_answer(late: bool) -> None
     ):
         assert session.ask("Please echo “hello”").text.startswith("The tool answered: “hello”.")
         assert kinds(session).count("mcp_call") == 1
+
+
+def test_an_approval_that_was_heard_before_the_line_broke_is_no_part_of_what_is_restored() -> None:
+    is_heard = threading.Event()
+
+    def hold(turn: Turn) -> Iterator[Any]:
+        yield from ScriptedBrain()(turn)
+        if not is_heard.is_set():
+            assert is_heard.wait(LIMIT)
+
+    def note(session: RealtimeSession, event: Any) -> None:
+        if event.item.type == "mcp_approval_response":
+            is_heard.set()
+
+    with (
+        SimulatorServer(pace=False, brain=hold, faults=["reset@on=response.done,first=1"]) as server,
+        RealtimeSession(
+            OpenAI(base_url=server.openai_url, api_key="k"),
+            config=TEXT,
+            tools=[ECHO],
+            mcp_approval=lambda _: True,
+            reconnect=at_once(restore="conversation"),
+        ) as session,
+    ):
+        session.on("conversation.item.done", note)
+        assert session.ask("Please echo “hello”").text.startswith("The tool answered: “hello”.")
+        assert kinds(session) == ["message", "mcp_approval_request", "mcp_approval_response", "mcp_call", "message"]
 
 
 def test_items_of_the_program_are_not_mistaken_for_listings() -> None:

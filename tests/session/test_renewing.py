@@ -461,6 +461,7 @@ def test_a_callable_may_ask_the_model_for_its_summary() -> None:
     assert item.role == "system"
 
 
+@pytest.mark.unmeasured
 def test_many_threads_lose_nothing_and_double_nothing_over_many_renewals() -> None:
     """Eight threads add items without a pause, so that no calm moment ever comes."""
     keeping, renewals = Keeping(), 5

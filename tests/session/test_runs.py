@@ -118,6 +118,7 @@ def check_mixed(cuts: range, **options: Any) -> None:
 
 @pytest.mark.parametrize("handlers", ["thread", "inline"])
 @pytest.mark.parametrize("offset", range(4))
+@pytest.mark.unmeasured
 def test_a_mixture_cut_at_any_place_is_handled_in_order(handlers: str, offset: int) -> None:
     check_mixed(range(1 + offset, len(b"".join(MIXED)), 4), handlers=handlers)
 

@@ -198,6 +198,7 @@ def test_no_chunk_goes_out_before_it_is_due(pace: bool | float, seconds: float) 
     assert seconds <= time.monotonic() - began < seconds + LIMIT
 
 
+@pytest.mark.unmeasured
 def test_an_hour_goes_through_in_the_memory_of_a_moment_and_arrives_to_the_sample() -> None:
     block = counting(1_000, ULAW)
     counted = {"bytes": 0, "wrong": 0}

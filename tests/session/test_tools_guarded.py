@@ -21,6 +21,7 @@ def answered(turn: Turn) -> bool:
     return bool(turn.items) and turn.items[-1]["type"] == "function_call_output"
 
 
+@pytest.mark.unmeasured
 def test_an_answer_that_tools_led_to_is_guarded_and_replaced() -> None:
     def brain(turn: Turn) -> Iterator[Any]:
         if NICE in turn.instructions:

@@ -23,7 +23,7 @@ from rtsync import (
 from rtsync.simulator import Turn
 from tests.loopback import LIMIT
 from tests.session.actors import Actor, Told, answered, call, conversing_with, open_calls, outputs, twice_answered
-from tests.session.service import Json, Service, conversing, response, spawn
+from tests.session.service import Json, Service, conversing, error, response, spawn, user
 from tests.session.successive import attend
 from tests.simulator.sounds import silence, speech
 
@@ -92,6 +92,53 @@ def test_an_interruption_lets_a_tool_run_that_does_not_look_and_no_response_foll
         assert len(actor.turns) == 1
         assert session.ask("And?").text == "Heard ."
         sound(session)
+
+
+def test_what_a_tool_says_behind_an_interruption_stands_before_what_the_user_has_said_since() -> None:
+    gate = Gate()
+
+    def say_last(turn: Turn) -> Iterator[str]:
+        yield f"Last was a {turn.items[-1]['type']}."
+
+    acts = [call("stubborn")], ["Yes."], say_last
+    with conversing_with(*acts, tools=[gate.stubborn]) as (session, _), answered(session) as output:
+        asked = spawn(lambda: session.ask("?"))
+        assert gate.running.wait(LIMIT)
+        session.interrupt()
+        asked.result()
+        session.add_item(user("Something else:"))
+        gate.open.set()
+        assert output() == "done"
+        session.respond().wait()
+        assert [item.type for item in session.conversation.items] == [
+            "message", "function_call", "function_call_output", "message", "message",
+        ]  # fmt: skip
+        assert session.ask("And?").text == "Last was a message."
+        sound(session)
+
+
+def test_an_output_whose_place_the_service_does_not_know_comes_to_the_end() -> None:
+    gate = Gate()
+
+    def answer(service: Service, event: Json) -> None:
+        if event["type"] == "response.create":
+            service.say(*calling(event, "stubborn"))
+        elif event.get("previous_item_id"):
+            service.say(error(code="item_not_found", param="previous_item_id", event_id=event["event_id"]))
+        else:
+            attend(service, event)
+
+    with conversing(answer, tools=[gate.stubborn]) as (session, service):
+        session.respond()
+        assert gate.running.wait(LIMIT)
+        session.interrupt()
+        gate.open.set()
+        while (first := service.hear())["type"] != "conversation.item.create":
+            pass
+        assert first["previous_item_id"] == "item_call_1"
+        again = service.hear("conversation.item.create")
+        assert "previous_item_id" not in again
+        assert again["item"] == first["item"]
 
 
 def test_what_waits_for_a_thread_or_for_approval_is_not_begun_after_an_interruption() -> None:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from rtsync import ConnectionLost, OpenAI, RealtimeSession, Reconnect, ResponseFailed, Tool, ToolError
 from rtsync.simulator import SimulatorServer, Turn
 from tests.loopback import LIMIT
@@ -37,6 +39,7 @@ def brain(turn: Turn) -> Iterator[Any]:
             yield "I am at it. "
 
 
+@pytest.mark.unmeasured
 def test_a_thousand_calls_are_answered_once_each() -> None:
     ran: Counter[str] = Counter()
     counting = threading.Lock()
@@ -114,6 +117,7 @@ class Unrest:
             server.strike("reset" if self.fraction() < 0.5 else "end")
 
 
+@pytest.mark.unmeasured
 def test_lines_that_are_lost_at_any_moment_cost_no_answer() -> None:
     """Four sessions whose lines break again and again: in the end every call is answered, once."""
     unrest = Unrest(3)

@@ -511,6 +511,7 @@ def test_a_thousand_waiting_threads_are_all_woken(end: str) -> None:
         assert not session._core.hub._waiters
 
 
+@pytest.mark.unmeasured
 def test_twenty_thousand_races_between_answer_and_wait_miss_nothing() -> None:
     with conversing(echo) as (session, _service):
 

@@ -365,6 +365,7 @@ def one_session(server: SimulatorServer) -> None:
         talk.until("response.done")
 
 
+@pytest.mark.unmeasured
 def test_200_sessions_one_after_another_leave_nothing_behind() -> None:
     before_all = descriptors()
     with SimulatorServer(pace=False) as server:
@@ -382,6 +383,7 @@ def session_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(names)]
 
 
+@pytest.mark.unmeasured
 def test_100_sessions_at_once_are_all_answered_and_closed() -> None:
     failures: list[BaseException] = []
 

@@ -80,6 +80,7 @@ def test_a_client_that_does_not_trust_it_is_not_connected() -> None:
         ssl.create_default_context().wrap_socket(sock, server_hostname="localhost")
 
 
+@pytest.mark.unmeasured
 def test_sessions_over_tls_read_and_write_at_the_same_time() -> None:
     mistakes = [{"type": "conversation.item.delete", "item_id": str(number)} for number in range(50)]
 

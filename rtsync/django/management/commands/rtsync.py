@@ -1,0 +1,51 @@
+"""``manage.py rtsync``: commands for whoever runs the project."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from rtsync.bus.program import hold_until_stopped
+from rtsync.django.configuration import made
+from rtsync.vocabulary.errors import RealtimeError
+from rtsync.web.application import Application
+from rtsync.web.doctor import report
+
+__all__ = ["Command"]
+
+_DOCTOR = "Look whether settings, bus and service fit; ends with status 1 where something is wrong."
+_WORKER = "Hold the sessions of this project's web workers, with its tools and handlers, until it is stopped."
+
+
+class Command(BaseCommand):
+    """See ``docs/django.md``."""
+
+    help = "Realtime conversations."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What there is to do."""
+        doing = parser.add_subparsers(dest="doing", required=True)
+        doing.add_parser("doctor", help=_DOCTOR, description=_DOCTOR)
+        doing.add_parser("worker", help=_WORKER, description=_WORKER)
+
+    def handle(self, *_: Any, doing: str, **__: Any) -> None:
+        """Do it."""
+        try:
+            application = made()
+            if doing == "worker":
+                hold_until_stopped(application.worker(), self.stderr.write)
+            else:
+                self._examine(application)
+        except RealtimeError as error:
+            raise CommandError(str(error)) from error
+
+    def _examine(self, application: Application) -> None:
+        try:
+            status = report(application, self.stdout.write)
+        finally:
+            application.stop()
+        if status:
+            sys.exit(status)

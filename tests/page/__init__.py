@@ -1,0 +1,1 @@
+"""The page of `examples/flask_chat`, in a browser."""
