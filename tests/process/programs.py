@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from tests.conftest import PROJECT
 
@@ -51,7 +51,7 @@ class Program:
     runs for longer than `limit` seconds.
     """
 
-    limit: ClassVar[float] = LIMIT
+    limit = LIMIT
 
     def __init__(self, *arguments: str, command: list[str] | None = None, **variables: str) -> None:
         if command is None:

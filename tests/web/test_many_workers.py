@@ -162,7 +162,7 @@ class Reader:
         self._connection.close()
 
 
-class _Gunicorn(Program):
+class WebServer(Program):
     """It runs for as long as the tests of this file do."""
 
     limit = 600.0
@@ -170,13 +170,12 @@ class _Gunicorn(Program):
 
 @contextlib.contextmanager
 def web_workers(redis: RedisServer, *options: str) -> Iterator[tuple[Program, int]]:
-    """gunicorn and its port; it ends well."""
+    """gunicorn and its port; it is sent SIGTERM, once, in the block, and ends well."""
     limits = {"MAX_STREAMS": str(MAX_STREAMS), "HEARTBEAT": "0.5"}
-    with _Gunicorn(command=[*GUNICORN, *options], RTSYNC_BUS=redis.url, **limits) as gunicorn:
+    with WebServer(command=[*GUNICORN, *options], RTSYNC_BUS=redis.url, **limits) as gunicorn:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
         assert found is not None
         yield gunicorn, int(found[1])
-        gunicorn.signal(signal.SIGTERM)
         ended = gunicorn.end()
         assert ended.status == 0, ended
         assert "Traceback" not in ended.out + ended.err
@@ -188,9 +187,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     with (
         RedisServer(tmp_path_factory.mktemp("redis")) as redis,
         SimulatorServer(brain=memory, pace=False) as service,
-        web_workers(redis) as (_, port),
+        web_workers(redis) as (gunicorn, port),
     ):
         yield Deployment(redis, service, memory, port)
+        gunicorn.signal(signal.SIGTERM)
 
 
 @pytest.fixture
