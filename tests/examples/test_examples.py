@@ -413,7 +413,7 @@ def test_approval_asks_at_a_terminal() -> None:
 def serving(path: Path, **variables: str) -> Iterator[str]:
     """The address at which an example serves, on a port that is free."""
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PORT": "0", **variables}
-    command = [sys.executable, "-W", "error::ResourceWarning", path]
+    command = [sys.executable, "-W", "error::ResourceWarning", str(path)]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", env=environment, cwd=folder) as program,
