@@ -200,5 +200,5 @@ class Visit:
 
     def complaints_of_the_browser(self) -> list[str]:
         """What stands in its console since this was asked, of what it takes for an error."""
-        told: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        told: list[dict[str, Any]] = self.driver.get_log("browser")
         return [entry["message"] for entry in told if entry["level"] == "SEVERE"]

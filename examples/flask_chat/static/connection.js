@@ -61,12 +61,11 @@ export class Connection {
   /** End the conversation; the next event begins another one. */
   async close() {
     const { id, link } = this;
-    if (link) link.over = true;                   // The server closes it.
+    link?.leave();
     this.link = undefined;
     this.forget();
     this.become("new");
-    if (id) await this.call("DELETE", `/sessions/${id}`).catch(() => {});   // It ends by itself, too.
-    link?.close();
+    if (id) await this.call("DELETE", `/sessions/${id}`).catch(() => link?.close());   // It ends by itself, too.
   }
 
   async connect() {
