@@ -78,6 +78,7 @@ class Application:
             check_origin=check_origin,
             max_streams_per_owner=settings.max_streams_per_owner,
             max_streams=settings.max_streams,
+            max_openings=settings.max_openings,
             client_secret=client_secret or (self._minted if settings.client_secrets else None),
             calls=self.calls,
             heartbeat=settings.heartbeat,

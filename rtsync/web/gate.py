@@ -22,6 +22,7 @@ import msgspec
 from rtsync.session.options import required_seconds
 from rtsync.vocabulary.errors import ConfigurationError, RealtimeError
 from rtsync.vocabulary.events import encode
+from rtsync.web.rates import MOST_KNOWN, Bucket
 
 __all__ = ["ANYTHING", "AUDIO", "CONVERSATION", "Gate", "Refused"]
 
@@ -32,7 +33,6 @@ ANYTHING: Final = "anything"
 
 _LONGEST_ID = 512  # characters of an event's, protocol 6.1
 _DEEPEST = 32
-_MOST_SESSIONS = 10_000  # whose rates are remembered
 
 CONVERSATION: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
@@ -159,7 +159,7 @@ class Gate:
         self._clock = clock
         self._types = _table(allowed)
         self._buckets_lock = threading.Lock()  # Guards _buckets, and what is in them.
-        self._buckets: OrderedDict[str, tuple[_Bucket, _Bucket]] = OrderedDict()
+        self._buckets: OrderedDict[str, tuple[Bucket, Bucket]] = OrderedDict()
 
     def checked(self, event: bytes | bytearray | str | Mapping[str, Any], session: str = "") -> dict[str, Any]:
         """``event``, made anew from what is allowed of it.
@@ -211,9 +211,9 @@ class Gate:
         with self._buckets_lock:
             buckets = self._buckets.get(session)
             if buckets is None:
-                events = _Bucket(self._rate, self._most, now)
-                self._buckets[session] = buckets = (events, _Bucket(self._audio_rate, self._most_audio, now))
-                if len(self._buckets) > _MOST_SESSIONS:
+                events = Bucket(self._rate, self._most, now)
+                self._buckets[session] = buckets = (events, Bucket(self._audio_rate, self._most_audio, now))
+                if len(self._buckets) > MOST_KNOWN:
                     self._buckets.popitem(last=False)
             else:
                 self._buckets.move_to_end(session)
@@ -221,24 +221,6 @@ class Gate:
         if wait:
             what = "sound" if sound else "events"
             raise Refused(f"{what} came too fast", status=429, code="too_fast", retry_after=round(wait, 3))
-
-
-class _Bucket:
-    """A token bucket."""
-
-    __slots__ = ("_at", "_left", "_most", "_rate")
-
-    def __init__(self, rate: float, most: float, now: float) -> None:
-        self._rate, self._most, self._left, self._at = rate, most, most, now
-
-    def take(self, amount: float, now: float) -> float:
-        """0 where ``amount`` was there and is taken; else after how many seconds it will be."""
-        self._left = min(self._most, self._left + max(0.0, now - self._at) * self._rate)
-        self._at = max(now, self._at)
-        if amount <= self._left:
-            self._left -= amount
-            return 0.0
-        return max(0.001, (amount - self._left) / self._rate)
 
 
 class _Look:

@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         origins: whose pages may send, beside the application's own.
         max_sessions, max_sessions_per_owner: most sessions, of all and of one owner.
         max_streams, max_streams_per_owner: most open streams in a process; as of ``Views``.
+        max_openings: sessions and client secrets that one owner may ask for in a minute; as of ``Views``.
         idle_timeout: seconds without commands and readers after which a session is closed.
         lease: seconds after which the sessions of a process that died are taken by another one.
         heartbeat: seconds without an event after which a stream says that it is alive.
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_sessions_per_owner: int = 8
     max_streams: int | None = None
     max_streams_per_owner: int = 8
+    max_openings: int = 60
     idle_timeout: float = 300.0
     lease: float = 2.5
     heartbeat: float = 10.0
@@ -113,7 +115,8 @@ def settings_from(values: Mapping[str, Any], *, called: Callable[[str], str]) ->
     except msgspec.ValidationError as error:
         wrong, _, place = str(error).partition(" - at `$.")
         name = place.partition("[")[0].rstrip("`")
-        raise ConfigurationError(f"{called(name)}: {wrong.lower()}") from None
+        unquoted = wrong.partition(" '")[0].lower()
+        raise ConfigurationError(f"{called(name)}: {unquoted}") from None
 
 
 def _listed(origins: object) -> dict[str, list[str]]:

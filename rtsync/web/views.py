@@ -25,6 +25,7 @@ from rtsync.web.answers import error_event, status_of
 from rtsync.web.calls import IncomingCalls
 from rtsync.web.gate import Gate, Refused
 from rtsync.web.origin import Origins
+from rtsync.web.rates import Rates
 from rtsync.web.relay import WebSocket, relay
 from rtsync.web.requests import Answer, Request, json_answer, read_body, refusal
 from rtsync.web.showing import shown_item
@@ -70,6 +71,8 @@ class Views:
             only WebSockets must.
         max_streams_per_owner: streams (server-sent events, WebSockets) that one owner may have open in this process.
         max_streams: streams of all owners in this process; fewer than the web server has threads.
+        max_openings: sessions and client secrets together that one owner may ask for in a minute, of this process: each
+            is a connection to the service.
         client_secret: called with the owner, mints a key for WebRTC in the browser; None: none are given. Whoever has
             one talks to the service directly, past the gate.
         calls: takes incoming phone calls; None: there is no webhook.
@@ -92,6 +95,7 @@ class Views:
         check_origin: bool = True,
         max_streams_per_owner: int = 8,
         max_streams: int | None = None,
+        max_openings: int = 60,
         client_secret: Callable[[str], ClientSecret] | None = None,
         calls: IncomingCalls | None = None,
         heartbeat: float = 10.0,
@@ -102,6 +106,9 @@ class Views:
         self.directory = directory
         self.gate = Gate() if gate is None else gate
         self.streams = Streams(max_streams_per_owner, max_streams)
+        if not isinstance(max_openings, int) or isinstance(max_openings, bool) or max_openings < 1:
+            raise ConfigurationError(f"max_openings must be a whole number, at least 1, not {max_openings!r}")
+        self._openings = Rates(max_openings / 60, max_openings)
         self._config = config
         self._origins = Origins(origins)
         self._posts_from_anywhere = not check_origin
@@ -120,6 +127,7 @@ class Views:
         """
         whose = self._poster(owner, request)
         _check_empty(read_body(request, _EMPTY))
+        self._count_opening(whose)
         return json_answer(201, {"id": self.directory.open(whose, config=self.settings(whose))})
 
     @_answered
@@ -158,6 +166,7 @@ class Views:
     def events(self, owner: str | None, session_id: str, request: Request) -> Answer:
         """``GET /sessions/ID/events``: 200 and server-sent events behind ``Last-Event-ID`` or ``?after=``."""
         whose = _known(owner)
+        self._origins.check_reading(request)
         last = request.headers.get("Last-Event-ID") or request.after
         counted = self.streams.enter(whose)
         try:
@@ -214,6 +223,7 @@ class Views:
         _check_empty(read_body(request, _EMPTY))
         if self._client_secret is None:
             raise _nothing_here("this application gives no client secrets")
+        self._count_opening(whose)
         minted = self._client_secret(whose)
         return json_answer(201, {"value": minted.value, "expires_at": minted.expires_at})
 
@@ -242,6 +252,12 @@ class Views:
             self._origins.check(request)
         return whose
 
+    def _count_opening(self, owner: str) -> None:
+        wait = self._openings.take(owner)
+        if wait:
+            told = "sessions were opened too fast"
+            raise Refused(told, status=429, code="too_fast", retry_after=round(wait, 3))
+
     def _check_socket(self, owner: str | None, session_id: str, request: Request) -> str:
         whose = _known(owner)
         self._origins.check(request)
@@ -251,7 +267,7 @@ class Views:
 
 
 def _known(owner: str | None) -> str:
-    if owner is None:
+    if not owner:
         raise Refused("nobody is logged in", status=401, code="not_logged_in")
     return owner
 

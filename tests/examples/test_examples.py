@@ -440,7 +440,7 @@ def answered_over_the_relay(address: str) -> str:
     cookie = "; ".join(f"{each.name}={each.value}" for each in cookies)
     socket = f"{address.replace('http', 'ws')}/realtime/sessions/{session_id}/socket"
     said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
-    with connect(socket, origin=Origin(address), additional_headers={"Cookie": cookie}, max_size=None) as browser:
+    with connect(socket, origin=Origin(address), additional_headers={"Cookie": cookie}, max_queue=None) as browser:
         browser.send(json.dumps({"type": "conversation.item.create", "item": said}))
         browser.send(json.dumps({"type": "response.create", "response": {"output_modalities": ["text"]}}))
         while True:

@@ -48,7 +48,7 @@ def gunicorn(**settings: str) -> Iterator[int]:
         *("--bind", "127.0.0.1:0", "--graceful-timeout", "5", "--error-logfile", "/dev/stdout"),
         "tests.flask.shop:create_app()",
     ]
-    variables = {f"FLASK_RTSYNC_{name}": value for name, value in settings.items()}
+    variables: dict[str, Any] = {f"FLASK_RTSYNC_{name}": value for name, value in settings.items()}
     with Program(command=command, **{"FLASK_RTSYNC_TARGET": "simulator", **variables}) as program:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", program.read_until("Listening at"))
         assert found is not None

@@ -161,6 +161,19 @@ class Visit:
         self.until(lambda: words in (self.messages or [("", "")])[-1][1])
         assert self.status == "Answering"
 
+    @contextmanager
+    def without_sockets(self) -> Iterator[None]:
+        """The page, opened where no WebSocket gets through."""
+        refused = (
+            "window.WebSocket = class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} }"
+        )
+        patch = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refused})
+        try:
+            self.open()
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", patch)
+
     def watch(self) -> None:
         """Remember every text that the last message has had."""
         self.run(

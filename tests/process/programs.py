@@ -51,9 +51,9 @@ class Program:
     runs for longer than `limit` seconds.
     """
 
-    def __init__(
-        self, *arguments: str, command: list[str] | None = None, limit: float = LIMIT, **variables: str
-    ) -> None:
+    limit = LIMIT
+
+    def __init__(self, *arguments: str, command: list[str] | None = None, **variables: str) -> None:
         if command is None:
             name, *arguments = arguments  # type: ignore[assignment]
             command = [sys.executable, *_WARNINGS, "-m", f"tests.process.scripts.{name}"]
@@ -68,7 +68,7 @@ class Program:
             env=environment(variables),
             start_new_session=True,
         )
-        self._watch = threading.Timer(limit, self._kill)  # so that a read in vain ends
+        self._watch = threading.Timer(self.limit, self._kill)  # so that a read in vain ends
         self._watch.start()
 
     def __enter__(self) -> Self:

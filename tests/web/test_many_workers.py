@@ -162,23 +162,35 @@ class Reader:
         self._connection.close()
 
 
+class WebServer(Program):
+    """It runs for as long as the tests of this file do."""
+
+    limit = 600.0
+
+
+@contextlib.contextmanager
+def web_workers(redis: RedisServer, *options: str) -> Iterator[tuple[Program, int]]:
+    """gunicorn and its port; it is sent SIGTERM, once, in the block, and ends well."""
+    limits = {"MAX_STREAMS": str(MAX_STREAMS), "HEARTBEAT": "0.5"}
+    with WebServer(command=[*GUNICORN, *options], RTSYNC_BUS=redis.url, **limits) as gunicorn:
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
+        assert found is not None
+        yield gunicorn, int(found[1])
+        ended = gunicorn.end()
+        assert ended.status == 0, ended
+        assert "Traceback" not in ended.out + ended.err
+
+
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     memory = Memory()
     with (
         RedisServer(tmp_path_factory.mktemp("redis")) as redis,
         SimulatorServer(brain=memory, pace=False) as service,
-        Program(
-            command=GUNICORN, limit=600.0, RTSYNC_BUS=redis.url, MAX_STREAMS=str(MAX_STREAMS), HEARTBEAT="0.5"
-        ) as gunicorn,
+        web_workers(redis) as (gunicorn, port),
     ):
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
-        assert found is not None
-        yield Deployment(redis, service, memory, int(found[1]))
+        yield Deployment(redis, service, memory, port)
         gunicorn.signal(signal.SIGTERM)
-        ended = gunicorn.end()
-        assert ended.status == 0, ended
-        assert "Traceback" not in ended.out + ended.err
 
 
 @pytest.fixture
@@ -336,3 +348,25 @@ def test_readers_that_have_gone_give_their_threads_back(deployment: Deployment) 
                     reader.cut(inside=False, reset=number % 2 == 0)
         for session_id, user in session_ids:
             assert deployment.call("DELETE", f"/{session_id}", user=user)[0] == 204
+
+
+def test_streams_end_with_the_web_worker_where_the_configuration_says_so(deployment: Deployment) -> None:
+    """Not after gunicorn's graceful timeout, for which the test would not wait."""
+    with (
+        holders(deployment, 1),
+        web_workers(deployment.redis, "--config", "python:tests.web.gunicorn_stops", "--graceful-timeout", "300") as (
+            gunicorn,
+            port,
+        ),
+    ):
+        own = Deployment(deployment.redis, deployment.service, deployment.memory, port)
+        session_id = own.open()
+        with own.read(session_id) as reader:
+            reader.until("session.updated")
+            gunicorn.signal(signal.SIGTERM)
+            seen = list(reader)
+        assert seen[-1].data == {"type": "rtsync.stream.end", "cause": "stopped", "again": True}
+        with deployment.read(session_id, after=reader.last_id) as again:  # As a browser does, with a worker that stays.
+            deployment.say(session_id, "I am back")
+            deployment.memory.go.set()
+            assert again.answer()[0] == "I know: I am back"

@@ -275,3 +275,40 @@ def test_what_steers_a_conversation_is_not_shown(directory: SessionDirectory) ->
     assert b"conversation.item.added" in events
     assert secret.encode() not in events
     assert b"tool_choice" not in events
+
+
+def test_an_owner_opens_so_many_sessions_a_minute(directory: SessionDirectory) -> None:
+    views = Views(directory, config=TEXT, max_openings=3)
+    for _ in range(3):
+        views.close(USER, told(views.open(USER, request()))["id"], request())
+    refused = views.open(USER, request())
+    assert code_of(refused) == (429, "too_fast")
+    assert 0 < int(refused.headers["Retry-After"]) <= 20
+    assert views.open("somebody else", request()).status == 201
+
+
+def test_nobody_has_an_empty_name(views: Views) -> None:
+    assert code_of(views.list("")) == (401, "not_logged_in")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_openings": 0}, {"max_streams": "8"}, {"max_streams_per_owner": True}, {"heartbeat": -1}, {"patience": None},
+     {"config": "text"}, {"origins": "https://a.example"}],
+    ids=str,
+)  # fmt: skip
+def test_an_option_that_cannot_be_is_told_at_once(directory: SessionDirectory, options: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        Views(directory, **options)
+
+
+@pytest.mark.parametrize("said", ["cross-site", "same-site"])
+def test_a_foreign_page_opens_no_streams_of_the_user(views: Views, session_id: str, said: str) -> None:
+    foreign = request(headers={"Sec-Fetch-Site": said})
+    assert code_of(views.events(USER, session_id, foreign)) == (403, "foreign_origin")
+    assert len(views.streams) == 0
+    for own in ({"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {}, {"Sec-Fetch-Site": said, **SAME}):
+        answer = views.events(USER, session_id, request(headers=own))
+        assert answer.status == 200
+        assert not isinstance(answer.body, bytes)
+        answer.body.close()
