@@ -23,6 +23,7 @@ MIDDLEWARE = [
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [PAGE / "templates"]}]
+TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [PAGE / "static"]
 

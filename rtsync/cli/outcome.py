@@ -58,4 +58,7 @@ def exit_of(error: RealtimeError) -> Exit:
 
 def complain(message: object, *, whom: str = "rtsync") -> None:
     """One line on stderr. A service's words may hold line breaks and terminal escapes, which are taken out."""
-    print(f"{whom}: {one_line(str(message))}", file=sys.stderr, flush=True)
+    sys.stderr.write(
+        f"{whom}: {one_line(str(message))}\n"
+    )  # In one piece: print() lets a prompt in before the line's end.
+    sys.stderr.flush()

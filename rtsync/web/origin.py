@@ -3,7 +3,9 @@
 1. ``Origin`` says whose page it was. Browsers send it with all that is not GET or HEAD, and with every WebSocket.
 2. ``Sec-Fetch-Site: same-origin`` says as much, and is right behind a proxy that hides scheme and host. No page can
    write either.
-3. A request without both is refused: it comes from no browser of today, and who is it that logged in, then?
+3. What is only read, another page cannot read: browsers see to that. But its streams would be the user's, and count.
+4. What changes something and says neither is refused: it comes from no browser of today, and who is it that logged in,
+   then?
 """
 
 from __future__ import annotations
@@ -52,6 +54,15 @@ class Origins:
             raise Refused(
                 "this request does not come from a page of this application", status=403, code="foreign_origin"
             )
+
+    def check_reading(self, request: Request) -> None:
+        """Return where a page that may send reads, or what is no page, or does not say so.
+
+        Raises:
+            Refused: another page does.
+        """
+        if request.headers.get("Sec-Fetch-Site") not in (None, "none"):
+            self.check(request)
 
 
 def _configured(origin: str) -> str:

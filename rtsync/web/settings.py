@@ -115,7 +115,8 @@ def settings_from(values: Mapping[str, Any], *, called: Callable[[str], str]) ->
     except msgspec.ValidationError as error:
         wrong, _, place = str(error).partition(" - at `$.")
         name = place.partition("[")[0].rstrip("`")
-        raise ConfigurationError(f"{called(name)}: {wrong.lower()}") from None
+        unquoted = wrong.partition(" '")[0].lower()
+        raise ConfigurationError(f"{called(name)}: {unquoted}") from None
 
 
 def _listed(origins: object) -> dict[str, list[str]]:

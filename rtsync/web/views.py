@@ -166,6 +166,7 @@ class Views:
     def events(self, owner: str | None, session_id: str, request: Request) -> Answer:
         """``GET /sessions/ID/events``: 200 and server-sent events behind ``Last-Event-ID`` or ``?after=``."""
         whose = _known(owner)
+        self._origins.check_reading(request)
         last = request.headers.get("Last-Event-ID") or request.after
         counted = self.streams.enter(whose)
         try:

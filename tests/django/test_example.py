@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.cookiejar
 import json
 import re
@@ -10,7 +9,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -28,25 +26,25 @@ from tests.process.programs import Program
 EXAMPLE = PROJECT / "examples" / "django_chat"
 
 
-@contextlib.contextmanager
+@pytest.fixture(scope="module")
 def runserver() -> Iterator[str]:
     """Django's own server; its address."""
     with reserved_port() as port:
         pass
     command = [sys.executable, str(EXAMPLE / "manage.py"), "runserver", "--noreload", f"127.0.0.1:{port}"]
-    with Program(command=command, DJANGO_SETTINGS_MODULE="settings") as program:  # Not that of these tests.
+    with Program(command=command) as program:
         program.read_until("Quit the server")
         yield f"http://127.0.0.1:{port}"
 
 
-@contextlib.contextmanager
+@pytest.fixture
 def gunicorn() -> Iterator[str]:
     """As it is served for voice."""
     command = [
         *(sys.executable, "-m", "gunicorn", "--chdir", str(EXAMPLE), "--threads", "32", "--bind", "127.0.0.1:0"),
         *("--error-logfile", "/dev/stdout", "wsgi"),
     ]
-    with Program(command=command, DJANGO_SETTINGS_MODULE="settings") as program:  # Not that of these tests.
+    with Program(command=command) as program:
         found = re.search(r"http://127\.0\.0\.1:\d+", program.read_until("Listening at"))
         assert found is not None
         yield found[0]
@@ -81,23 +79,22 @@ class Site:
             return found
 
 
-def test_one_command_serves_the_page_and_a_conversation() -> None:
-    with runserver() as url:
-        site = Site(url)
-        files = re.findall(r'(?:href|src)="(/static/[^"]+)"', site.page)
-        assert len(files) >= 3
-        for file in files:
-            with site.ask(file) as found:
-                assert found.read() == (PROJECT / "examples/flask_chat" / file.removeprefix("/")).read_bytes()
-        path = f"/realtime/sessions/{site.answer('/realtime/sessions', {})['id']}"
-        for event in say("Hello"):
-            site.answer(f"{path}/events", event)
-        with site.ask(f"{path}/events") as stream:
-            assert [event["type"] for event in events_in(blocks(stream), "response.done")]
-        with pytest.raises(urllib.error.HTTPError) as refused:
-            Site(url).ask(path)  # Another visitor.
-        assert refused.value.code == 404
-        refused.value.close()
+def test_one_command_serves_the_page_and_a_conversation(runserver: str) -> None:
+    site = Site(runserver)
+    files = re.findall(r'(?:href|src)="(/static/[^"]+)"', site.page)
+    assert len(files) >= 3
+    for file in files:
+        with site.ask(file) as found:
+            assert found.read() == (PROJECT / "examples/flask_chat" / file.removeprefix("/")).read_bytes()
+    path = f"/realtime/sessions/{site.answer('/realtime/sessions', {})['id']}"
+    for event in say("Hello"):
+        site.answer(f"{path}/events", event)
+    with site.ask(f"{path}/events") as stream:
+        assert [event["type"] for event in events_in(blocks(stream), "response.done")]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        Site(runserver).ask(path)  # Another visitor.
+    assert refused.value.code == 404
+    refused.value.close()
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +104,22 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
         yield driver
 
 
-@pytest.mark.parametrize(("server", "refusals"), [(runserver, ["501"]), (gunicorn, [])])
-def test_a_turn_is_typed_and_a_reload_finds_it(browser: WebDriver, server: Any, refusals: list[str]) -> None:
-    with server() as url:
-        browser.get(url)
-        wait = WebDriverWait(browser, LIMIT, poll_frequency=0.05)
-        wait.until(lambda _: is_ready(browser))
-        browser.find_element(By.ID, "words").send_keys("Hello there", Keys.ENTER)
-        wait.until(lambda _: len(said(browser)) == 2 and "Hello there" in said(browser)[1] and is_ready(browser))
-        assert [entry["message"][-3:] for entry in browser.get_log("browser")] == refusals
-        before = said(browser)
-        browser.refresh()
-        wait.until(lambda _: said(browser) == before)
-        browser.get("about:blank")
-        browser.get_log("browser")  # Each page asks for a WebSocket first.
+@pytest.mark.parametrize(("server", "refusals"), [("runserver", ["501"]), ("gunicorn", [])])
+def test_a_turn_is_typed_and_a_reload_finds_it(
+    request: pytest.FixtureRequest, browser: WebDriver, server: str, refusals: list[str]
+) -> None:
+    browser.get(request.getfixturevalue(server))
+    wait = WebDriverWait(browser, LIMIT, poll_frequency=0.05)
+    wait.until(lambda _: is_ready(browser))
+    browser.find_element(By.ID, "words").send_keys("Hello there", Keys.ENTER)
+    wait.until(lambda _: len(said(browser)) == 2 and "Hello there" in said(browser)[1] and is_ready(browser))
+    told = browser.get_log("browser")
+    assert [entry["message"][-3:] for entry in told] == refusals
+    before = said(browser)
+    browser.refresh()
+    wait.until(lambda _: said(browser) == before)
+    browser.get("about:blank")
+    browser.get_log("browser")  # Each page asks for a WebSocket first.
 
 
 def is_ready(browser: WebDriver) -> bool:

@@ -26,13 +26,13 @@ MANAGE = [sys.executable, "-m", "django"]
 
 
 @contextlib.contextmanager
-def serving(*options: str, **variables: str) -> Iterator[int]:
+def serving(database: Path, *options: str, **variables: Any) -> Iterator[int]:
     """The project under gunicorn; its port."""
     command = [
         *(sys.executable, "-m", "gunicorn", "--threads", "12", "--bind", "127.0.0.1:0"),
         *("--error-logfile", "/dev/stdout", *options, "tests.django.project.wsgi:application"),
     ]
-    with Program(command=command, **variables) as gunicorn:
+    with Program(command=command, PROJECT_DATABASE=str(database), **variables) as gunicorn:
         found = re.search(r"http://127\.0\.0\.1:(\d+)", gunicorn.read_until("Listening at"))
         assert found is not None
         yield int(found[1])
@@ -119,7 +119,7 @@ def blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 @pytest.fixture(scope="module")
 def gunicorn(database: Path) -> Iterator[int]:
     """One process of gunicorn's, with threads; its port."""
-    with serving("--workers", "1", "--worker-class", "gthread") as port:
+    with serving(database, "--workers", "1", "--worker-class", "gthread") as port:
         yield port
 
 
@@ -163,7 +163,7 @@ def test_a_conversation_goes_over_a_websocket(remote: Remote) -> None:
 
 
 def test_it_does_in_greenlets_too(database: Path) -> None:
-    with serving("--workers", "1", "--worker-class", "gevent") as port:
+    with serving(database, "--workers", "1", "--worker-class", "gevent") as port:
         converse_by_websocket(Remote(port, Browser()))
 
 
@@ -208,9 +208,12 @@ def test_what_is_no_websocket_is_told_so(remote: Remote) -> None:
 
 def test_any_process_answers_with_redis_and_a_worker_of_the_project(database: Path, tmp_path: Path) -> None:
     with RedisServer(tmp_path) as redis:
-        here = {"RTSYNC_BUS": redis.url, "DJANGO_SETTINGS_MODULE": "tests.django.project.settings"}
-        worker = Program(command=[*MANAGE, "rtsync", "worker"], **here)
-        with worker, serving("--workers", "2", **here) as port:
+        worker = Program(
+            command=[*MANAGE, "rtsync", "worker", "--settings", "tests.django.project.settings"],
+            PROJECT_DATABASE=str(database),
+            RTSYNC_BUS=redis.url,
+        )
+        with worker, serving(database, "--workers", "2", RTSYNC_BUS=redis.url) as port:
             worker.read_error("holding sessions of redis://")
             remote = Remote(port, Browser())
             path = remote.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ from django.conf import settings
 from django.db import connection, connections
 from django.test import AsyncRequestFactory, Client, override_settings
 
+from rtsync import OpenAI
+from rtsync.simulator import SimulatorServer
 from tests.django.browsing import HELLO, ROOT, Browser, events_in, say
 from tests.django.project import voice
+from tests.loopback import LIMIT
+from tests.rest.test_webhooks import SECRET, sign
 
 
 def refused(answer: Any, status: int, code: str) -> None:
@@ -77,6 +82,25 @@ def test_it_is_protected_without_the_middleware_too() -> None:
 
 def test_the_webhook_needs_no_token_and_no_login() -> None:
     refused(Client(enforce_csrf_checks=True).post("/realtime/webhook"), 404, "not_offered")
+
+
+def test_a_webhook_that_is_genuine_is_taken_and_others_are_refused() -> None:
+    body = b'{"object":"event","id":"evt_1","type":"realtime.call.incoming","data":{"call_id":"rtc_1"}}'
+    headers = sign(body, sent=int(time.time()))
+    client = Client(enforce_csrf_checks=True)
+    with SimulatorServer(pace=False) as service:
+        target = OpenAI("any", api_key="any", base_url=service.openai_url)
+        calls = {"CONVERSE": "tests.django.project.voice.converse", "WEBHOOK_SECRET": SECRET, "TARGET": target}
+        with override_settings(RTSYNC={**settings.RTSYNC, **calls}):
+
+            def post(said: bytes) -> int:
+                told = client.post("/realtime/webhook", said, content_type="application/json", headers=headers)
+                return int(told.status_code)
+
+            assert post(body.replace(b"rtc_1", b"rtc_2")) == 400
+            assert post(body) == 200
+            assert voice.called.get(timeout=LIMIT).startswith("rtc_1 of ")
+            assert post(body) == 400  # A replay.
 
 
 # -- who ------------------------------------------------------------------------------------------------------------
@@ -174,6 +198,12 @@ def test_a_body_of_ten_megabytes_is_not_read() -> None:
     assert body.read_so_far < 300_000
 
 
+def test_a_body_that_a_middleware_has_read_is_there() -> None:
+    more = [*settings.MIDDLEWARE, "tests.django.project.voice.reading"]
+    with override_settings(MIDDLEWARE=more), Browser().open() as talk:
+        assert "Hello" in talk.ask("Hello")
+
+
 def test_other_methods_are_refused() -> None:
     ann = Browser()
     for method, path in (("put", ROOT), ("get", "/realtime/client_secrets"), ("get", "/realtime/webhook")):
@@ -233,6 +263,12 @@ def test_a_page_of_another_site_gets_no_socket() -> None:
     with Browser().open() as talk:
         answer = talk.browser.get(f"{talk.path}/socket", Origin="https://elsewhere.example")
         refused(answer, 403, "foreign_origin")
+
+
+def test_a_page_of_another_site_opens_no_stream() -> None:
+    with Browser().open() as talk:
+        foreign = {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"}
+        refused(talk.browser.get(talk.events, **foreign), 403, "foreign_origin")
 
 
 def test_under_asgi_a_stream_is_refused_with_a_reason() -> None:

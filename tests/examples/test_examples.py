@@ -413,7 +413,7 @@ def test_approval_asks_at_a_terminal() -> None:
 def serving(path: Path, **variables: str) -> Iterator[str]:
     """The address at which an example serves, on a port that is free."""
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PORT": "0", **variables}
-    command = [sys.executable, "-W", "error::ResourceWarning", path]
+    command = [sys.executable, "-W", "error::ResourceWarning", str(path)]
     with (
         tempfile.TemporaryDirectory() as folder,
         subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", env=environment, cwd=folder) as program,
@@ -440,7 +440,7 @@ def answered_over_the_relay(address: str) -> str:
     cookie = "; ".join(f"{each.name}={each.value}" for each in cookies)
     socket = f"{address.replace('http', 'ws')}/realtime/sessions/{session_id}/socket"
     said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
-    with connect(socket, origin=Origin(address), additional_headers={"Cookie": cookie}, max_size=None) as browser:
+    with connect(socket, origin=Origin(address), additional_headers={"Cookie": cookie}, max_queue=None) as browser:
         browser.send(json.dumps({"type": "conversation.item.create", "item": said}))
         browser.send(json.dumps({"type": "response.create", "response": {"output_modalities": ["text"]}}))
         while True:

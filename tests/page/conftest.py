@@ -16,9 +16,9 @@ from tests.simulator.spoken import spoken
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    """Its microphone hears a question, and 3 seconds later an order."""
+    """Its microphone hears a question, and 2 seconds later an order."""
     folder = tmp_path_factory.mktemp("chromium")
-    question = spoken("What is the weather in Paris?").between(800, 3000)
+    question = spoken("What is the weather in Paris?").between(500, 2200)
     order = spoken("Turn the lights on").between(0, 1000)
     write_wav(folder / "said.wav", resample(question.pcm + order.pcm, 24_000, 48_000), sample_rate=48_000)
     with chromium(folder, hears=folder / "said.wav") as driver:

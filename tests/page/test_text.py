@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from tests.page.visiting import EPIC, SAGA, STORY, Visit
+from rtsync import OpenAI
+from rtsync.simulator import SimulatorServer
+from tests.loopback import reserved_port
+from tests.page.visiting import EPIC, SAGA, STORY, Visit, application, served, storyteller
 
 
 def test_a_turn_is_typed_and_its_answer_streams(visit: Visit) -> None:
@@ -114,13 +118,11 @@ def test_what_was_not_confirmed_is_sent_again_and_done_once(visit: Visit) -> Non
     visit.until_answered("I heard And now")
     assert [text for role, text in visit.messages if role == "user"] == ["Hello", "Hello", "And now"]
     assert len(visit.events("response.done")) == 3
+    assert visit.run("return JSON.parse(sessionStorage.rtsync).outbox") == []
 
 
 def test_where_there_is_no_websocket_events_are_streamed_and_posted(visit: Visit) -> None:
-    script = "window.WebSocket = class { constructor() { setTimeout(() => this.onclose({ code: 1006 })) } close() {} }"
-    patch = visit.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
-    try:
-        visit.open()
+    with visit.without_sockets():
         visit.watch()
         visit.say("Tell me a story")
         visit.until_begun()
@@ -128,10 +130,7 @@ def test_where_there_is_no_websocket_events_are_streamed_and_posted(visit: Visit
         visit.until(lambda: visit.status.startswith("Connection lost"))
         visit.wire.mend()
         visit.until_answered(STORY)
-    finally:
-        visit.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", patch)
     assert all(STORY.startswith(text) for text in visit.texts() if text.startswith("word"))
-    assert "sessions" in visit.run("return performance.getEntriesByType('resource').map(each => each.name).join()")
     visit.complaints_of_the_browser()
 
 
@@ -145,6 +144,34 @@ def test_a_session_that_is_not_ours_is_the_end_of_a_conversation_and_not_of_the_
     visit.until_answered("I heard Hello")
     assert visit.session_id != other
     visit.complaints_of_the_browser()  # It tells of the 404.
+
+
+def test_a_conversation_that_the_server_ends_is_over_and_the_next_turn_begins_another(visit: Visit) -> None:
+    visit.say("Hello")
+    visit.until_answered("I heard Hello")
+    first = visit.session_id
+    visit.directory.close(first, visit.owner)
+    visit.until(lambda: visit.status == "The conversation has ended")
+    visit.say("Hello again")
+    visit.until_answered("I heard Hello again")
+    assert visit.session_id != first
+
+
+def test_a_service_out_of_reach_is_told_in_words_and_tried_again(browser: WebDriver) -> None:
+    with reserved_port() as port:
+        target = OpenAI(api_key="any", base_url=f"http://127.0.0.1:{port}/v1")
+        with served(application(), target) as (app, wire):
+            visit = Visit(browser, app, wire)
+            visit.open()
+            visit.say("Hello")
+            visit.until(lambda: visit.complaint == "the service is out of reach; try again later")
+            assert visit.messages == [("user", "Hello")]
+            with SimulatorServer(brain=storyteller, port=port):
+                visit.until_answered("I heard Hello")
+                assert visit.complaint == ""
+                assert len(visit.messages) == 2
+                browser.get("about:blank")
+                visit.complaints_of_the_browser()
 
 
 def test_a_new_conversation_ends_the_old_one(visit: Visit) -> None:

@@ -63,7 +63,19 @@ def test_a_turn_is_spoken_and_speech_and_the_button_interrupt_what_is_said(visit
     assert visit.at("talk").get_attribute("aria-pressed") == "false"
 
 
+def test_a_turn_is_spoken_where_there_is_no_websocket(visit: Visit) -> None:
+    with visit.without_sockets():
+        visit.at("talk").click()
+        visit.until(lambda: visit.messages[:1] == [("user", "what is the weather in paris")])
+        visit.until(lambda: visit.status == "Speaking")
+    assert visit.events("error") == []
+
+
 def test_a_turn_that_is_typed_is_answered_aloud_while_one_talks(visit: Visit) -> None:
+    visit.run(
+        "const silence = new AudioContext().createMediaStreamDestination().stream;"
+        "navigator.mediaDevices.getUserMedia = () => Promise.resolve(silence)"
+    )
     visit.at("talk").click()
     visit.until(lambda: visit.status == "Listening")
     visit.say("Hello")

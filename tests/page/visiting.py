@@ -161,6 +161,19 @@ class Visit:
         self.until(lambda: words in (self.messages or [("", "")])[-1][1])
         assert self.status == "Answering"
 
+    @contextmanager
+    def without_sockets(self) -> Iterator[None]:
+        """The page, opened where no WebSocket gets through."""
+        refused = (
+            "window.WebSocket = class { constructor() { setTimeout(() => this.onclose({ code: 1006 })); } close() {} }"
+        )
+        patch = self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refused})
+        try:
+            self.open()
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", patch)
+
     def watch(self) -> None:
         """Remember every text that the last message has had."""
         self.run(
@@ -187,5 +200,5 @@ class Visit:
 
     def complaints_of_the_browser(self) -> list[str]:
         """What stands in its console since this was asked, of what it takes for an error."""
-        told: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        told: list[dict[str, Any]] = self.driver.get_log("browser")
         return [entry["message"] for entry in told if entry["level"] == "SEVERE"]

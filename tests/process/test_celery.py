@@ -93,6 +93,7 @@ def client(service: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     app.close()
 
 
+@pytest.mark.timeout(240)  # It is many, so that one worker serves for all of them.
 def test_tasks_converse_and_the_worker_survives_what_happens_to_them(
     service: ScriptedServer, worker: Program, client: Client
 ) -> None:

@@ -300,3 +300,15 @@ def test_nobody_has_an_empty_name(views: Views) -> None:
 def test_an_option_that_cannot_be_is_told_at_once(directory: SessionDirectory, options: Any) -> None:
     with pytest.raises(ConfigurationError):
         Views(directory, **options)
+
+
+@pytest.mark.parametrize("said", ["cross-site", "same-site"])
+def test_a_foreign_page_opens_no_streams_of_the_user(views: Views, session_id: str, said: str) -> None:
+    foreign = request(headers={"Sec-Fetch-Site": said})
+    assert code_of(views.events(USER, session_id, foreign)) == (403, "foreign_origin")
+    assert len(views.streams) == 0
+    for own in ({"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {}, {"Sec-Fetch-Site": said, **SAME}):
+        answer = views.events(USER, session_id, request(headers=own))
+        assert answer.status == 200
+        assert not isinstance(answer.body, bytes)
+        answer.body.close()

@@ -23,6 +23,7 @@ const IDLE = {
 const now = { ...IDLE };
 const cut = new Set();        // ids of responses of which nothing more is to be heard
 const notes = new Map();      // by item id, what stands below it
+let lost = false;             // whether what is complained of is over with the next connection
 
 const transcript = new Transcript({
   list: $("messages"), frame: $("log"), announcer: $("announcer"), template: $("message"),
@@ -199,16 +200,20 @@ function onEvent(event) {
 }
 
 function onItems(items) {
+  const { asked, next } = now;
   reset();
   transcript.clear();
   for (const item of items) put(item);
   for (const { item } of connection.outbox.values()) if (item) put(item);
+  // What was sent before and not confirmed may be over: then nothing more comes of it.
+  if (connection.waits(asked)) Object.assign(now, { busy: true, asked, next });
   show();
 }
 
 function onState(state, message) {
   if (state === "ended") reset();
-  if (message) complain(message);
+  if (message || (state === "open" && lost)) complain(message);
+  lost = message ? state === "waiting" : lost && state !== "open";
   show();
 }
 

@@ -4,6 +4,7 @@
 import { Socket, Stream } from "./links.js";
 
 const SHORTEST = 500, LONGEST = 8000;             // ms between attempts
+const MOST = 6;                                   // attempts to begin a conversation
 const KEY = "rtsync";                             // in the storage of this tab
 const OURS = [                                    // What tells, beside what the page takes, that something was done.
   "conversation.item.added", "conversation.item.done", "conversation.item.truncated", "input_audio_buffer.cleared",
@@ -25,6 +26,7 @@ export class Connection {
     this.id = kept.id;
     this.outbox = new Map(kept.outbox);           // By event_id, what is not confirmed.
     this.last = undefined;                        // Id of the last event that came.
+    this.sent = new Set();                        // Of these, what may have reached the server.
     this.attempts = 0;
     this.state = "new";
     window.addEventListener("online", () => this.state === "waiting" && this.connect());
@@ -33,7 +35,7 @@ export class Connection {
 
   /** Find the conversation of before a reload, if there is one. */
   async resume() {
-    if (this.id) await this.connect();
+    if (this.id || this.outbox.size) await this.connect();
   }
 
   /** Send an event until it is confirmed. Begins a conversation where there is none. */
@@ -41,9 +43,14 @@ export class Connection {
     const known = { event_id: made("event"), ...event };
     this.outbox.set(known.event_id, known);
     this.keep();
-    if (this.state === "open") this.link.send(known);
+    if (this.state === "open") this.hand(known);
     else if (this.state === "new" || this.state === "ended") this.connect();
     return known.event_id;
+  }
+
+  /** Whether an event is here and was not sent yet. */
+  waits(event_id) {
+    return this.outbox.has(event_id) && !this.sent.has(event_id);
   }
 
   /** Send sound: now or not at all. */
@@ -54,12 +61,11 @@ export class Connection {
   /** End the conversation; the next event begins another one. */
   async close() {
     const { id, link } = this;
-    if (link) link.over = true;                   // The server closes it.
+    link?.leave();
     this.link = undefined;
     this.forget();
     this.become("new");
-    if (id) await this.call("DELETE", `/sessions/${id}`).catch(() => {});   // It ends by itself, too.
-    link?.close();
+    if (id) await this.call("DELETE", `/sessions/${id}`).catch(() => link?.close());   // It ends by itself, too.
   }
 
   async connect() {
@@ -101,7 +107,7 @@ export class Connection {
       },
       onEvent: event => this.take(event),
       onClose: (code, reason) => {
-        if (!link.opened && !this.everOpened && code !== DONE) this.Link = Stream;
+        if (!link.opened && !this.everOpened && code !== DONE) this.Link = Link === Socket ? Stream : Socket;
         this.everOpened ||= link.opened;
         this.closed(code, reason);
       },
@@ -109,20 +115,30 @@ export class Connection {
   }
 
   sendAll() {
-    for (const event of this.outbox.values()) this.link.send(event);
+    for (const event of this.outbox.values()) this.hand(event);
+  }
+
+  hand(event) {
+    this.sent.add(event.event_id);
+    this.link.send(event);
   }
 
   take(event) {
     this.attempts = 0;
     this.last = event.rtsync_id || this.last;
-    this.settle([...this.outbox.values()].filter(sent => confirms(event, sent)));
+    const waiting = [...this.outbox.values()];   // In order, as they are done: one that is stands for those before it.
+    this.settle(waiting.slice(0, waiting.findLastIndex(sent => confirms(event, sent)) + 1));
     if (event.type === "rtsync.stream.gap") this.again();
     else if (event.type === "error") this.refused(event.error);
     this.onEvent(event);
+    if (event.type === "rtsync.session.closed") this.end();
   }
 
   settle(events) {
-    for (const each of events) this.outbox.delete(each.event_id);
+    for (const { event_id } of events) {
+      this.outbox.delete(event_id);
+      this.sent.delete(event_id);
+    }
     if (events.length) this.keep();
   }
 
@@ -156,6 +172,8 @@ export class Connection {
       this.end(waited ? "The conversation has ended, and the last words were not sent." : "The conversation has ended.");
     } else if (error.status && error.status < 500 && error.status !== 429) {
       this.end(error.message);
+    } else if (!this.id && this.attempts >= MOST) {
+      this.end(`${error.message} Nothing was sent.`);
     } else {
       this.wait(error.after, error.message);
     }
@@ -180,6 +198,7 @@ export class Connection {
     this.id = this.last = undefined;
     this.attempts = 0;
     this.outbox.clear();
+    this.sent.clear();
     this.keep();
   }
 

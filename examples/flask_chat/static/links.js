@@ -44,6 +44,11 @@ export class Socket extends Link {
     if (this.socket.bufferedAmount < FULL) this.send({ type: "input_audio_buffer.append", audio });
   }
 
+  /** Tells no more: the session is being ended, and the server closes the socket with it. */
+  leave() {
+    this.over = true;
+  }
+
   close() {
     this.over = true;
     this.socket.close();
@@ -93,6 +98,10 @@ export class Stream extends Link {
     const said = await answer.json().catch(() => undefined);
     if (!said?.error) return this.end(CUT);
     return this.onEvent({ ...said, error: { ...said.error, event_id: event.event_id } });
+  }
+
+  leave() {
+    this.close();
   }
 
   close() {

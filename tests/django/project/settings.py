@@ -12,6 +12,8 @@ ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.django.project.urls"
 WSGI_APPLICATION = "tests.django.project.wsgi.application"
 USE_TZ = True
+TIME_ZONE = "UTC"  # Django sets that of the process.
+LOGGING_CONFIG = None  # That is the tests'.
 
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions", "rtsync.django"]
 MIDDLEWARE = [

@@ -16,8 +16,10 @@ from rtsync.web.doctor import report
 
 __all__ = ["Command"]
 
-_DOCTOR = "Look whether settings, bus and service fit; ends with status 1 where something is wrong."
-_WORKER = "Hold the sessions of this project's web workers, with its tools and handlers, until it is stopped."
+_HELP = (
+    "doctor: look whether settings, bus and service fit; ends with status 1 where something is wrong. "
+    "worker: hold the sessions of this project's web workers, with its tools and handlers, until it is stopped."
+)
 
 
 class Command(BaseCommand):
@@ -27,9 +29,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """What there is to do."""
-        doing = parser.add_subparsers(dest="doing", required=True)
-        doing.add_parser("doctor", help=_DOCTOR, description=_DOCTOR)
-        doing.add_parser("worker", help=_WORKER, description=_WORKER)
+        parser.add_argument(
+            "doing", choices=("doctor", "worker"), help=_HELP
+        )  # No subparsers: --settings goes anywhere.
 
     def handle(self, *_: Any, doing: str, **__: Any) -> None:
         """Do it."""
