@@ -4,6 +4,7 @@
    is thrown away and the reader told (``behind``), who then reads it from the bus by itself.
 2. A feed is watched from an id that the bus knows already, so whatever is older a reader can read, and whatever is
    newer is put. What is both, the reader passes over by its id.
+   The thread may be too late itself, for more than the bus keeps: then the readers are behind, too, and see the gap.
 3. The bus may be out of reach for a while. Readers are told (``trouble``), and that they are behind once it is back.
 4. Sessions whose readers do read are touched now and then, so that they do not count as idle.
 5. The thread starts with the first feed and ends behind the last one.
@@ -30,6 +31,7 @@ logger = logging.getLogger("rtsync.bus")
 _MOST_QUEUED = 1000  # events of a reader
 _PAUSE = 0.5  # seconds between two attempts to reach the bus
 _PACE = 0.003  # seconds from what came to the next look: what comes meanwhile is read together
+_FEW = 8  # events that come at once without a look back; nobody keeps so few that they are all there is
 _LONGEST_WAIT = 1.0  # seconds
 _TOUCH_EVERY = 5.0  # seconds
 _READING = 60.0  # seconds after which a reader that took nothing, and waits for nothing, does not read
@@ -66,10 +68,15 @@ class Feed:
         if self.behind:
             pass
         elif len(self.queue) + len(entries) > _MOST_QUEUED:
-            self.behind = True
-            self.queue.clear()
+            self.lose()
         else:
             self.queue.extend(entries)
+        self.bell.ring()
+
+    def lose(self) -> None:
+        """Events have come and gone, unseen. Called by the watcher."""
+        self.behind = True
+        self.queue.clear()
         self.bell.ring()
 
     def fail(self, error: BusUnavailable) -> None:
@@ -168,12 +175,21 @@ class Watcher:
 
     def _hand_out(self, found: dict[str, list[Entry]]) -> None:
         for channel, entries in found.items():
+            whole = self._are_whole(channel, entries)
             with self._feeds_lock:
                 feeds = tuple(self._feeds.get(channel, ()))
                 if channel in self._cursors:
                     self._cursors[channel] = entries[-1].id
             for feed in feeds:
-                feed.put(entries)
+                if whole:
+                    feed.put(entries)
+                else:
+                    feed.lose()
+
+    def _are_whole(self, channel: str, entries: Sequence[Entry]) -> bool:
+        """Whether nothing that came before them was dropped unseen: what was seen last is still kept."""
+        seen = self._cursors.get(channel, "0")
+        return len(entries) < _FEW or seen == "0" or self._bus.has(channel.partition(":")[2], seen)
 
     def _touch(self) -> None:
         if time.monotonic() - self._touched_at < _TOUCH_EVERY:

@@ -254,6 +254,7 @@ def test_a_browser_that_falls_behind_what_the_bus_keeps_is_closed(relays: Relays
             session_id = directory.open(USER, config=TEXT, timeout=LIMIT)
             relays.view = to(directory, session_id, patience=LIMIT)
             with relays.connect(receive_buffer=4096) as browser:
+                until(browser, "session.updated")  # A page that begins behind what is kept is told of the gap.
                 ask(directory, session_id, "Hello")
                 code, found = ending(browser)
     assert code == 1013
