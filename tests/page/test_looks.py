@@ -15,6 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from tests.conftest import PROJECT
 from tests.page.visiting import STORY, Visit
 
+pytestmark = pytest.mark.timeout(60, func_only=True)  # The first one may have to install Chromium.
+
 SCREENSHOT = PROJECT / "docs" / "flask_chat.png"
 
 
