@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Generator, Mapping
 from io import BytesIO
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from werkzeug.datastructures import Headers
 
 from rtsync import ConfigurationError
 from rtsync.bus import SessionDirectory
-from rtsync.web import Answer, Origins, Refused, Request, Streams, Views
-from tests.bus.conversing import TEXT, USER, ask
+from rtsync.web import Answer, Origins, Refused, Request, Streams, Views, WebSocket
+from tests.bus.conversing import LIMIT, TEXT, USER, ask
+from tests.web.test_relay import Relays
 
 SITE = "https://example.com"
 SAME = {"Origin": SITE}
@@ -107,7 +110,7 @@ def test_somebody_elses_session_is_none(views: Views, session_id: str) -> None:
     "headers",
     [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://example.com"},
      {"Origin": "https://example.com:8443"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
-     {"Origin": "https://example.com.evil.example"}],
+     {"Origin": "https://example.com.evil.example"}, {"Origin": "https://example.com:many"}],
     ids=str,
 )  # fmt: skip
 def test_posts_from_elsewhere_are_refused(views: Views, session_id: str, headers: dict[str, str]) -> None:
@@ -186,6 +189,30 @@ def test_strangers_do_not_use_up_the_rates_of_a_session(views: Views, session_id
     for _ in range(1000):
         assert views.send("mallory", session_id, request(HELLO)).status == 404
     assert views.send(USER, session_id, request(HELLO)).status == 202
+
+
+def test_a_socket_that_was_accepted_and_may_not_be_is_told_why_and_closed(views: Views, session_id: str) -> None:
+    relays = Relays()
+    try:
+        for owner, asked, code in (
+            (None, request(), "not_logged_in"),
+            ("mallory", request(), "unknown_session"),
+            (USER, request(headers={"Origin": "https://evil.example"}), "foreign_origin"),
+            (USER, request(after="yesterday"), "malformed"),
+        ):
+            relays.view = functools.partial(_socket, views, owner, session_id, asked)
+            with relays.connect() as browser:
+                assert json.loads(browser.recv(timeout=LIMIT))["error"]["code"] == code
+                with pytest.raises(ConnectionClosed):
+                    browser.recv(timeout=LIMIT)
+                assert browser.close_code == 1008
+            assert relays.returned.acquire(timeout=LIMIT)
+    finally:
+        relays.close()
+
+
+def _socket(views: Views, owner: str | None, session_id: str, asked: Request, websocket: WebSocket) -> None:
+    views.socket(owner, session_id, websocket, asked)
 
 
 def test_streams_are_counted_and_given_back(views: Views, session_id: str) -> None:
