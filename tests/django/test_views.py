@@ -265,6 +265,12 @@ def test_a_page_of_another_site_gets_no_socket() -> None:
         refused(answer, 403, "foreign_origin")
 
 
+def test_a_page_of_another_site_opens_no_stream() -> None:
+    with Browser().open() as talk:
+        foreign = {"Sec-Fetch-Site": "cross-site", "Origin": "https://elsewhere.example"}
+        refused(talk.browser.get(talk.events, **foreign), 403, "foreign_origin")
+
+
 def test_under_asgi_a_stream_is_refused_with_a_reason() -> None:
     from rtsync.django.views import events
 

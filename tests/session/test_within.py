@@ -309,3 +309,23 @@ def test_a_handler_may_wait_within_it() -> None:
 
         service.say(done())
         assert waited.get(timeout=LIMIT) == 1
+
+
+def test_a_context_may_use_the_session_and_leaves_nothing_behind() -> None:
+    waited = queue.SimpleQueue[str]()
+    sessions: list[RealtimeSession] = []
+
+    @contextlib.contextmanager
+    def surroundings() -> Iterator[None]:
+        yield
+        if waited.empty():
+            service.say(delta("x"))
+            waited.put(sessions[0].wait_for("response.output_text.delta", timeout=LIMIT).type)
+
+    with conversing(within=surroundings) as (session, service):
+        sessions.append(session)
+        session.on("response.done", lambda session, event: None)
+        service.say(done())
+        session.wait_for("response.done", timeout=LIMIT)
+        assert waited.get_nowait() == "response.output_text.delta"
+        assert session._core.hub.visits == {}
