@@ -114,13 +114,13 @@ def test_a_turn_is_typed_and_a_reload_finds_it(
     wait.until(lambda _: is_ready(browser))
     browser.find_element(By.ID, "words").send_keys("Hello there", Keys.ENTER)
     wait.until(lambda _: len(said(browser)) == 2 and "Hello there" in said(browser)[1] and is_ready(browser))
-    told = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    told = browser.get_log("browser")
     assert [entry["message"][-3:] for entry in told] == refusals
     before = said(browser)
     browser.refresh()
     wait.until(lambda _: said(browser) == before)
     browser.get("about:blank")
-    browser.get_log("browser")  # type: ignore[no-untyped-call]  # Each page asks for a WebSocket first.
+    browser.get_log("browser")  # Each page asks for a WebSocket first.
 
 
 def is_ready(browser: WebDriver) -> bool:
