@@ -24,6 +24,7 @@ from tests.page.chromium import chromium
 from tests.process.programs import Program
 
 EXAMPLE = PROJECT / "examples" / "django_chat"
+pytestmark = pytest.mark.timeout(60, func_only=True)  # The first one may have to install Chromium.
 
 
 @pytest.fixture(scope="module")

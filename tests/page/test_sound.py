@@ -10,6 +10,8 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from rtsync import Simulator
 from tests.page.visiting import Visit, application, served
 
+pytestmark = pytest.mark.timeout(60, func_only=True)  # The first one may have to install Chromium.
+
 
 @pytest.fixture(scope="module")
 def page(browser: WebDriver) -> Iterator[Visit]:

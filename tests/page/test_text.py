@@ -12,6 +12,8 @@ from rtsync.simulator import SimulatorServer
 from tests.loopback import reserved_port
 from tests.page.visiting import EPIC, SAGA, STORY, Visit, application, served, storyteller
 
+pytestmark = pytest.mark.timeout(60, func_only=True)  # The first one may have to install Chromium.
+
 
 def test_a_turn_is_typed_and_its_answer_streams(visit: Visit) -> None:
     visit.watch()
@@ -69,7 +71,7 @@ def test_a_line_that_breaks_in_the_middle_of_an_answer_loses_and_doubles_nothing
     visit.watch()
     visit.say("Tell me a saga")
     visit.until_begun()
-    for _ in range(3):
+    for _ in range(2):
         visit.wire.cut()
         visit.until(lambda: visit.status.startswith("Connection lost"))
         visit.wire.mend()

@@ -12,6 +12,8 @@ from rtsync.audio import PCM16
 from rtsync.simulator.brains import Turn
 from tests.page.visiting import Visit
 
+pytestmark = pytest.mark.timeout(60, func_only=True)  # The first one may have to install Chromium.
+
 
 def talkative(turn: Turn) -> Iterator[str]:
     """Longer, when it is spoken, than any test takes."""

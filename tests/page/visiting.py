@@ -30,7 +30,7 @@ from tests.page.wire import Wire
 __all__ = ["EPIC", "LIMIT", "SAGA", "STORY", "Visit", "application", "served", "storyteller"]
 
 LIMIT = 30.0  # seconds; reached only on failure
-STORY, SAGA, EPIC = (" ".join(f"word{number}" for number in range(many)) for many in (50, 120, 2000))
+STORY, SAGA, EPIC = (" ".join(f"word{number}" for number in range(many)) for many in (40, 90, 2000))
 
 
 @functools.cache
