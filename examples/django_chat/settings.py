@@ -9,6 +9,16 @@ import rtsync
 ACCOUNTS = ("RTSYNC_TARGET", "AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY")
 PAGE = Path(__file__).parent.parent / "flask_chat"
 
+
+def target() -> rtsync.Target:
+    try:
+        return rtsync.target_from_env()  # Reads .env, too.
+    except rtsync.ConfigurationError:
+        if any(map(os.environ.get, ACCOUNTS)):
+            raise
+        return rtsync.Simulator(ears="auto", voice="auto", vad="auto")
+
+
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_hex()  # Several processes need the same one.
 DEBUG = True
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
@@ -30,7 +40,7 @@ STATICFILES_DIRS = [PAGE / "static"]
 RTSYNC = {
     "OWNER": "urls.visitor",  # A project with users needs no such line.
     "BUS": os.environ.get("RTSYNC_BUS", "memory://"),
-    "TARGET": None if any(map(os.environ.get, ACCOUNTS)) else rtsync.Simulator(ears="auto", voice="auto", vad="auto"),
+    "TARGET": target(),
     "AUDIO": True,
     "SESSION": {
         "instructions": "Talk with the visitor of a web page. Be brief, friendly and plain.",

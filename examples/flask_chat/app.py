@@ -24,9 +24,12 @@ POLICY = (
 
 
 def target() -> rtsync.Target:
-    if any(map(os.environ.get, ACCOUNTS)):
-        return rtsync.target_from_env()
-    return rtsync.Simulator(ears="auto", voice="auto", vad="auto")
+    try:
+        return rtsync.target_from_env()  # Reads .env, too.
+    except rtsync.ConfigurationError:
+        if any(map(os.environ.get, ACCOUNTS)):
+            raise
+        return rtsync.Simulator(ears="auto", voice="auto", vad="auto")
 
 
 def visitor() -> str | None:
