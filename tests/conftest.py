@@ -72,19 +72,28 @@ def no_thread_outlives_its_test() -> Iterator[None]:
         pytest.fail("threads outlived the test:\n" + "\n".join(map(_stack, left)), pytrace=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobodys_environment() -> Iterator[None]:
+    """Keep accounts, proxies and certificates of whoever runs the tests out of them, and of what serves several."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in _foreign_names():
+            monkeypatch.delenv(name)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(
     monkeypatch: pytest.MonkeyPatch, empty_directory: Path, request: pytest.FixtureRequest
 ) -> Iterator[None]:
-    """Keep accounts, proxies, certificates and the `.env` of whoever runs the tests out of them."""
+    """Begin in a directory without `.env`, and leave nothing to the next test: commands set variables of accounts."""
     if request.path.parent.name in _UNMEASURED or request.node.get_closest_marker("unmeasured"):
         for name in os.environ.keys() - without_coverage().keys():
             monkeypatch.delenv(name)
-    for name in list(os.environ):
-        if name.startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES:
-            monkeypatch.delenv(name)
+    before = set(_foreign_names())
     monkeypatch.chdir(empty_directory)
     yield
+    for name in set(_foreign_names()) - before:
+        del os.environ[name]
     if left := sorted(empty_directory.iterdir()):
         shutil.rmtree(empty_directory)
         empty_directory.mkdir()
@@ -138,6 +147,10 @@ def _greet_and_listen(peer: Peer) -> None:
             peer.recv_message()
     except PeerClosed:
         return
+
+
+def _foreign_names() -> list[str]:
+    return [name for name in os.environ if name.startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES]
 
 
 def _ours_since(before: set[threading.Thread]) -> list[threading.Thread]:

@@ -383,8 +383,11 @@ class Ledger:
         if item_id is None or item_id in self._held or item_id not in self._order:
             return
         item = lookup(item_id)
-        rebuilt = [] if item is None else replay(_alone(item)).items
+        if item is None:
+            return
+        rebuilt = replay(_alone(item)).items
         if not rebuilt:
+            self._forget(item_id)  # What was cut off says no more than what was heard: nothing that can be rebuilt.
             return
         data = encode(rebuilt[0])
         if self._items.get(item_id) != data:

@@ -231,6 +231,18 @@ def test_a_spoken_turn_is_kept_with_its_transcript() -> None:
     assert books.said == ["Hello"]
 
 
+def test_of_what_was_cut_off_nothing_is_kept_that_was_not_heard() -> None:
+    books = Books()
+    spoken = {"type": "output_audio", "transcript": "A long story."}
+    item = {"id": "item_a", "type": "message", "role": "assistant", "status": "completed", "content": [spoken]}
+    books.hear("conversation.item.added", item=item)
+    books.hear("conversation.item.done", item=item)
+    books.add(1, "Stop!")
+    assert books.said == ["A long story.", "Stop!"]
+    books.hear("conversation.item.truncated", item_id="item_a", content_index=0, audio_end_ms=300)
+    assert books.said == books.follow().said == ["Stop!"]
+
+
 def test_of_a_conversation_that_grows_too_large_the_newest_items_are_kept() -> None:
     books = Books(msgspec.structs.replace(CARD, max_history=1000))
     for number in range(1, 31):

@@ -543,16 +543,20 @@ def test_tools_run_within_a_context_of_the_program() -> None:
 
     @contextlib.contextmanager
     def surroundings() -> Iterator[None]:
-        seen.append("in")
+        see("in")
         yield
-        seen.append("out")
+        see("out")
+
+    def see(what: str) -> None:
+        if threading.current_thread().name.startswith("rtsync-tools-"):  # Handlers have surroundings of their own.
+            seen.append(what)
 
     def look() -> str:
-        seen.append("function")
+        see("function")
         return "x"
 
     def allow(call: ToolCall) -> bool:
-        seen.append("approval")
+        see("approval")
         return True
 
     tools = [Tool(look, approval=allow)]
