@@ -75,25 +75,33 @@ def no_thread_outlives_its_test() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def nobodys_environment() -> Iterator[None]:
     """Keep accounts, proxies and certificates of whoever runs the tests out of them, and of what serves several."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in _foreign_names():
-            monkeypatch.delenv(name)
-        yield
+    before = {name: os.environ[name] for name in _foreign_names()}
+    _forget_accounts()
+    yield
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def no_account_outlives_its_test() -> Iterator[None]:
+    """Commands set variables of accounts, and `monkeypatch` brings back what it found: this comes behind it."""
+    _forget_accounts()
+    yield
+    _forget_accounts()
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(
-    monkeypatch: pytest.MonkeyPatch, empty_directory: Path, request: pytest.FixtureRequest
+    no_account_outlives_its_test: None,
+    monkeypatch: pytest.MonkeyPatch,
+    empty_directory: Path,
+    request: pytest.FixtureRequest,
 ) -> Iterator[None]:
-    """Begin in a directory without `.env`, and leave nothing to the next test: commands set variables of accounts."""
+    """Begin in a directory without `.env`, and leave nothing there."""
     if request.path.parent.name in _UNMEASURED or request.node.get_closest_marker("unmeasured"):
         for name in os.environ.keys() - without_coverage().keys():
             monkeypatch.delenv(name)
-    before = set(_foreign_names())
     monkeypatch.chdir(empty_directory)
     yield
-    for name in set(_foreign_names()) - before:
-        del os.environ[name]
     if left := sorted(empty_directory.iterdir()):
         shutil.rmtree(empty_directory)
         empty_directory.mkdir()
@@ -151,6 +159,11 @@ def _greet_and_listen(peer: Peer) -> None:
 
 def _foreign_names() -> list[str]:
     return [name for name in os.environ if name.startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES]
+
+
+def _forget_accounts() -> None:
+    for name in _foreign_names():
+        del os.environ[name]
 
 
 def _ours_since(before: set[threading.Thread]) -> list[threading.Thread]:
