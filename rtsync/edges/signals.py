@@ -240,6 +240,10 @@ class Place(Protocol):
     current: Callable[..., Any] | None
     """The receiver that is being called."""
 
+    @property
+    def handling(self) -> tuple[int, object]:
+        """The number of the event that it is called for, and the receiver."""
+
 
 class Board:
     """The signals of one session, one per event type that somebody asked for, and ``"*"`` for all events.
@@ -282,7 +286,7 @@ class Board:
     def emit(
         self,
         session: Any,
-        events: Iterable[tuple[int, Any]],
+        events: Iterable[Any],
         on_error: Callable[[Any, Callable[..., Any], Exception], None],
         place: Place,
         traces: dict[int, Any],
@@ -293,18 +297,23 @@ class Board:
 
         Args:
             session: given to the receivers.
-            events: given to the receivers, one after the other; each with its number.
+            events: given to the receivers, one after the other.
             on_error: called with the event, the receiver that failed, and the exception.
             place: where they run; told of each receiver before it is called.
             traces: what receivers leave behind under the number of their event; taken out behind them.
         """
-        plans = self._plans
-        for number, event in events:
-            planned = plans.get(event.type)
-            if planned is not None and planned[0] is SafeSignal.version:
-                calls = planned[1]
-            else:
-                calls = self._calls(session, event.type)
+        kind, version = None, None
+        calls: Sequence[Call] = ()
+        for event in events:
+            if event.type is not kind or SafeSignal.version is not version:
+                planned = self._plans.get(event.type)
+                if planned is not None and planned[0] is SafeSignal.version:
+                    kind, (version, calls) = (
+                        event.type,
+                        planned,
+                    )  # For the next ones as well, most of which are like it.
+                else:
+                    kind, calls = None, self._calls(session, event.type)
             try:
                 for receiver, by_position in calls:
                     place.current = receiver
@@ -317,7 +326,7 @@ class Board:
                         on_error(event, receiver, error)
             finally:
                 if traces:
-                    traces.pop(number, None)
+                    traces.pop(place.handling[0], None)
 
     def _calls(self, session: Any, event_type: str) -> Sequence[Call]:
         """Whom to call for an event; remembered where that is the same for the next one of its type."""

@@ -16,7 +16,8 @@ It is built from server events alone, in the order of their arrival, so it shows
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from sys import getsizeof
 from typing import Any
 
@@ -34,6 +35,7 @@ COUNTED = frozenset({"response.done", "conversation.item.input_audio_transcripti
 _MOST_ITEMS = 10_000
 _MOST_WEIGHT = 64 << 20
 _MOST_RESPONSES = 256
+_MOST_UNADDED = 64
 _LATELY = 8  # items
 _HEAVIEST_USAGE = 16 << 10
 _LONGEST = 1e6  # seconds of one transcription that are believed
@@ -42,6 +44,8 @@ _ITEM, _PART, _PLACE = 1024, 256, 64
 _PIECE = 512  # characters up to which deltas are joined as they come
 _LIGHT = 1024  # what deltas may add to an item before it is weighed again
 
+
+_item_id, _content_index, _delta = itemgetter("item_id"), itemgetter("content_index"), itemgetter("delta")
 
 _CALL_IDS = {
     "function_call": "call_id",
@@ -208,9 +212,7 @@ class _Growing:
 
     def describe(self, item: Mapping[str, Any]) -> None:
         """What the service says of the whole item."""
-        for name, value in item.items():
-            if name != "content":
-                self._keep(self.fields, name, value)
+        self._keep(self.fields, {name: value for name, value in item.items() if name != "content"})
         content = item.get("content")
         if isinstance(content, list) and (content or not self.parts):
             for index, part in enumerate(content):
@@ -218,16 +220,18 @@ class _Growing:
 
     def set_part(self, index: int, part: object) -> None:
         """What the service says of one content part. A transcript already known is not undone by a null."""
-        if not isinstance(part, Mapping) or not 0 <= index <= len(self.parts):
+        if not isinstance(part, dict) or not 0 <= index <= len(self.parts):
             return
-        said = {name: value for name, value in part.items() if name != "audio"}
         if index == len(self.parts):
             self.parts.append({})
             self.weight += _PART
         known = self.parts[index]
-        for name, value in said.items():
-            if value not in (None, "") or not known.get(name):
-                self._keep(known, name, value)
+        said = {
+            name: value
+            for name, value in part.items()
+            if name != "audio" and not ((value is None or value == "") and known.get(name))
+        }
+        self._keep(known, said)
         for name in ("text", "transcript"):
             if isinstance(said.get(name), str) and said[name]:
                 self.forget(index, name)
@@ -264,11 +268,16 @@ class _Growing:
         if 0 <= index < len(self.parts):
             self.weight -= weight(self.parts[index].pop("transcript", None))
 
-    def _keep(self, place: dict[str, Any], name: str, value: Any) -> None:
-        if type(value) is str and place.get(name) == value:  # Most of an item is said again and again.
-            return
-        self.weight += weight(value) - weight(place[name]) if name in place else weight(value) + weight(name) + _PLACE
-        place[name] = value
+    def _keep(self, place: dict[str, Any], said: dict[str, Any]) -> None:
+        for name, value in said.items():
+            if type(value) is not str:
+                more = weight(value)
+            elif place.get(name) == value:  # Most of an item is said again and again.
+                continue
+            else:
+                more = getsizeof(value)
+            self.weight += more - weight(place[name]) if name in place else more + getsizeof(name) + _PLACE
+            place[name] = value
 
     def content(self) -> list[dict[str, Any]]:
         parts = [Fields(part).to_dict() for part in self.parts]
@@ -310,6 +319,7 @@ class Conversation:
         self._config: dict[str, Any] = {}
         self._rate_limits: list[Any] = []
         self._usage = Usage()
+        self._unadded: list[dict[str, Any]] = []  # Of responses, not in these totals yet.
         self._speaking = False
         self._weight = 0
         self._dropped = 0
@@ -320,21 +330,20 @@ class Conversation:
         if rule is not None:
             rule(self, raw(event))
         elif event.type in _GROWN:
-            run = Run([event], [event.type])
+            run = Run([raw(event)], [event.type])
             run.number(0)
             self.apply_run(run)
 
     def apply_run(self, run: Run) -> None:
         """Take in deltas one after the other; those that follow each other in one place in one step."""
-        if run.types.isdisjoint(_GROWN):
+        if run.types.isdisjoint(_GROWN) or (len(run.types) == 1 and self._apply_to_one(run)):
             return
         item_id: str | None = None
         index, name, pieces = 0, "", list[str]()
-        for kind, event in zip(run.kinds, run.events, strict=True):
+        for kind, data in zip(run.kinds, run.data, strict=True):
             named = _GROWN.get(kind)
             if named is None:
                 continue
-            data = raw(event)
             delta = data.get("delta")
             if type(delta) is not str:
                 continue
@@ -346,6 +355,18 @@ class Conversation:
             pieces.append(delta)
         self._grow(item_id, index, name, pieces)
 
+    def _apply_to_one(self, run: Run) -> bool:
+        """Take in deltas of one type, where all of them are what they should be and belong in one place: most runs."""
+        data = run.data
+        try:
+            (item_id,), (index,) = set(map(_item_id, data)), set(map(_content_index, data))
+            whole = "".join(map(_delta, data))
+        except (KeyError, TypeError, ValueError):
+            return False
+        if type(item_id) is str:
+            self._grow(item_id, index if type(index) is int else 0, _GROWN[run.kinds[0]], [whole])
+        return True
+
     def snapshot(self) -> Snapshot:
         """Everything as it is now. Costs time in proportion to the conversation."""
         return Snapshot(
@@ -353,14 +374,14 @@ class Conversation:
             responses=tuple(map(_own, self._responses.values())),
             config=self.config,
             rate_limits=Items(self._rate_limits).to_list(),
-            usage=self._usage,
+            usage=self.usage,
             speaking=self._speaking,
             dropped_items=self._dropped,
         )
 
     def follow(self, earlier: Conversation) -> None:
         """Go on from ``earlier``, the same conversation on the connection before: its totals and responses."""
-        self._usage, self._rate_limits = earlier._usage, earlier._rate_limits
+        self._usage, self._rate_limits = earlier.usage, earlier._rate_limits
         self._responses = {**earlier._responses, **self._responses}
 
     def reconfigure(self, later: Conversation) -> None:
@@ -429,7 +450,10 @@ class Conversation:
 
     @property
     def usage(self) -> Usage:
-        """Totals."""
+        """Totals. They are added up where somebody asks, which most programs never do."""
+        if self._unadded:
+            self._usage = _added(self._usage, self._unadded)
+            self._unadded = []
         return self._usage
 
     # -- order -----------------------------------------------------------------------------------------------------
@@ -570,7 +594,9 @@ class Conversation:
         if len(self._responses) > _MOST_RESPONSES:
             del self._responses[next(iter(self._responses))]
         if event["type"] == "response.done":
-            self._usage = _added(self._usage, _object(usage))
+            self._unadded.append(_object(usage))
+            if kept is None or len(self._unadded) >= _MOST_UNADDED:
+                _ = self.usage
 
     def _on_session(self, event: dict[str, Any]) -> None:
         session = event.get("session")
@@ -610,10 +636,17 @@ def _count(value: Mapping[str, Any], name: str) -> int:
     return number if isinstance(number, int) and not isinstance(number, bool) and number > 0 else 0
 
 
-def _added(total: Usage, usage: dict[str, Any]) -> Usage:
+def _added(total: Usage, usages: Sequence[dict[str, Any]]) -> Usage:
+    """``total`` with what those responses have used."""
+    told = list(map(_told, usages))
+    return _more(total, {name: sum(counts[name] for counts in told) for name in told[0]})
+
+
+def _told(usage: dict[str, Any]) -> dict[str, int]:
+    """The counts of one response."""
     came, went = _object(usage.get("input_token_details")), _object(usage.get("output_token_details"))
     again = _object(came.get("cached_tokens_details"))
-    counts = {
+    return {
         "responses": 1,
         "total_tokens": _count(usage, "total_tokens"),
         "input_tokens": _count(usage, "input_tokens"),
@@ -623,7 +656,6 @@ def _added(total: Usage, usage: dict[str, Any]) -> Usage:
         **{f"cached_{kind}_tokens": _count(again, f"{kind}_tokens") for kind in ("text", "audio", "image")},
         **{f"output_{kind}_tokens": _count(went, f"{kind}_tokens") for kind in ("text", "audio")},
     }
-    return _more(total, counts)
 
 
 def _transcribed(total: Usage, usage: dict[str, Any]) -> Usage:

@@ -70,11 +70,15 @@ class Sent(msgspec.Struct, frozen=True, eq=False):
 
 
 class Correlation:
-    """The client events that wait for an answer, oldest first."""
+    """The client events that wait for an answer, oldest first.
+
+    Attributes:
+        pending: them, by their ids.
+    """
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
-        self._pending: dict[str, Sent] = {}
+        self.pending: dict[str, Sent] = {}
         self._unanswered: deque[Sent] = deque(maxlen=_MOST_UNANSWERED)
 
     def sent(self, event: Mapping[str, Any], owner: object) -> Sent:
@@ -85,9 +89,9 @@ class Correlation:
             self._unanswered.append(record)
             return record
         record = Sent(event_id, kind, owner, self._subject(event))
-        if len(self._pending) >= _MOST_PENDING:
-            del self._pending[next(iter(self._pending))]
-        self._pending[event_id] = record
+        if len(self.pending) >= _MOST_PENDING:
+            del self.pending[next(iter(self.pending))]
+        self.pending[event_id] = record
         return record
 
     def forget(self, record: Sent) -> None:
@@ -96,22 +100,22 @@ class Correlation:
 
     def withdraw(self, event_id: str) -> bool:
         """The same by id, for one whose record never came into anybody's hands (Ctrl+C). Whether it was pending."""
-        return self._pending.pop(event_id, None) is not None
+        return self.pending.pop(event_id, None) is not None
 
     def in_flight(self) -> tuple[str, ...]:
         """Types of the unanswered events, oldest first."""
-        return tuple(record.type for record in self._pending.values())
+        return tuple(record.type for record in self.pending.values())
 
     def outstanding(self) -> tuple[Sent, ...]:
         """The unanswered events, oldest first."""
-        return tuple(self._pending.values())
+        return tuple(self.pending.values())
 
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
-        rule = _ANSWERS.get(event["type"]) if self._pending and isinstance(event.get("type"), str) else None
+        rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
         if rule is None:
             return None
-        found = [record for record in self._pending.values() if record.type in rule[0]]
+        found = [record for record in self.pending.values() if record.type in rule[0]]
         if not found:
             return None
         subject = rule[1](event, self._mark)
@@ -142,15 +146,15 @@ class Correlation:
         return found
 
     def _by_id(self, event_id: str) -> Sent | None:
-        found = self._pending.pop(event_id, None)
+        found = self.pending.pop(event_id, None)
         return found or next((record for record in self._unanswered if record.event_id == event_id), None)
 
     def _oldest(self) -> Sent | None:
-        return self._pending.pop(next(iter(self._pending)), None) if self._pending else None
+        return self.pending.pop(next(iter(self.pending)), None) if self.pending else None
 
     def _take(self, types: Iterable[str], accepts: Callable[[Sent], bool]) -> Sent | None:
         """The oldest pending event of ``types`` that ``accepts`` accepts."""
-        return self._chosen([record for record in self._pending.values() if record.type in types and accepts(record)])
+        return self._chosen([record for record in self.pending.values() if record.type in types and accepts(record)])
 
     def _chosen(self, found: list[Sent], subject: str | None = None) -> Sent | None:
         """The first of ``found``, or that which names exactly ``subject``: it is answered."""
@@ -158,7 +162,7 @@ class Correlation:
             return None
         exact = [record for record in found if record.subject == subject] if subject is not None else None
         chosen = (exact or found)[0]
-        del self._pending[chosen.event_id]
+        del self.pending[chosen.event_id]
         return chosen
 
     def _subject(self, event: Mapping[str, Any]) -> str | None:

@@ -37,9 +37,13 @@ def tells_of_failure(event: dict[str, Any]) -> bool:
         return True
     if not isinstance(response, dict):
         return False
+    if response.get("status_details"):
+        return True
     output = response.get("output")
-    items = output if isinstance(output, list) else ()
-    return bool(response.get("status_details")) or any(isinstance(item, dict) and item.get("error") for item in items)
+    for item in output if isinstance(output, list) else ():  # noqa: SIM110 - every response asks
+        if isinstance(item, dict) and item.get("error"):
+            return True
+    return False
 
 
 def credentials_sent(event: Mapping[str, Any]) -> tuple[str, ...]:

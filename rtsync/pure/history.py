@@ -17,10 +17,11 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from rtsync.pure.runs import Run
+from rtsync.pure.runs import Run, events_of
 from rtsync.vocabulary.errors import RealtimeError
 from rtsync.vocabulary.events import Event, decode_object
 from rtsync.vocabulary.names import known_server_types
@@ -33,6 +34,7 @@ _MOST_EVENT_BYTES = 8 << 20
 _MOST_DELTA_BYTES = 1 << 20
 _CHUNK = 64  # deltas at most, that are dropped together,
 _LARGEST_CHUNK = 64 << 10  # and bytes from which on it is full.
+_LARGE = 1024  # bytes from which on a message takes more memory than the rest of its event
 _MOST_NAMES = 256
 _LONGEST_NAME = 128  # characters; the service's own have at most 64
 _OTHERS = ""
@@ -45,7 +47,7 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         sequence: its number, from 1.
         type: the event's type; ``""`` for a fault that came without an event: the line ended.
-        said: the event, or the message that it came in; None without one.
+        said: the event, its JSON object in GA terms, or the message that it came in; None without one.
         size: bytes of its message.
         fault: the error in it, where it answers what ``owner`` sent.
         owner: the window of the thread concerned, or None.
@@ -53,19 +55,18 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
 
     sequence: int
     type: str
-    said: Event | bytes | None
+    said: Event | dict[str, Any] | bytes | None
     size: int
     fault: RealtimeError | None = None
     owner: object = None
 
     @property
     def event(self) -> Event | None:
-        """The event; where it was kept as its message, another one each time, equal to the one that handlers got."""
-        if not isinstance(self.said, bytes):
-            return self.said
-        from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
-
-        return typed(decode_object(self.said))
+        """The event; where something else was kept, another one each time, equal to the one that handlers got."""
+        said = self.said
+        if said is None or isinstance(said, Event):
+            return said
+        return events_of([decode_object(said) if isinstance(said, bytes) else said])[0]
 
 
 class Window(msgspec.Struct, eq=False):
@@ -119,7 +120,7 @@ class _Chunk:
     Attributes:
         types: the type of each.
         numbers: the number of each.
-        said: the message of each, or the event.
+        said: what was said, in order: messages, one behind the other, or one JSON object, or one event.
         sizes: bytes of the message of each.
         size: bytes of all of them.
     """
@@ -129,15 +130,21 @@ class _Chunk:
     def __init__(self) -> None:
         self.types: list[str] = []
         self.numbers = array("q")  # A fifth of a list of integers.
-        self.said: list[bytes | Event] = []
+        self.said: list[bytes | dict[str, Any] | Event] = []
         self.sizes: list[int] = []
         self.size = 0
 
     def behind(self, start: int) -> Iterator[Entry]:
         """The entries behind number ``start``."""
-        for name, number, said, size in zip(self.types, self.numbers, self.said, self.sizes, strict=True):
-            if number > start:
-                yield Entry(number, name, said, size)
+        each = zip(self.types, self.numbers, self.sizes, strict=True)
+        for said in self.said:
+            position = 0
+            while position == 0 or (isinstance(said, bytes) and position < len(said)):
+                name, number, size = next(each)
+                if number > start:
+                    one = said[position : position + size] if isinstance(said, bytes) else said
+                    yield Entry(number, name, one, size)
+                position += size
 
 
 class History:
@@ -160,11 +167,13 @@ class History:
             self._keep([event.type], [entry.sequence], [event], [size], size)
             return entry
         self.newest += 1
-        self._events.append(entry)
+        events = self._events
+        events.append(entry)
         self._event_bytes += size
-        while self._too_many_events():
-            self._event_bytes -= self._events[0].size
-            oldest = self._events.popleft()
+        # However large, the newest is kept: somebody may be about to wait for it.
+        while len(events) > _MOST_EVENTS or (self._event_bytes > _MOST_EVENT_BYTES and len(events) > 1):
+            oldest = events.popleft()
+            self._event_bytes -= oldest.size
             self._drop(oldest.type, oldest.sequence)
         return entry
 
@@ -172,15 +181,21 @@ class History:
         """Keep deltas, whose numbers are the next ones."""
         self.newest = run.numbers[-1]
         if len(run) <= _CHUNK:
-            self._keep(run.kinds, run.numbers, run.said, run.sizes, run.size)
+            self._keep(run.kinds, run.numbers, _lasting(run.messages, run.data, run.sizes), run.sizes, run.size)
             return
         for start in range(0, len(run), _CHUNK):
             part = slice(start, start + _CHUNK)
             sizes = run.sizes[part]
-            self._keep(run.kinds[part], run.numbers[part], run.said[part], sizes, sum(sizes))
+            said = _lasting(run.messages[part], run.data[part], sizes)
+            self._keep(run.kinds[part], run.numbers[part], said, sizes, sum(sizes))
 
     def _keep(
-        self, types: list[str], numbers: Sequence[int], said: Sequence[bytes | Event], sizes: list[int], size: int
+        self,
+        types: list[str],
+        numbers: Sequence[int],
+        said: Sequence[bytes | dict[str, Any] | Event],
+        sizes: list[int],
+        size: int,
     ) -> None:
         """Keep a chunk of deltas, or a part of one."""
         chunks = self._chunks
@@ -203,11 +218,6 @@ class History:
         self._delta_count -= len(oldest.numbers)
         for name, number in dict(zip(oldest.types, oldest.numbers, strict=True)).items():  # The last one of each.
             self._drop(name, number)
-
-    def _too_many_events(self) -> bool:
-        if len(self._events) == 1:  # However large, the newest is kept: somebody may be about to wait for it.
-            return False
-        return len(self._events) > _MOST_EVENTS or self._event_bytes > _MOST_EVENT_BYTES
 
     def since(self, start: int) -> list[Entry]:
         """The kept entries behind number ``start``, oldest first."""
@@ -243,6 +253,17 @@ class History:
 
     def _drop(self, name: str, number: int) -> None:
         self._dropped[_place(name, self._dropped)] = number
+
+
+def _lasting(
+    messages: Sequence[bytes | memoryview], data: Sequence[dict[str, Any]], sizes: Sequence[int]
+) -> Sequence[bytes | dict[str, Any]]:
+    """What to keep of messages that will be gone: a copy of small ones in one piece, of a large one what was in it."""
+    if max(sizes) < _LARGE:
+        return [b"".join(messages)]
+    return [
+        bytes(message) if size < _LARGE else fields for message, fields, size in zip(messages, data, sizes, strict=True)
+    ]
 
 
 def _place(name: str, places: Mapping[str, int]) -> str:

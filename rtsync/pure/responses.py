@@ -92,15 +92,18 @@ class Record:
 
     def apply(self, event: Event) -> None:
         """Take in one event of this response."""
-        kind = _DELTAS.get(event.type)
-        if kind is not None:
-            delta = raw(event).get("delta")
-            if type(delta) is str and self.kept:
-                self._note_piece(kind, delta)
+        if event.type in _DELTAS:
+            self.grow(event.type, raw(event).get("delta"))
         elif event.type in ("response.output_item.added", "response.output_item.done"):
             self._note_item(event)
         elif event.type in _ENDS:
             self._note_response(event)
+
+    def grow(self, kind: str, delta: object) -> None:
+        """Take in a delta, the type of whose event is ``kind``."""
+        piece = _DELTAS.get(kind)
+        if piece is not None and type(delta) is str and self.kept:
+            self._note_piece(piece, delta)
 
     def lose(self) -> None:
         """The line ended before the response did."""
@@ -232,11 +235,7 @@ class Ledger:
     def apply(self, event: Event) -> Record | None:
         """Take in an event; returns the record that it belongs to, if to any."""
         if event.type in _DELTAS:
-            response_id = raw(event).get("response_id")
-            record = self._running.get(response_id) if type(response_id) is str else None
-            if record is not None and record.kept:
-                record.apply(event)
-            return record
+            return self.grow(event.type, raw(event))
         if not event.type.startswith("response."):
             return None
         record = self._record_of(event)
@@ -244,6 +243,13 @@ class Ledger:
             record.apply(event)
             if record.done and record.id is not None:
                 self._running.pop(record.id, None)
+        return record
+
+    def grow(self, kind: str, data: dict[str, Any]) -> Record | None:
+        """Take in a delta of type ``kind``; returns the record that it belongs to, if to any."""
+        record = self._running_as(data.get("response_id"))
+        if record is not None and record.kept:
+            record.grow(kind, data.get("delta"))
         return record
 
     @property

@@ -25,7 +25,6 @@ import msgspec
 from rtsync.pure.input_clock import InputClock
 from rtsync.pure.runs import Run
 from rtsync.pure.weight import short_text
-from rtsync.vocabulary.events import raw
 from rtsync.vocabulary.foreign import one_line
 
 __all__ = ["NOTED", "ToolSpan", "Turn", "Turns"]
@@ -255,7 +254,7 @@ class Turns:
     def take_run(self, run: Run, now: float) -> None:
         """Deltas have arrived together, some of them of a type that is ``awaited``."""
         for kind in self.awaited.intersection(run.types):
-            self._take_first(kind, raw(run.events[run.kinds.index(kind)]), now)
+            self._take_first(kind, run.data[run.kinds.index(kind)], now)
 
     def lose(self, now: float) -> None:
         """The line has ended, and everything that was going on with it."""

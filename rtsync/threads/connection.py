@@ -33,12 +33,11 @@ from rtsync.vocabulary.errors import (
     RealtimeError,
     SessionClosed,
 )
-from rtsync.vocabulary.events import Event, decode_object, made, parse, raw
+from rtsync.vocabulary.events import Event, decode_object, made_of, parse, raw
 
 __all__ = ["Connection", "Expiry", "Route", "RunRoute", "nowhere"]
 
 _MORE = frozenset({"error", "item", "response"})
-_LARGE = 1024  # bytes from which on a message takes more memory than the rest of its event
 
 Route = Callable[["Connection", Event, int], None]
 RunRoute = Callable[["Connection", Run], None]
@@ -164,6 +163,9 @@ class Connection:
         Raises:
             UnicodeDecodeError: one is not UTF-8; the line answers that with close code 1007.
         """
+        if len(messages) == 1:
+            self._take_one(messages)
+            return
         deltas = self._deltas
         try:  # All of them in each step: the interpreter's own loops take half of the time.
             parsed = list(map(parse, messages))
@@ -176,58 +178,62 @@ class Connection:
         for alone in _by_themselves(parsed, classes):
             if start < alone:
                 run = slice(start, alone)
-                self._take_together(messages[run], kinds[run], parsed[run], classes[run])
+                self._take_together(messages[run], kinds[run], parsed[run])
             self._take_in(parsed[alone], len(messages[alone]))
             start = alone + 1
             if self._deltas is not deltas:  # The server has turned out to speak the preview's names.
                 self._take_each(messages[start:])
                 return
         if start:
-            messages, kinds, parsed, classes = messages[start:], kinds[start:], parsed[start:], classes[start:]
+            messages, kinds, parsed = messages[start:], kinds[start:], parsed[start:]
         if kinds:
-            self._take_together(messages, kinds, parsed, classes)
+            self._take_together(messages, kinds, parsed)
+
+    def _take_one(self, messages: Sequence[bytes | memoryview]) -> None:
+        """One message, which is how most of them arrive."""
+        message = messages[0]
+        try:
+            data = parse(message)
+            cls = self._deltas.get(data["type"])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, LookupError):
+            self._take_unusual(message)
+            return
+        if cls is None or not _MORE.isdisjoint(data):
+            self._take_in(data, len(message))
+        else:
+            self._take_together(messages, [data["type"]], [data])
 
     def _take_each(self, messages: Sequence[bytes | memoryview]) -> None:
         """Messages of which one is no event, or unusual: each by itself."""
-        if len(messages) != 1:
-            for message in messages:
-                self.on_messages(self.line, (message,))
-            return
+        for message in messages:
+            self.on_messages(self.line, (message,))
+
+    def _take_unusual(self, message: bytes | memoryview) -> None:
+        """One that is no event, or unusual."""
         try:
-            data = decode_object(messages[0])
+            data = decode_object(message)
         except ProtocolError as error:
-            self._refuse(error, len(messages[0]))
+            self._refuse(error, len(message))
             return
-        self._take_in(data, len(messages[0]))
+        self._take_in(data, len(message))
 
     def _take_together(
         self,
         messages: Sequence[bytes | memoryview],
         kinds: list[str],
         parsed: list[dict[str, Any]],
-        classes: Sequence[Any],
     ) -> None:
         """Deltas with nothing between them."""
-        events = made(classes, parsed)
-        sizes = list(map(len, messages))
-        said: list[bytes | Event] = (
-            list(map(bytes, messages))
-            if max(sizes) < _LARGE
-            else [
-                bytes(message) if size < _LARGE else event
-                for message, size, event in zip(messages, sizes, events, strict=True)
-            ]
-        )
-        self._take_run(self, Run(events, kinds, sizes, said))
+        self._take_run(self, Run(parsed, kinds, list(map(len, messages)), messages))
 
     def _take_in(self, data: dict[str, Any], size: int) -> None:
         """An event that goes by itself."""
-        if tells_of_failure(data):
+        if not _MORE.isdisjoint(data) and tells_of_failure(data):
             data = self.line.cleaned(data)
         kind = data.get("type")
         cls = self._plain.get(kind) if self._translator is None and type(kind) is str else None
         if cls is not None:
-            self.route(self, cls(data), size)
+            self.route(self, made_of(cls, data), size)
         elif self._translator is not None or (type(kind) is str and kind in PREVIEW_NAMES):
             self._take_translated(data, size)
         else:
@@ -254,7 +260,7 @@ class Connection:
             return self.correlation.blamed(self.last_error)
         self.last_error = None
         self.conversation.apply(event)
-        return self.correlation.answered(raw(event))
+        return self.correlation.answered(raw(event)) if self.correlation.pending else None
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

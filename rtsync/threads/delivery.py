@@ -27,6 +27,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import deque
@@ -34,10 +35,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
+import msgspec
+
 from rtsync.edges.latch import Latch
 from rtsync.edges.signals import name_of
 from rtsync.pure.backlog import Backlog, Batch, Limits, Trouble
-from rtsync.pure.runs import Run
+from rtsync.pure.runs import Run, events_of
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
 from rtsync.vocabulary.events import Event
 
@@ -46,29 +49,41 @@ __all__ = ["Delivery", "Inline", "Job", "Loop", "Posted", "QueueDispatcher", "Wo
 logger = logging.getLogger("rtsync.handlers")
 
 Job = Callable[[], None]
-Handle = Callable[[Iterable[tuple[int, Event]]], None]
+Handle = Callable[[Iterable[Event]], None]
 _BATCH_JOBS = 64
 _BATCH_SECONDS = 0.008
-_MOST_AT_ONCE = 64  # jobs
+_MOST_AT_ONCE = 256  # deltas
 # Deltas, and bytes of their messages, from which on the worker is woken although the reader has more at hand: a waking
 # costs as much as several of them, and what is queued should still be in the caches.
-_MANY, _MUCH = 512, 1 << 20
-_NEVER = float("inf")
+_MANY, _MUCH = 2048, 1 << 20
+_NEVER = sys.maxsize
 
 
 def _nothing() -> None:
     """What there is to do for a worker that is at work."""
 
 
-def _nobody(_events: Iterable[tuple[int, Event]]) -> None:
+def _nobody(_events: Iterable[Event]) -> None:
     """Handlers that nobody has named."""
+
+
+class _Running(msgspec.Struct, eq=False):
+    """What is being done: a job, or one of the deltas in hand.
+
+    Attributes:
+        number: of its event.
+        arrived: when that came.
+    """
+
+    number: int
+    arrived: float
 
 
 class Delivery:
     """A queue of jobs (an event's handlers, or a lifecycle signal), each under the number of its event.
 
     Attributes:
-        handle: calls the handlers of deltas, one after the other; each is given with its number.
+        handle: calls the handlers of events, one after the other.
         runs_in_reader: whether handlers run in the reader thread, which alone may put jobs.
     """
 
@@ -76,14 +91,14 @@ class Delivery:
 
     def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
         self.limits = limits or Limits()
-        self.queue: Backlog[Job | Event] = Backlog(self.limits, at_once)
+        self.queue: Backlog[Job | dict[str, Any]] = Backlog(self.limits, at_once)
         self.handle: Handle = _nobody
         self.overflow: str | None = None
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
         self._awaiting: list[tuple[int, Callable[[], None]]] = []
-        self._soonest = _NEVER  # The least number of these.
-        # Number and arrival of each. Several where a handler runs a GUI's loop, which drains again.
-        self._running: list[tuple[int, float]] = []
+        self._soonest = _NEVER  # The least number of these, or more than there ever are.
+        # Several where a handler runs a GUI's loop, which drains again.
+        self._running: list[_Running] = []
         self._thread_id: int | None = None
         self._since = 0.0
         self.current: Callable[..., Any] | None = None
@@ -148,7 +163,7 @@ class Delivery:
 
     def _enqueue_run(self, run: Run) -> None:
         """Queue its deltas. Under the lock."""
-        self.queue.extend(run.events, run.numbers, run.sizes, time.monotonic())
+        self.queue.extend(run.data, run.numbers, run.sizes, time.monotonic())
 
     def _heed(self, trouble: Trouble) -> None:
         """Say what a put has brought about, and wake who waited only for what was dropped."""
@@ -204,7 +219,7 @@ class Delivery:
     @property
     def handling(self) -> tuple[int, object]:
         """The number of the event whose handlers run, and the handler; inside one only."""
-        return self._running[-1][0], self.current
+        return self._running[-1].number, self.current
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
@@ -250,7 +265,7 @@ class Delivery:
         """Seconds since the arrival of the oldest event that is not done; 0 where there is none. Threads: any."""
         with self._lock:
             queued = self.queue.oldest()
-            arrivals = [arrived for _, arrived in self._running[:1]] + ([] if queued is None else [queued[0]])
+            arrivals = [job.arrived for job in self._running[:1]] + ([] if queued is None else [queued[0]])
         return max(0.0, time.monotonic() - arrivals[0]) if arrivals else 0.0
 
     def stuck(self) -> str | None:
@@ -262,10 +277,10 @@ class Delivery:
 
     # -- running ---------------------------------------------------------------------------------------------------
 
-    def _oldest(self) -> float:
-        """Number of the oldest job not done; infinite where there is none. Under the lock."""
+    def _oldest(self) -> int:
+        """Number of the oldest job not done; more than there ever are where there is none. Under the lock."""
         if self._running:
-            return self._running[0][0]
+            return self._running[0].number
         oldest = self.queue.oldest()
         return _NEVER if oldest is None else oldest[1]
 
@@ -275,8 +290,8 @@ class Delivery:
         if taken is None:
             return None
         sequence, item = taken.numbers[0], taken.items[0]  # One at a time, but for the worker.
-        self._running.append((sequence, taken.arrived))
-        return item if callable(item) else partial(self.handle, ((sequence, item),))
+        self._running.append(_Running(sequence, taken.arrived))
+        return item if callable(item) else partial(self.handle, events_of([item]))
 
     def _run(self, job: Job) -> None:
         """Run the job taken last."""
@@ -298,9 +313,9 @@ class Delivery:
         except BaseException as error:
             logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
 
-    def _run_deltas(self, numbers: Sequence[int], deltas: Sequence[Event], arrived: float) -> None:
+    def _run_deltas(self, numbers: Sequence[int], data: Sequence[dict[str, Any]]) -> None:
         """The same for deltas of which the first is running: the way of most events, so with as little as possible."""
-        rest = self._one_by_one(numbers, deltas, arrived)
+        rest = self._one_by_one(numbers, events_of(data))
         while True:
             try:
                 self.handle(rest)
@@ -309,21 +324,18 @@ class Delivery:
                 logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
         self.current = None  # It may close over the session, which must stay collectable.
 
-    def _one_by_one(
-        self, numbers: Sequence[int], deltas: Sequence[Event], arrived: float
-    ) -> Iterator[tuple[int, Event]]:
-        """Each with its number, entered as the one that is running from when it is taken."""
-        running, monotonic = self._running, time.monotonic
-        for numbered in zip(numbers, deltas, strict=True):
-            number = numbered[0]
-            running[-1] = number, arrived
+    def _one_by_one(self, numbers: Sequence[int], deltas: Sequence[Event]) -> Iterator[Event]:
+        """Each, entered as the one that is running from when it is taken."""
+        running, monotonic = self._running[-1], time.monotonic
+        for number, event in zip(numbers, deltas, strict=True):
+            running.number = number
             # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
             if number > self._soonest:
                 self._wake_settled()
             if self._dropped:
                 return
             self._since = monotonic()
-            yield numbered
+            yield event
 
     def _wake_settled(self) -> None:
         if self._awaiting:
@@ -353,15 +365,15 @@ class Inline(Delivery):
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Run it now."""
         with self._lock:
-            self._running.append((sequence, time.monotonic()))
+            self._running.append(_Running(sequence, time.monotonic()))
         self._run_here(job)
 
     def put_run(self, run: Run) -> None:
         """Run them now."""
-        arrived, self._thread_id = time.monotonic(), threading.get_ident()
+        self._thread_id = threading.get_ident()
         with self._lock:
-            self._running.append((run.numbers[0], arrived))
-        self._run_deltas(run.numbers, run.events, arrived)
+            self._running.append(_Running(run.numbers[0], time.monotonic()))
+        self._run_deltas(run.numbers, run.data)
         with self._lock:
             self._running.pop()
         self._wake_settled()
@@ -376,14 +388,14 @@ class Worker(Delivery):
     def __init__(self, name: str, limits: Limits | None = None) -> None:
         limits = limits or Limits()
         # Those in hand are beyond the limits, so they are few against what may wait.
-        super().__init__(limits, max(1, min(_MOST_AT_ONCE, limits.events // 256, limits.size >> 20)))
+        super().__init__(limits, max(1, min(_MOST_AT_ONCE, limits.events // 64, limits.size >> 18)))
         self._name = name
         self._gate = threading.Lock()  # Released when there is work for the sleeping worker.
         self._gate.acquire()
         self._asleep = False
         self._started = False
         self._thread: threading.Thread | None = None
-        self._in_hand: Batch[Job | Event] | None = None
+        self._in_hand: Batch[Job | dict[str, Any]] | None = None
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
@@ -464,7 +476,7 @@ class Worker(Delivery):
                 due = self._due() if self._awaiting else ()
                 batch = self._in_hand = None if due else self.queue.take()
                 if batch is not None:
-                    self._running.append((batch.numbers[0], batch.arrived))
+                    self._running.append(_Running(batch.numbers[0], batch.arrived))
                 idle = batch is None and not due
                 over = idle and (self._ending or not stay)
                 self._asleep = idle and not over
@@ -481,11 +493,11 @@ class Worker(Delivery):
         if self._ending:
             self.drained.set()
 
-    def _run_batch(self, batch: Batch[Job | Event]) -> None:
+    def _run_batch(self, batch: Batch[Job | dict[str, Any]]) -> None:
         """Run what is in hand: a job, or deltas."""
         job = batch.items[0]
         if not callable(job):
-            self._run_deltas(batch.numbers, cast("Sequence[Event]", batch.items), batch.arrived)
+            self._run_deltas(batch.numbers, cast("Sequence[dict[str, Any]]", batch.items))
         elif not self._dropped:
             self._since = time.monotonic()
             try:

@@ -16,11 +16,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 
 from rtsync.edges.latch import Bell
 from rtsync.pure.responses import Ledger, Record
+from rtsync.pure.runs import Run
 from rtsync.threads.following import Follower
 from rtsync.vocabulary.errors import RealtimeError
 from rtsync.vocabulary.events import Event
@@ -119,21 +120,21 @@ class Floor:
                 self._watch(self._followers.get(record) or self._follow(record))
         return record
 
-    def note_run(self, events: Iterable[Event]) -> Sequence[Record]:
-        """Enter events one after the other; returns the records that they belong to. Under the books."""
-        records = dict.fromkeys(map(self._ledger.apply, events))
+    def note_run(self, run: Run) -> Sequence[Record]:
+        """Enter deltas one after the other; returns the records that they belong to. Under the books."""
+        records = dict.fromkeys(map(self._ledger.grow, run.kinds, run.data))
         return [record for record in records if record is not None]
 
-    def advance(self, sequence: int, event: Event, record: Record | None) -> None:
+    def advance(self, sequence: int, kind: str, record: Record | None) -> None:
         """Tell those concerned of what ``note`` has entered."""
         follower = None if record is None else self._followers.get(record)
         if follower is not None:
             follower.notify(sequence)
         if record is not None and record.done:
             self._followers.pop(record, None)
-        if event.type == "response.done":  # Anybody's, also of one that we never heard of before.
+        if kind == "response.done":  # Anybody's, also of one that we never heard of before.
             self.ended += 1
-        if event.type == "response.done" or (record is not None and not record.pieces):
+        if kind in _BEGINNINGS:
             self.turns.ring()
 
     def refuse(self, sequence: int, follower: Follower, fault: RealtimeError) -> None:

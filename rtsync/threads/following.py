@@ -14,7 +14,7 @@ from typing import Any
 from rtsync.edges.latch import Bell, Latch
 from rtsync.pure.backlog import Backlog, Limits, Trouble
 from rtsync.pure.responses import Record
-from rtsync.pure.runs import Run
+from rtsync.pure.runs import Run, events_of
 from rtsync.vocabulary.errors import FellBehind, RealtimeError, WaitTimeout
 from rtsync.vocabulary.events import Event
 
@@ -152,7 +152,7 @@ class Subscription:
         self._types = types
         self._timeout = timeout
         self._lock = threading.RLock()  # Guards the queue. Reentrant for close() in a signal handler.
-        self._events: Backlog[Event] = Backlog(limits or Limits())
+        self._events: Backlog[Event | dict[str, Any]] = Backlog(limits or Limits())
         self._bell = Bell()
         self._ended = False
         self._error: RealtimeError | None = None
@@ -203,7 +203,8 @@ class Subscription:
         with self._lock:
             taken = self._events.take()
         if taken is not None:
-            return taken.items[0]
+            item = taken.items[0]
+            return item if isinstance(item, Event) else events_of([item])[0]
         if self._error is not None:
             raise copy.copy(self._error)
         return None
@@ -250,7 +251,7 @@ class Subscription:
         with self._lock:
             whole = self._events.has_room(len(wanted), wanted.size)
             if whole and not self._ended:
-                self._events.extend(wanted.events, wanted.numbers, wanted.sizes)
+                self._events.extend(wanted.data, wanted.numbers, wanted.sizes)
         if whole:
             self._bell.ring()
         else:

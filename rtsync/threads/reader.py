@@ -402,9 +402,7 @@ class Core:
         kind = event.type
         board = self._board()
         if board is not None and board.wants(kind):
-            self.delivery.put(
-                sequence, partial(self.delivery.handle, ((sequence, event),)), size, kind.endswith(".delta")
-            )
+            self.delivery.put(sequence, partial(self.delivery.handle, (event,)), size, kind.endswith(".delta"))
         if self.turns.ended or self._due is not None:
             self._tell_of_use(sequence)
         if self.tools is not None:  # Before anybody is told that a response is done.
@@ -417,7 +415,7 @@ class Core:
         if owner is not None:
             self._answer(sequence, event, fault, owner)
         if record is not None or kind == "response.done":
-            self.floor.advance(sequence, event, record)
+            self.floor.advance(sequence, kind, record)
         if greeted:
             self._greeted(connection)
         if self.delivery.overflow is not None:
@@ -445,7 +443,7 @@ class Core:
         for subscription in subscriptions:
             subscription.put_run(run)
         for record in grown:
-            self.floor.advance(self.hub.newest, run.events[-1], record)
+            self.floor.advance(self.hub.newest, run.kinds[-1], record)
 
     def _establish(self, connection: Connection) -> None:
         self._established = connection.greeted = True
@@ -489,7 +487,7 @@ class Core:
             connection.conversation.apply_run(run)
             if not self.turns.awaited.isdisjoint(run.types):
                 self.turns.take_run(run, time.monotonic())
-            return self.floor.note_run(run.events) if self.floor.is_followed else ()
+            return self.floor.note_run(run) if self.floor.is_followed else ()
 
     def _note_answer(self, sent: Sent, record: Record | None) -> None:
         if sent.type in UPDATES:
@@ -497,13 +495,13 @@ class Core:
         elif record is not None and sent.type == "response.create":
             record.owner = sent.owner
 
-    def _handle(self, events: Iterable[tuple[int, Event]]) -> None:
-        """Call the handlers of events, each given with its number. Runs where handlers run."""
+    def _handle(self, events: Iterable[Event]) -> None:
+        """Call the handlers of events. Runs where handlers run."""
         session, board = self._session(), self._board()
         if session is not None and board is not None:
             board.emit(session, events, self._failed, self.delivery, self.hub.visits)
 
-    def _handle_within(self, events: Iterable[tuple[int, Event]]) -> None:
+    def _handle_within(self, events: Iterable[Event]) -> None:
         """The same, in the program's surroundings."""
         self.delivery.current = self.within
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, overload
 
@@ -26,7 +26,8 @@ __all__ = [
     "decode",
     "decode_object",
     "encode",
-    "made",
+    "filled",
+    "made_of",
     "new_event_id",
     "parse",
     "quick",
@@ -263,11 +264,18 @@ def decode(message: bytes | memoryview) -> Event:
     return Event(decode_object(message))
 
 
-def made(classes: Sequence[type[Event]], parsed: Sequence[dict[str, Any]]) -> list[Event]:
+def filled(classes: Iterable[type[Event]], data: Sequence[dict[str, Any]]) -> list[Event]:
     """``cls(data)`` for each pair, which are many: by the interpreter's own loops, in two thirds of the time."""
     events = list(map(object.__new__, classes))
-    any(map(_set_data, events, parsed))  # It returns nothing each time, so any() asks for all.
+    any(map(_set_data, events, data))  # It returns nothing each time, so any() asks for all.
     return events
+
+
+def made_of(cls: type[Event], data: dict[str, Any]) -> Event:
+    """``cls(data)``, in half of the time."""
+    event: Event = object.__new__(cls)
+    _set_data(event, data)
+    return event
 
 
 def decode_object(message: bytes | memoryview) -> dict[str, Any]:

@@ -9,9 +9,12 @@ null.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from rtsync.vocabulary.events import Event, quick
+from rtsync.vocabulary.events import Event, filled, quick
 
 if TYPE_CHECKING:  # They are many, and only type checkers read them.
     from rtsync.vocabulary import shapes
@@ -72,6 +75,7 @@ __all__ = [
     "SessionOutputTranscriptDelta",
     "SessionUpdated",
     "event_class",
+    "made",
     "typed",
 ]
 
@@ -861,9 +865,17 @@ for _name, _class in SERVER_EVENTS.items():
         _class.delta = quick("delta")  # type: ignore[attr-defined]
 
 
+_type = itemgetter("type")
+
+
 def event_class(event_type: object) -> type[Event]:
     """The class of events of this type; ``Event`` for one that is not documented."""
     return SERVER_EVENTS.get(event_type, Event) if isinstance(event_type, str) else Event
+
+
+def made(data: Sequence[dict[str, Any]]) -> list[Event]:
+    """The events that so many JSON objects are, in GA terms, which all have a type: ``typed`` for each of them."""
+    return filled(map(SERVER_EVENTS.get, map(_type, data), repeat(Event)), data)
 
 
 def typed(data: dict[str, Any], wire_type: str | None = None) -> Event:

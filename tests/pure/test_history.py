@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from rtsync.pure.history import Entry, History, Window
 from rtsync.pure.runs import Run
 from rtsync.vocabulary.events import Event
-from rtsync.vocabulary.server_events import typed
 
 # On a busy machine an example may take long; that says nothing about the code.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -407,8 +406,9 @@ _runs = st.lists(
 
 def run_of(history: History, kinds_and_sizes: list[tuple[str, int]]) -> Run:
     messages = [json.dumps({"type": kind, "delta": "x" * size}).encode() for kind, size in kinds_and_sizes]
-    events = [typed(json.loads(message)) for message in messages]
-    run = Run(events, [event.type for event in events], list(map(len, messages)), [*messages])
+    run = Run(
+        list(map(json.loads, messages)), [kind for kind, _ in kinds_and_sizes], list(map(len, messages)), messages
+    )
     run.number(history.newest + 1)
     return run
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rtsync.pure.runs import Run
 from rtsync.pure.timeline import timeline_page
 from rtsync.pure.turns import NOTED, Turn, Turns
-from rtsync.vocabulary.events import Event
 
 Json = dict[str, Any]
 BYTES_PER_MS = 48  # PCM16 at 24 kHz
@@ -45,7 +44,7 @@ class Told:
 
     def ran(self, *deltas: Json) -> None:
         """Deltas that arrived together."""
-        run = Run([Event(delta) for delta in deltas], [delta["type"] for delta in deltas], [1] * len(deltas))
+        run = Run(list(deltas), [delta["type"] for delta in deltas], [1] * len(deltas))
         run.number(1)
         if not self.turns.awaited.isdisjoint(run.types):
             self.turns.take_run(run, self.now)

@@ -42,12 +42,12 @@ def test_the_worker_wakes_from_every_sleep(worker: Worker) -> None:
 
 
 def _run_of(count: int) -> Run:
-    run = Run([Event({"type": "x.delta"})] * count, ["x.delta"] * count, [100] * count)
+    run = Run([{"type": "x.delta"}] * count, ["x.delta"] * count, [100] * count)
     run.number(1)
     return run
 
 
-def _release(handled: threading.Semaphore, events: Iterable[tuple[int, Event]]) -> None:
+def _release(handled: threading.Semaphore, events: Iterable[Event]) -> None:
     for _ in events:
         handled.release()
 
@@ -75,7 +75,7 @@ def test_the_worker_does_not_sleep_over(also: str, worker: Worker) -> None:
     handled = threading.Semaphore(0)
     worker.handle = functools.partial(_release, handled)
     _put_to_sleep(worker)
-    worker.put_run(_run_of(600 if also == "many" else 3))
+    worker.put_run(_run_of(2100 if also == "many" else 3))
     if also == "an event by itself":
         worker.put(4, lambda: None)
     elif also == "the end":
@@ -597,7 +597,7 @@ def test_when_the_loop_is_gone_nothing_is_run_and_nobody_waits() -> None:
     loop.told[0]()
     assert seen == ["woken"]
     posted.put(2, lambda: seen.append("never"))
-    posted.put_run(Run(events=[Event({"type": "x.delta"})], sizes=[1], numbers=[2]))
+    posted.put_run(Run(data=[{"type": "x.delta"}], sizes=[1], numbers=[2]))
     posted.when_settled(2, lambda: seen.append("woken"))
     posted.check_may_wait(settled=True)
     loop.drain()

@@ -415,8 +415,8 @@ def test_a_run_is_offered_event_by_event_to_those_who_want_its_types(hub: Hub) -
 
     wanted, _ = hub.expect(["a.delta"], third, settled=False)
     other, _ = hub.expect([DONE], None, settled=False)
-    events = [Event({"type": kind, "number": number}) for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
-    run = Run(events, [event.type for event in events], [10] * 10, [*events])
+    data = [{"type": kind, "number": number} for number, kind in enumerate(["a.delta", "b.delta"] * 5)]
+    run = Run(data, ["a.delta", "b.delta"] * 5, [10] * 10, [b"0123456789"] * 10)
     run.number(1)
     hub.publish_run(run)
     assert asked == [0, 2, 4]

@@ -414,6 +414,11 @@ def _nothing(_sender: Any, _event: Any) -> None: ...
 
 class Somewhere:
     current: Callable[..., Any] | None = None
+    number = 0
+
+    @property
+    def handling(self) -> tuple[int, object]:
+        return self.number, self.current
 
 
 def test_a_board_calls_the_types_listeners_then_those_of_all_then_the_modules() -> None:
@@ -427,7 +432,7 @@ def test_a_board_calls_the_types_listeners_then_those_of_all_then_the_modules() 
 
     assert board.wants("z")
     with event_received.connected_to(module_wide):
-        board.emit(session, [(1, Event({"type": "x"}))], lambda *_: None, place, {})
+        board.emit(session, [Event({"type": "x"})], lambda *_: None, place, {})
     assert order == ["type", "all", "module"]
     assert place.current is module_wide
 
@@ -437,22 +442,25 @@ def test_a_board_makes_signals_on_request_and_never_from_the_wire() -> None:
     board.signal("x")
     for number in range(1000):
         assert not board.wants(f"vendor.{number}")
-        board.emit(Sender(), [(1, Event({"type": f"vendor.{number}"}))], lambda *_: None, Somewhere(), {})
+        board.emit(Sender(), [Event({"type": f"vendor.{number}"})], lambda *_: None, Somewhere(), {})
     assert list(board._signals) == ["x"]
     assert board.signal("x") is board.signal("x")
 
 
 def test_what_a_receiver_leaves_behind_goes_with_its_event_also_where_it_leaves_the_loop() -> None:
-    board, traces = Board(), {1: "first", 2: "second", 3: "third"}
+    board, place, traces = Board(), Somewhere(), {1: "first", 2: "second", 3: "third"}
 
     def handler(_session: Any, event: Any) -> None:
         if event.number == 2:
             raise SystemExit
 
+    def events() -> Iterator[Event]:
+        for place.number in (1, 2, 3):
+            yield Event({"type": "x", "number": place.number})
+
     board.signal("x").connect(handler, weak=False)
-    events = [(number, Event({"type": "x", "number": number})) for number in (1, 2, 3)]
     with pytest.raises(SystemExit):
-        board.emit(Sender(), events, lambda *_: None, Somewhere(), traces)
+        board.emit(Sender(), events(), lambda *_: None, place, traces)
     assert traces == {3: "third"}
 
 
@@ -465,7 +473,7 @@ def test_a_handler_that_was_disconnected_is_let_go_of_at_once() -> None:
     gone = weakref.ref(handler)
     board.signal("response.done").connect(handler, weak=False)
     for _ in range(2):  # The second one by the plan of the first.
-        board.emit(Sender(), [(1, Event({"type": "response.done"}))], lambda *_: None, place, {})
+        board.emit(Sender(), [Event({"type": "response.done"})], lambda *_: None, place, {})
     place.current = None
     board.signal("response.done").disconnect(handler)
     del handler
