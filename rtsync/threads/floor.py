@@ -125,6 +125,12 @@ class Floor:
         records = dict.fromkeys(map(self._ledger.grow, run.kinds, run.data))
         return [record for record in records if record is not None]
 
+    def conclude(self, sequence: int, record: Record) -> None:
+        """What ``note`` has entered was the end of a response: who holds it may know, and is told by ``advance``."""
+        follower = self._followers.get(record)
+        if follower is not None:
+            follower.sequence, follower.over = sequence, True
+
     def advance(self, sequence: int, kind: str, record: Record | None) -> None:
         """Tell those concerned of what ``note`` has entered."""
         follower = None if record is None else self._followers.get(record)

@@ -409,7 +409,10 @@ class Core:
             self.tools.take(event, record)
         owner = None if sent is None else sent.owner
         # Whose it is matters to waits for a fault alone; a response that is done must not be kept with its answer.
-        self.hub.publish(event, size, fault, None if fault is None else owner)
+        kept = self.hub.keep(event, size, fault, None if fault is None else owner)
+        if record is not None and record.done:  # Between the two: who is woken may ask, and who asks may speak next.
+            self.floor.conclude(sequence, record)
+        self.hub.offer(*kept)
         for subscription in tuple(self._subscriptions):
             subscription.put(event, size)
         if owner is not None:

@@ -182,8 +182,14 @@ class Hub:
 
     # -- arrivals: the reader thread -------------------------------------------------------------------------------
 
-    def publish(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> int:
-        """Number ``event``, keep it, and wake who waits for it. Returns the number.
+    def publish(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> None:
+        """Number ``event``, keep it, and wake who waits for it: ``keep``, then ``offer``."""
+        self.offer(*self.keep(event, size, fault, owner))
+
+    def keep(
+        self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None
+    ) -> tuple[Entry, Sequence[Waiter]]:
+        """Number ``event`` and keep it. Returns what is to be offered to those who wait for it now, and them.
 
         Args:
             event: what arrived; None for a fault without an event.
@@ -193,12 +199,14 @@ class Hub:
         """
         with self._lock:
             entry = self._history.add(event, size, fault, owner)
-            waiters = tuple(self._waiters) if self._waiters else ()
+            return entry, tuple(self._waiters) if self._waiters else ()
+
+    def offer(self, entry: Entry, waiters: Sequence[Waiter]) -> None:
+        """Wake those of ``waiters`` who wait for ``entry``."""
         for waiter in waiters:
             # Told from most of them here, as this is asked for every event and every wait.
-            if fault is not None or waiter.types is None or entry.type in waiter.types:
+            if entry.fault is not None or waiter.types is None or entry.type in waiter.types:
                 self._offer(waiter, entry)
-        return entry.sequence
 
     def publish_run(self, run: Run) -> None:
         """The same for deltas that arrived together and are numbered from the next number on."""

@@ -272,14 +272,16 @@ def test_a_guard_that_is_slow_misses_nothing_and_is_called_less_often() -> None:
 
 
 def test_a_growing_answer_is_looked_at_no_more_often_than_asked_and_its_end_at_once() -> None:
-    seen: list[str] = []
+    seen, looked_at = list[str](), threading.Event()
 
     def check(text: str, _response: Response) -> None:
         seen.append(text)
+        looked_at.set()
 
     def model(turn: Turn) -> Iterator[str]:
         for number in range(200):
             yield f"{number} "
+            assert number < 100 or looked_at.wait(LIMIT)
 
     with text_session(model) as session:
         session.guard(check, interval=30)

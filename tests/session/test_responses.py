@@ -272,6 +272,27 @@ def test_a_response_that_is_late_says_how_far_it_came() -> None:
             list(answered.text_deltas(timeout=0.05))
 
 
+def test_a_response_is_done_when_a_wait_for_its_end_returns() -> None:
+    """Known no later than in the reader, which asks who waits before it wakes anybody."""
+    seen: list[bool] = []
+    with conversing() as (session, service):
+        asking = spawn(session.respond)
+        asked = service.hear("response.create")
+        service.say(created(asked))
+        answered = asking.result()
+
+        def look(_event: Any) -> bool:
+            seen.append(answered.done)
+            return True
+
+        waiting = spawn(lambda: session.wait_for("response.done", where=look, timeout=LIMIT))
+        while not session.stats.waiting:
+            threading.Event().wait(0.001)
+        service.say(done("resp_1", "Hi", metadata=asked["response"]["metadata"]))
+        waiting.result()
+    assert seen == [True]
+
+
 def test_a_refusal_to_begin_is_raised() -> None:
     with text_session() as session:
         with pytest.raises(ServerError) as raised:
