@@ -459,12 +459,13 @@ class Line(websocket.WebSocketApp):
 
     def _wake_at(self, guard: GuardedSocket) -> float | None:
         """The next moment at which silence means something."""
-        moments = [] if self._close_by is None else [self._close_by]
-        if self._alarm is not None:
-            moments.append(self._alarm[0])
-        if self.options.heartbeat:
-            moments.append(max(self._pinged, guard.last_received) + self.options.heartbeat)
-        return min(moments, default=None)
+        heartbeat = self.options.heartbeat
+        at = max(self._pinged, guard.last_received) + heartbeat if heartbeat else None
+        if self._alarm is not None and (at is None or self._alarm[0] < at):
+            at = self._alarm[0]
+        if self._close_by is not None and (at is None or self._close_by < at):
+            at = self._close_by
+        return at
 
     def _look_up(self) -> None:
         """Between two messages, and whenever woken: is it time for something else than reading?"""

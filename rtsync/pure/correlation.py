@@ -119,6 +119,8 @@ class Correlation:
         if not found:
             return None
         subject = rule[1](event, self._mark)
+        if rule[1] is not _item:
+            return self._chosen([sent for sent in found if sent.subject == subject or not sent.subject], subject)
         # The model's own items are announced before they are said, and are the answer to nobody who did not name them;
         # nor is what the service makes of MCP servers, which has no status.
         item = _inner(event, "item")
@@ -201,7 +203,7 @@ def _may_be_renamed(event: Mapping[str, Any]) -> bool:
 
 def _inner(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     inner = value.get(name)
-    return inner if isinstance(inner, Mapping) else {}
+    return inner if type(inner) is dict or isinstance(inner, Mapping) else {}
 
 
 def _text(value: object) -> str | None:

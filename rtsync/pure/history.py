@@ -157,7 +157,8 @@ class History:
         self._event_bytes = 0
         self._delta_bytes = 0
         self._delta_count = 0
-        self._dropped: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}  # By type, the newest of those.
+        self._newest_dropped = 0
 
     def add(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> Entry:
         """Keep ``event``, or a fault without one, under the next number."""
@@ -221,6 +222,8 @@ class History:
 
     def since(self, start: int) -> list[Entry]:
         """The kept entries behind number ``start``, oldest first."""
+        if start >= self.newest:
+            return []
         return sorted([*_tail(self._events, start), *self._deltas_behind(start)], key=_number)
 
     def _deltas_behind(self, start: int) -> Iterator[Entry]:
@@ -241,6 +244,8 @@ class History:
             start: the window shows what came behind this number.
             seen: by type, the number of the last event that the window has returned.
         """
+        if self._newest_dropped <= start:
+            return False
         if types is None:
             last = max([start, *seen.values()])
             return max([0, *self._dropped.values()]) > last
@@ -252,6 +257,7 @@ class History:
         return max(shared, self._dropped.get(name, 0))
 
     def _drop(self, name: str, number: int) -> None:
+        self._newest_dropped = max(number, self._newest_dropped)
         self._dropped[_place(name, self._dropped)] = number
 
 

@@ -19,6 +19,9 @@ __all__ = ["Expectation", "Wanted", "checked_type", "wanted"]
 Wanted = str | Iterable[str] | Callable[[Event], object]
 
 
+_alone = {name: frozenset({canonical(name)}) for name in known_server_types()}
+
+
 def wanted(
     what: Wanted, where: Callable[[Event], object] | None
 ) -> tuple[frozenset[str] | None, Callable[[Event], object] | None]:
@@ -26,7 +29,7 @@ def wanted(
     if where is not None and not callable(where):
         raise UsageError("where must be a callable that takes the event")
     if isinstance(what, str):
-        return frozenset({checked_type(what)}), where
+        return _alone.get(what) or frozenset({checked_type(what)}), where
     if callable(what):
         first = what
         return None, first if where is None else lambda event: first(event) and where(event)

@@ -417,8 +417,7 @@ class Core:
             subscription.put(event, size)
         if owner is not None:
             self._answer(sequence, event, fault, owner)
-        if record is not None or kind == "response.done":
-            self.floor.advance(sequence, kind, record)
+        self.floor.advance(sequence, kind, record)
         if greeted:
             self._greeted(connection)
         if self.delivery.overflow is not None:

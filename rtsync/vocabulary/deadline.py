@@ -56,6 +56,8 @@ def seconds(value: object, name: str, *, none: str | None = None, zero: bool = F
     Raises:
         ConfigurationError: not a finite positive number.
     """
+    if (type(value) is float or type(value) is int) and 0 < value <= _LONGEST:  # As almost always.
+        return float(value)
     if value is None and none is not None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not _is_finite(value):
