@@ -131,8 +131,13 @@ class _Chunk:
         self.types: list[str] = []
         self.numbers = array("q")  # A fifth of a list of integers.
         self.said: list[bytes | dict[str, Any] | Event] = []
-        self.sizes: list[int] = []
+        self.sizes = array("Q")
         self.size = 0
+
+    def join(self) -> None:
+        """It is full: keep what came one by one in one piece."""
+        if len(self.said) > 1 and set(map(type, self.said)) == {bytes}:
+            self.said = [b"".join(self.said)]  # type: ignore[arg-type]
 
     def behind(self, start: int) -> Iterator[Entry]:
         """The entries behind number ``start``."""
@@ -181,14 +186,16 @@ class History:
     def extend(self, run: Run) -> None:
         """Keep deltas, whose numbers are the next ones."""
         self.newest = run.numbers[-1]
+        # One name for all: each message has brought another copy of it.
+        kinds = run.kinds if len(run.types) > 1 else [*run.types] * len(run)
         if len(run) <= _CHUNK:
-            self._keep(run.kinds, run.numbers, _lasting(run.messages, run.data, run.sizes), run.sizes, run.size)
+            self._keep(kinds, run.numbers, _lasting(run.messages, run.data, run.sizes), run.sizes, run.size)
             return
         for start in range(0, len(run), _CHUNK):
             part = slice(start, start + _CHUNK)
             sizes = run.sizes[part]
             said = _lasting(run.messages[part], run.data[part], sizes)
-            self._keep(run.kinds[part], run.numbers[part], said, sizes, sum(sizes))
+            self._keep(kinds[part], run.numbers[part], said, sizes, sum(sizes))
 
     def _keep(
         self,
@@ -202,12 +209,14 @@ class History:
         chunks = self._chunks
         newest = chunks[-1] if chunks else None
         if newest is None or len(newest.numbers) + len(numbers) > _CHUNK or newest.size >= _LARGEST_CHUNK:
+            if newest is not None:
+                newest.join()
             newest = _Chunk()
             chunks.append(newest)
         newest.types += types
         newest.numbers.extend(numbers)
         newest.said += said
-        newest.sizes += sizes
+        newest.sizes.extend(sizes)
         newest.size += size
         self._delta_bytes += size
         self._delta_count += len(numbers)

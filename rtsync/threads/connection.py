@@ -201,7 +201,7 @@ class Connection:
         if cls is None or not _MORE.isdisjoint(data):
             self._take_in(data, len(message))
         else:
-            self._take_together(messages, [data["type"]], [data])
+            self._take_together(messages, [cls.type], [data])
 
     def _take_each(self, messages: Sequence[bytes | memoryview]) -> None:
         """Messages of which one is no event, or unusual: each by itself."""
