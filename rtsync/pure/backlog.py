@@ -154,13 +154,21 @@ class Backlog(Generic[T]):
         They form batches of ``at_once``; where deltas may be dropped each stands by itself.
         """
         queue, at_once = (self._deltas, 1) if self._drops else (self._others, self._at_once)
-        for start in range(0, len(sizes), at_once):
-            part = slice(start, start + at_once)
-            counted = sizes[part]
+        count, size = len(sizes), sum(sizes)
+        if count <= at_once:  # As they are, so nobody may change them.
             self._tickets += 1
-            queue.append(Batch(self._tickets, now, numbers[part], items[part], counted, len(counted), sum(counted)))
-        events, total = self.events + len(sizes), self.size + sum(sizes)
-        self.most_events, self.most_size = max(self.most_events, events), max(self.most_size, total)
+            queue.append(Batch(self._tickets, now, numbers, items, sizes, count, size))
+        else:
+            for start in range(0, count, at_once):
+                part = slice(start, start + at_once)
+                counted = sizes[part]
+                self._tickets += 1
+                queue.append(Batch(self._tickets, now, numbers[part], items[part], counted, len(counted), sum(counted)))
+        events, total = self.events + count, self.size + size
+        if events > self.most_events:
+            self.most_events = events
+        if total > self.most_size:
+            self.most_size = total
         self.events, self.size = events, total
 
     def take(self) -> Batch[T] | None:

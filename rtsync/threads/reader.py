@@ -431,7 +431,7 @@ class Core:
         """
         board = self._board()
         run.number(self.hub.newest + 1)
-        wanted = None if board is None else run.of({kind for kind in run.types if board.wants(kind)})
+        wanted = None if board is None else run.of(set(filter(board.wants, run.types)))
         room = wanted is None or self.delivery.has_room(len(wanted), wanted.size)
         if not (room and self._established and connection.route == self.take):
             for _, event, size in run:
