@@ -155,7 +155,7 @@ class Backlog(Generic[T]):
         """
         queue, at_once = (self._deltas, 1) if self._drops else (self._others, self._at_once)
         count, size = len(sizes), sum(sizes)
-        if count <= at_once:  # As they are, so nobody may change them.
+        if 0 < count <= at_once:  # As they are, so nobody may change them.
             self._tickets += 1
             queue.append(Batch(self._tickets, now, numbers, items, sizes, count, size))
         else:
