@@ -104,6 +104,11 @@ class ReceiveBuffer:
         found = self.data.find(mark, self.position, self.end)
         return self.available if found < 0 else found + len(mark) - self.position
 
+    def forget(self) -> None:
+        """Nobody wants what is in it: take it out, without a copy, and let no flood make it grow."""
+        self.position = self.end
+        self.shrink()
+
     def shrink(self) -> None:
         """Nothing comes for a while: give back what a buffer at rest does not need."""
         if not self.available:

@@ -552,7 +552,7 @@ class Line(websocket.WebSocketApp):
         until = time.monotonic() + min(_CONTROL_PATIENCE, self.options.close_timeout)
         try:
             while self._guard.fill(until):
-                self._guard.take(self._guard.available)
+                self._guard.buffer.forget()
                 if time.monotonic() >= until:
                     return
         except LineBroken:
