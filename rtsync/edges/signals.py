@@ -308,10 +308,8 @@ class Board:
             if event.type is not kind or SafeSignal.version is not version:
                 planned = self._plans.get(event.type)
                 if planned is not None and planned[0] is SafeSignal.version:
-                    kind, (version, calls) = (
-                        event.type,
-                        planned,
-                    )  # For the next ones as well, most of which are like it.
+                    kind = event.type  # For the next ones as well, most of which are like it.
+                    version, calls = planned
                 else:
                     kind, calls = None, self._calls(session, event.type)
             try:

@@ -35,7 +35,7 @@ COUNTED = frozenset({"response.done", "conversation.item.input_audio_transcripti
 _MOST_ITEMS = 10_000
 _MOST_WEIGHT = 64 << 20
 _MOST_RESPONSES = 256
-_MOST_UNADDED = 64
+_MOST_UNADDED = 64  # responses
 _LATELY = 8  # items
 _HEAVIEST_USAGE = 16 << 10
 _LONGEST = 1e6  # seconds of one transcription that are believed
@@ -451,10 +451,13 @@ class Conversation:
     @property
     def usage(self) -> Usage:
         """Totals. They are added up where somebody asks, which most programs never do."""
+        self._add_up()
+        return self._usage
+
+    def _add_up(self) -> None:
         if self._unadded:
             self._usage = _added(self._usage, self._unadded)
             self._unadded = []
-        return self._usage
 
     # -- order -----------------------------------------------------------------------------------------------------
 
@@ -596,7 +599,7 @@ class Conversation:
         if event["type"] == "response.done":
             self._unadded.append(_object(usage))
             if kept is None or len(self._unadded) >= _MOST_UNADDED:
-                _ = self.usage
+                self._add_up()
 
     def _on_session(self, event: dict[str, Any]) -> None:
         session = event.get("session")

@@ -141,15 +141,15 @@ class _Chunk:
 
     def behind(self, start: int) -> Iterator[Entry]:
         """The entries behind number ``start``."""
-        each = zip(self.types, self.numbers, self.sizes, strict=True)
-        for said in self.said:
-            position = 0
-            while position == 0 or (isinstance(said, bytes) and position < len(said)):
-                name, number, size = next(each)
-                if number > start:
-                    one = said[position : position + size] if isinstance(said, bytes) else said
-                    yield Entry(number, name, one, size)
-                position += size
+        pieces = iter(self.said)
+        said: bytes | dict[str, Any] | Event = b""
+        position = 0
+        for name, number, size in zip(self.types, self.numbers, self.sizes, strict=True):
+            if not isinstance(said, bytes) or position == len(said):
+                said, position = next(pieces), 0
+            if number > start:
+                yield Entry(number, name, said[position : position + size] if isinstance(said, bytes) else said, size)
+            position += size
 
 
 class History:

@@ -17,8 +17,7 @@ from rtsync.vocabulary.names import closest, known_server_types
 __all__ = ["Expectation", "Wanted", "checked_type", "wanted"]
 
 Wanted = str | Iterable[str] | Callable[[Event], object]
-
-
+# What most waits are for, made once.
 _alone = {name: frozenset({canonical(name)}) for name in known_server_types()}
 
 

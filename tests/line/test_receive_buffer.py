@@ -126,6 +126,16 @@ def test_a_message_that_is_longer_is_received_to_where_it_stays_and_no_further_t
     assert buffer.data is memory
 
 
+@pytest.mark.parametrize("size", [MOST + 1, 3_000_000, 5 * AT_ONCE])
+def test_a_message_beyond_the_most_is_received_no_further_than_its_end(size: int) -> None:
+    buffer, stream = ReceiveBuffer(), b"x" * size + b"y" * 400_000
+    sent = _put(buffer, stream[:10])
+    while buffer.available < size:
+        sent += _put(buffer, stream[sent:], size)
+    assert sent == size
+    assert buffer.take(size) == b"x" * size
+
+
 @pytest.mark.parametrize("size", [60 << 20, 1 << 40])
 def test_a_message_that_is_only_announced_takes_little_memory(size: int) -> None:
     tracemalloc.start()
