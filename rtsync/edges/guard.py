@@ -112,6 +112,11 @@ class GuardedSocket:
         """Bytes received and not yet taken."""
         return self.buffer.end - self.buffer.position
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that there was is received and taken, as far as the last read has told."""
+        return self._drained and self._broke is None and self.buffer.end == self.buffer.position
+
     def fill(self, until: float | None) -> bool:
         """Receive what there is, waiting until ``until`` (monotonic clock; None: for ever).
 

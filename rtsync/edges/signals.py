@@ -263,6 +263,11 @@ class Board:
         # so that a handler that was disconnected is let go of.
         self._plans: dict[str, tuple[object, Sequence[Call]]] = {}
 
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody has asked for a signal."""
+        return bool(self._signals)
+
     def signal(self, event_type: str) -> SafeSignal:
         """The signal of ``event_type``."""
         with self._making:

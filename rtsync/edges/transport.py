@@ -123,6 +123,10 @@ class Line(websocket.WebSocketApp):
             ``bytes`` or views of the receive buffer, which hold until it returns: it decodes them, or copies what it
             keeps.
         on_lull: called in the reader thread behind such messages, before it sleeps or does anything but read on.
+        on_idle: called in the reader thread where it has delivered all that there is. It may have another thread call
+            ``read_on``, one at a time, until it returns, and returns whether it did; what that raised, it raises.
+        on_wanted: called in any thread where the reader is wanted while another one may read in its place. It takes no
+            lock.
         on_error: called in the reader thread with what failed, where something failed.
         on_close: called in the reader thread at the end, always, with close code and reason.
     """
@@ -137,6 +141,8 @@ class Line(websocket.WebSocketApp):
         on_message: Callable[[Any, Any], None] | None = None,
         on_messages: Callable[[Any, Sequence[bytes | memoryview]], None] | None = None,
         on_lull: Callable[[], None] | None = None,
+        on_idle: Callable[[], bool] | None = None,
+        on_wanted: Callable[[], None] | None = None,
         on_error: Callable[[Any, Any], None] | None = None,
         on_close: Callable[[Any, Any, Any], None] | None = None,
         on_ping: Callable[[Any, bytes], None] | None = None,
@@ -148,6 +154,8 @@ class Line(websocket.WebSocketApp):
         )  # fmt: skip
         self.on_messages = on_messages
         self.on_lull = on_lull
+        self.on_idle = on_idle
+        self.on_wanted = on_wanted
         self._headers = header if callable(header) else lambda: header or {}
         self.options = options or LineOptions()
         self.phase = "credential"
@@ -157,7 +165,8 @@ class Line(websocket.WebSocketApp):
         self._address = Address.of(url)
         self._interrupt = Interrupt()
         self._guard: GuardedSocket | None = None
-        self._reader: threading.Thread | None = None
+        self.reader_id: int | None = None  # Of the thread that reads at the moment.
+        self._started = False
         self._open = False
         self._secrets: tuple[str, ...] = ()
         self._partial = bytearray()
@@ -208,9 +217,10 @@ class Line(websocket.WebSocketApp):
         """
         if args or kwargs:
             raise UsageError("a Line takes its settings as LineOptions, not as arguments of run_forever()")
-        if self._reader is not None:
+        if self._started:
             raise UsageError("a Line is used once; make a new one to connect again")
-        self._reader = threading.current_thread()
+        self._started = True
+        self.reader_id = threading.get_ident()
         self.keep_running = True
         failure: BaseException | None = None
         try:
@@ -266,9 +276,10 @@ class Line(websocket.WebSocketApp):
         if self._open:
             self._send_close(payload, deadline)
             self._interrupt.set()  # The reader may sleep past ``_close_by``.
+            self._want()
         else:
             self.abort("closed while connecting")
-        if not wait or self._reader in (None, threading.current_thread()):
+        if not wait or not self._started or self.reader_id == threading.get_ident():
             return
         if not self.finished.wait(deadline.remaining()):
             self.abort("the server did not answer the close")
@@ -280,6 +291,7 @@ class Line(websocket.WebSocketApp):
         guard = self._guard
         if guard is not None:
             guard.abort(why)
+        self._want()
 
     def call_at(self, moment: float | None, job: Callable[[], None] = lambda: None) -> None:
         """Run ``job`` in the reader thread at ``moment`` (monotonic seconds), once the line is open; None: not at all.
@@ -291,7 +303,16 @@ class Line(websocket.WebSocketApp):
     def post(self, job: Callable[[], None]) -> None:
         """Run ``job`` in the reader thread, between two messages; never where the line ends before. Threads: any."""
         self._posted.append(job)
+        self.nudge()
+        self._want()
+
+    def nudge(self) -> None:
+        """End the wait of the thread that reads, as if nothing had come in time. Threads: any."""
         self._interrupt.nudge()
+
+    def _want(self) -> None:
+        if self.on_wanted is not None:
+            self.on_wanted()
 
     def abandon(self) -> None:
         """In a forked child: give the descriptors back and leave the connection to the parent."""
@@ -340,11 +361,34 @@ class Line(websocket.WebSocketApp):
         assert guard is not None
         while self._close_received is None:
             self._look_up()
+            if self.on_idle is not None and guard.at_rest and self.on_idle():
+                continue
             self._await(1)
             if not self._deliver_usual(guard.buffer):
                 self._await_frame()
                 if not self._deliver_usual(guard.buffer):
                     self._deliver_unusual()
+
+    def read_on(self) -> bool:
+        """In the place of the reader, which waits: receive what comes next, and deliver it where it is usual.
+
+        Returns False, with nothing lost, where it is for the reader to go on: at a frame of another kind, in silence,
+        when it is wanted. Threads: one that the reader has lent this to, see ``on_idle``.
+        """
+        guard, size = self._guard, 1
+        assert guard is not None
+        while not self._posted:
+            until = self._wake_at(guard)
+            if until is not None and until <= guard.last_received:  # A peer that never pauses must not put it off.
+                break
+            if not guard.gather(size, until):
+                break
+            if self._deliver_usual(guard.buffer):
+                return True
+            size = self._wanted(guard.buffer)
+            if size <= guard.available:  # Whole, and not delivered: not usual.
+                break
+        return False
 
     def _deliver_usual(self, buffer: ReceiveBuffer) -> bool:
         """Rule 2: the whole, unfragmented text frames at hand. Returns whether there were any.
@@ -422,22 +466,31 @@ class Line(websocket.WebSocketApp):
         self._deliver([message])
 
     def _await_frame(self) -> None:
-        """Receive until the next frame is whole; refuse what is too large or not a server's before reading it."""
+        """Receive until the next frame is whole."""
         guard = self._guard
         assert guard is not None
-        self._await(2)
-        start = guard.buffer.position
-        first, second = guard.buffer.data[start : start + 2]
+        while (size := self._wanted(guard.buffer)) > guard.available:
+            self._await(size)
+
+    def _wanted(self, buffer: ReceiveBuffer) -> int:
+        """How many bytes, from its beginning, are to be received next of the frame at hand: its head, then all of it.
+
+        Refuses what is too large or not a server's before it is received.
+        """
+        if buffer.available < 2:
+            return 2
+        start = buffer.position
+        first, second = buffer.data[start : start + 2]
         length = second & 0x7F
         if second & 0x80:
             raise ProtocolError("the server sent a masked frame (RFC 6455 5.1)", close_code=1002)
         if first & 0x08 and (length > 125 or not first & 0x80):
             raise ProtocolError("the server sent a long or fragmented control frame (RFC 6455 5.5)", close_code=1002)
         head = {126: 4, 127: 10}.get(length, 2)
-        self._await(head)
+        if buffer.available < head:
+            return head
         if head > 2:
-            start = guard.buffer.position  # It may have moved.
-            length = int.from_bytes(guard.buffer.data[start + 2 : start + head], "big")
+            length = int.from_bytes(buffer.data[start + 2 : start + head], "big")
         size = 0 if first & 0x08 else length + len(self._partial)  # A control frame is no part of a message.
         if size > self.options.max_message_size:
             raise ProtocolError(
@@ -445,7 +498,7 @@ class Line(websocket.WebSocketApp):
                 f" {self.options.max_message_size}. Raise it if such messages are wanted",
                 close_code=1009,
             )
-        self._await(head + length)
+        return head + length
 
     def _await(self, size: int) -> None:
         guard = self._guard

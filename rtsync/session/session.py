@@ -557,7 +557,9 @@ class RealtimeSession(Voice):
         self._core.check_process()
         if type != Board.ALL:
             type = checked_type(type)  # noqa: A001
-        return self._board.signal(type)
+        found = self._board.signal(type)
+        self._core.expect_handlers()
+        return found
 
     # -- sentences ---------------------------------------------------------------------------------------------------
 

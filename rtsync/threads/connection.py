@@ -26,6 +26,7 @@ from rtsync.pure.dialect import PREVIEW_NAMES, Arrival, Preview
 from rtsync.pure.failures import tells_of_failure
 from rtsync.pure.recovery import Restoration
 from rtsync.pure.runs import Run
+from rtsync.threads.loan import Loan
 from rtsync.vocabulary.errors import (
     CloseCause,
     ConnectFailed,
@@ -91,6 +92,7 @@ class Connection:
         take_run: takes deltas that arrived together; where they are not to be taken together, it gives them to
             ``route``.
         refuse: told of a message that is no event, and of its size in bytes.
+        loan: of the reading of its line.
 
     Attributes:
         line: set before anything else happens.
@@ -118,6 +120,7 @@ class Connection:
         route: Route,
         take_run: RunRoute,
         refuse: Callable[[ProtocolError, int], None],
+        loan: Loan,
     ) -> None:
         with forks.whole():
             from rtsync.vocabulary.server_events import typed  # A class for every type: not before there are events.
@@ -125,6 +128,7 @@ class Connection:
         self.number = number
         self.line: Line
         self.route = route
+        self.loan = loan
         self.correlation = Correlation(mark)
         self.conversation = Conversation()
         self.restoration = Restoration()
@@ -140,7 +144,6 @@ class Connection:
         self.failure: RealtimeError | None = None
         self.last_error: Mapping[str, Any] | None = None
         self.credential: str | None = None
-        self.thread_id: int | None = None
         self._typed: Callable[..., Event] = typed
         self._plain = _plain_classes()
         self._take_run = take_run

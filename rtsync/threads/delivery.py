@@ -1,7 +1,7 @@
 """Where handlers run: one of three places, always in order, one at a time.
 
-* ``Worker`` (``handlers="thread"``): an ordered worker thread, started with the first event that anyone handles.
-  Handlers may block, send and wait.
+* ``Worker`` (``handlers="thread"``): an ordered worker thread, started with the first handler. Handlers may block,
+  send and wait. As long as they are quick that thread reads, too (``loan``).
 * ``Inline`` (``handlers="inline"``): the reader thread. Least latency; a handler that blocks keeps the line unread.
 * ``Posted`` (``handlers=submit``): wherever ``submit(fn)`` runs it, e.g. a GUI's main loop. One ``drain`` is posted
   when the queue goes from empty to filled; it runs a batch and posts itself again, so a burst never floods the loop.
@@ -33,7 +33,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import msgspec
 
@@ -43,6 +43,9 @@ from rtsync.pure.backlog import Backlog, Batch, Limits, Trouble
 from rtsync.pure.runs import Run, events_of
 from rtsync.vocabulary.errors import ConfigurationError, UsageError
 from rtsync.vocabulary.events import Event
+
+if TYPE_CHECKING:
+    from rtsync.threads.loan import Loan
 
 __all__ = ["Delivery", "Inline", "Job", "Loop", "Posted", "QueueDispatcher", "Worker", "delivery_for"]
 
@@ -136,6 +139,21 @@ class Delivery:
 
     def flush(self) -> None:
         """The reader is about to sleep, or to do something else: nothing shall wait for more to come."""
+
+    def prepare(self) -> None:
+        """Somebody will want handlers to run: no event shall have to wait until a thread for them is started."""
+
+    @property
+    def would_wake(self) -> bool:
+        """Whether ``flush`` would wake a thread of our own."""
+        return False
+
+    def borrow(self, loan: Loan) -> Job | None:
+        """Have that thread, instead of being woken only, read as well when it has handled what there is.
+
+        Returns what wakes it; None where there is nothing to do for it.
+        """
+        return None
 
     def end(self) -> None:
         """No more jobs will come; ``drained`` is set once those that have come are done.
@@ -396,6 +414,8 @@ class Worker(Delivery):
         self._started = False
         self._thread: threading.Thread | None = None
         self._in_hand: Batch[Job | dict[str, Any]] | None = None
+        self._loan: Loan | None = None  # The worker's alone, while it is not asleep.
+        self._reads = False
 
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Queue it, and wake the worker where it sleeps."""
@@ -430,7 +450,39 @@ class Worker(Delivery):
         if not self._started:
             self._started = True
             return self._start
+        if self._reads and self._loan is not None and self._thread_id != threading.get_ident():
+            return self._loan.interrupt
         return _nothing
+
+    def prepare(self) -> None:
+        """Start the worker."""
+        if self._started:
+            return
+        with self._lock:
+            if self._started or self._ending:
+                return
+            self._started = True
+        self._start()
+
+    @property
+    def would_wake(self) -> bool:
+        """Whether the worker sleeps and something waits."""
+        return self._asleep and bool(self.queue)
+
+    def borrow(self, loan: Loan) -> Job | None:
+        """Have the worker read, too."""
+        with self._lock:
+            if not self.would_wake:
+                return None
+            self._asleep, self._loan = False, loan
+            return self._gate.release
+
+    def check_may_wait(self, settled: bool) -> None:
+        """Where a handler is about to wait for what has yet to come, somebody else has to read."""
+        super().check_may_wait(settled)
+        loan = self._loan
+        if loan is not None and self.in_handler():
+            loan.doubt()
 
     def queued(self) -> tuple[int, int]:
         """Events that wait for their handlers, and their bytes; those in hand behind the one that is running too."""
@@ -473,28 +525,54 @@ class Worker(Delivery):
         while True:
             with self._lock:  # Once for the end of some jobs and the beginning of the next.
                 self._running.clear()
+                self._reads = False
                 due = self._due() if self._awaiting else ()
                 batch = self._in_hand = None if due else self.queue.take()
                 if batch is not None:
                     self._running.append(_Running(batch.numbers[0], batch.arrived))
-                idle = batch is None and not due
-                over = idle and (self._ending or not stay)
-                self._asleep = idle and not over
-                if over and not self._ending:
-                    self._started = False  # Whoever comes next starts it again.
+                over = self._has_nothing_to_do(stay) if batch is None and not due else False
             if batch is not None:
                 self._run_batch(batch)
             elif over:
                 break
             elif not due:
-                self._gate.acquire()
+                self._rest()
             for wake in due:
                 wake()
+        if self._loan is not None:
+            self._loan.recall()
         if self._ending:
             self.drained.set()
 
+    def _has_nothing_to_do(self, stay: bool) -> bool:
+        """Decide what the worker does then: read, where that is lent, or sleep; or end, if True. Under the lock."""
+        over = self._ending or not stay
+        self._reads = not over and self._loan is not None
+        self._asleep = not over and not self._reads
+        if over and not self._ending:
+            self._started = False  # Whoever comes next starts it again.
+        return over
+
+    def _rest(self) -> None:
+        """Wait for something to do."""
+        loan = self._loan
+        if loan is None:
+            self._gate.acquire()
+        elif not loan.read():
+            self._loan = None
+
     def _run_batch(self, batch: Batch[Job | dict[str, Any]]) -> None:
-        """Run what is in hand: a job, or deltas."""
+        """Run what is in hand."""
+        loan = self._loan
+        if loan is None:
+            self._run_all(batch)
+        else:
+            loan.handles()
+            self._run_all(batch)
+            loan.handled()
+
+    def _run_all(self, batch: Batch[Job | dict[str, Any]]) -> None:
+        """A job, or deltas."""
         job = batch.items[0]
         if not callable(job):
             self._run_deltas(batch.numbers, cast("Sequence[dict[str, Any]]", batch.items))

@@ -49,6 +49,7 @@ from rtsync.threads.connection import Connection, Route, nowhere
 from rtsync.threads.delivery import Delivery
 from rtsync.threads.floor import MARK, Floor
 from rtsync.threads.following import Follower, Request, Subscription
+from rtsync.threads.loan import Loan
 from rtsync.threads.losses import Losses, collect
 from rtsync.threads.recovery import Recovery
 from rtsync.threads.sending import Sender
@@ -205,6 +206,9 @@ class Core:
         self._current = first = self.new_connection(self.take)
         process.register(self)
         self.run(first)
+        board = self._board()
+        if board is not None and board.in_use:
+            self.delivery.prepare()
 
     def new_connection(self, route: Route) -> Connection:
         """Another line, not yet opened, whose events go along ``route``."""
@@ -212,13 +216,16 @@ class Core:
         self._tries += 1
         connection = Connection(
             self._tries, dialect=self._dialect, kind=self._kind, mark=MARK, route=route, take_run=self.take_run,
-            refuse=self._refuse,
+            refuse=self._refuse, loan=Loan(self.delivery),
         )  # fmt: skip
         connection.line = self._connect(
             self._recovery.fresh(connection, self._headers),
             on_messages=connection.on_messages,
             on_lull=self.delivery.flush,
+            on_idle=partial(self._lend, connection),
+            on_wanted=connection.loan.recall,
         )
+        connection.loan.line = connection.line
         with self._books:
             alive = [known for known in self._connections if known.line.ending is None]
             counted = [self._past_bytes, *(known.line.counters for known in self._connections if known not in alive)]
@@ -227,6 +234,11 @@ class Core:
         if self.leaving:  # close() looks at the lines behind setting it, and may have looked before there was this one.
             connection.line.close(wait=False)
         return connection
+
+    def expect_handlers(self) -> None:
+        """Somebody connects handlers."""
+        if self._readers:  # Else ``start`` sees to it.
+            self.delivery.prepare()
 
     def run(self, connection: Connection) -> None:
         """Start a reader thread on ``connection``."""
@@ -309,7 +321,7 @@ class Core:
         if not established:
             self.ready.set()  # open() need not wait for a credential that does not come.
         asking = self._leave_asking()
-        if inside or threading.current_thread() in self._readers:
+        if inside or self.delivery.reader == threading.get_ident() or threading.current_thread() in self._readers:
             return
         ended = self.finished.wait(_at_least(_MOMENT, deadline))
         if ended and not asking:
@@ -375,12 +387,12 @@ class Core:
         following: Connection | None = connection
         while following is not None:
             connection = following
-            connection.thread_id = threading.get_ident()
             if connection is self._current:
-                self.delivery.reader = connection.thread_id
+                self.delivery.reader = threading.get_ident()
             try:
                 connection.line.run_forever()
             finally:
+                connection.loan.end()
                 # Inherited by a fork in a handler, or under gevent, where a fork copies the greenlets.
                 following = None if self.inherited else self._recovery.after(connection)
 
@@ -602,6 +614,10 @@ class Core:
             owner.resolve(sequence, None if fault else event, fault)
         elif isinstance(owner, Follower) and fault is not None:
             self.floor.refuse(sequence, owner, fault)
+
+    def _lend(self, connection: Connection) -> bool:
+        """Lend the reading of ``connection`` to the handlers' thread, where it is the program's. See ``loan``."""
+        return connection is self._current and connection.route == self.take and connection.loan.lend()
 
     # -- from one line to the next: reader threads -------------------------------------------------------------------
 

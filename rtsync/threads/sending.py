@@ -84,7 +84,7 @@ class Sender:
                 self.hand_over(connection, event, owner, left)
                 return
             except LineBroken as error:
-                if not core.recovers or threading.get_ident() == connection.thread_id:
+                if not core.recovers or threading.get_ident() == connection.line.reader_id:
                     raise self._verdict(error, connection) from error
                 broken = connection
 
@@ -183,7 +183,7 @@ class Sender:
 
     def _verdict(self, broken: LineBroken, connection: Connection) -> RealtimeError:
         """Why the line ended, as the reader knows it, or will in a moment."""
-        if threading.get_ident() != connection.thread_id:
+        if threading.get_ident() != connection.line.reader_id:
             self._core.finished.wait(_VERDICT_PATIENCE)
         if self._core.error is not None:
             return copy.copy(self._core.error)
