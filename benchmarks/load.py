@@ -42,8 +42,8 @@ class Connection:
     def run(self) -> None:
         try:
             self._upgrade()
+            self._server.known.append(self)  # First: who has been greeted counts on having its share.
             self.sock.sendall(self._server.greeting)
-            self._server.known.append(self)
             for _ in self._requests():
                 self._server.answer(self)
                 self.asked += 1

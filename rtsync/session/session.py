@@ -426,7 +426,7 @@ class RealtimeSession(Voice):
             SessionClosed: the session ended.
             UsageError: the wait could only wait for itself.
 
-        Threads: any that may block. Predicates run in the calling thread and in the reader thread.
+        Threads: any that may block. Predicates run in the calling thread, and in the one that reads at the time.
         """
         self._core.check_process()
         limit = seconds(timeout, "timeout", none="wait for ever", zero=True)

@@ -112,9 +112,7 @@ class Loan:
         """See to it that somebody looks after slow handlers; False where no thread can be started for that."""
         if self._watch is None:
             self._watch = _Watch.one()
-            if self._watch is None:
-                self._wary_until = float("inf")
-        return self._watch is not None
+        return not self._watch.over
 
     # -- the borrower ------------------------------------------------------------------------------------------------
 
@@ -179,6 +177,9 @@ class _Watch:
     """A thread that notices slow handlers: one for all lines of the process that have been lent.
 
     It looks every few milliseconds while there are any handlers, and sleeps behind that.
+
+    Attributes:
+        over: it does not look any more.
     """
 
     _lock = threading.Lock()
@@ -186,27 +187,26 @@ class _Watch:
 
     def __init__(self) -> None:
         self._users = 0  # Under the lock.
-        self._over = False
+        self.over = False
         self._stirred = False
         self._busy: set[Loan] = set()
         self._asleep: list[threading.Lock] = []
         self._thread = threading.Thread(target=self._run, name="rtsync-watch", daemon=True)
 
     @classmethod
-    def one(cls) -> _Watch | None:
-        """That of this process, for one more line; None where no thread can be started."""
+    def one(cls) -> _Watch:
+        """That of this process, for one more line."""
         with cls._lock:
-            watch = cls._present
-            if watch is None:
-                watch = cls()
-                try:
-                    watch._thread.start()
-                except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
-                    logger.info("no thread could be started to look after handlers: %s", error)
-                    return None
-                cls._present = watch
+            present = cls._present
+            watch = cls._present = cls() if present is None else present
             watch._users += 1
-            return watch
+        if present is None:  # Outside the lock: where threads are gevent's, others may run meanwhile.
+            try:
+                watch._thread.start()
+            except RuntimeError as error:  # The system's limit; in 3.12 also a program that is ending.
+                logger.info("no thread could be started to look after handlers, which shall not read: %s", error)
+                watch.over = True
+        return watch
 
     @classmethod
     def start_anew(cls) -> None:
@@ -223,9 +223,10 @@ class _Watch:
                 return
             if cls._present is self:
                 cls._present = None
-        self._over = True
+        self.over = True
         self._wake()
-        self._thread.join(2 * _TICK)
+        if self._thread.is_alive():
+            self._thread.join(2 * _TICK)
 
     def look_at(self, loan: Loan) -> None:
         """Its borrower calls handlers."""
@@ -248,7 +249,7 @@ class _Watch:
     def _run(self) -> None:
         seen: dict[Loan, int] = {}
         quiet = 0
-        while not self._over:
+        while not self.over:
             time.sleep(_TICK)
             stirred, self._stirred = self._stirred, False
             busy = {loan: loan.batches for loan in tuple(self._busy)}
@@ -266,7 +267,7 @@ class _Watch:
         gate = threading.Lock()
         gate.acquire()
         self._asleep.append(gate)
-        if not (self._stirred or self._over):  # Rule 4.
+        if not (self._stirred or self.over):  # Rule 4.
             gate.acquire()
         self._asleep.clear()
 

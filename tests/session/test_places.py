@@ -60,16 +60,27 @@ def burst(count: int) -> list[Json]:
 # -- worker thread --------------------------------------------------------------------------------------------------
 
 
-def test_the_worker_starts_with_the_first_event_that_anybody_handles_and_ends_with_the_session() -> None:
+def test_the_worker_starts_with_the_first_handler_and_ends_with_the_session() -> None:
     with conversing() as (session, service):
         service.say(done())
         session.wait_for("response.done")
         assert handler_threads() == []
         names: list[str] = []
         session.on("response.created", lambda _session, _event: names.append(threading.current_thread().name))
+        assert handler_threads() == [f"rtsync-handlers-{session._core.number}"]
         service.say(response("response.created"))
         session.wait_for("response.created")
         assert names == [f"rtsync-handlers-{session._core.number}"] == handler_threads()
+    assert handler_threads() == []
+
+
+def test_handlers_that_are_connected_before_opening_have_their_thread_from_the_beginning() -> None:
+    session = RealtimeSession(Simulator(pace=False))
+    session.on("response.done", lambda _session, _event: None)
+    assert handler_threads() == []
+    with session:
+        assert handler_threads() == [f"rtsync-handlers-{session._core.number}"]
+    session.on("response.created", lambda _session, _event: None)  # Too late for anything, and allowed.
     assert handler_threads() == []
 
 
