@@ -46,6 +46,11 @@ def watches() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "rtsync-watch"]
 
 
+def unwatched(session: RealtimeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody notice slow handlers of `session`."""
+    monkeypatch.setattr(session._core.current.loan, "handles", lambda: None)  # type: ignore[union-attr]
+
+
 class Blocking:
     """A handler that is quick until it is told to block."""
 
@@ -144,8 +149,9 @@ def test_a_handler_that_turns_slow_after_silence_is_noticed_too() -> None:
                 handler.go_on.set()
 
 
-def test_a_handler_may_wait_for_what_has_yet_to_come() -> None:
+def test_a_handler_may_wait_for_what_has_yet_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
     with conversing(echo) as (session, service):
+        unwatched(session, monkeypatch)
         answers: list[str] = []
 
         def ask(session: RealtimeSession, event: Any) -> None:
@@ -183,7 +189,7 @@ def test_a_wait_that_nobody_answers_ends_in_a_handler_and_says_so() -> None:
 
 
 def test_what_another_thread_has_run_with_the_handlers_does_not_wait_for_input() -> None:
-    with conversing() as (session, service):
+    with conversing(heartbeat=None) as (session, service):
         session.on(DELTA, lambda _session, _event: None)
         lend(session, service.peer)
         ran: list[str] = []
@@ -198,18 +204,25 @@ def test_what_another_thread_has_run_with_the_handlers_does_not_wait_for_input()
         assert ran == [HANDLERS]
 
 
-def test_jobs_for_the_reader_run_in_the_reader() -> None:
-    with conversing() as (session, service):
-        session.on(DELTA, lambda _session, _event: None)
-        line = session._core.current.line  # type: ignore[union-attr]
+@pytest.mark.parametrize("busy", [False, True])
+def test_jobs_for_the_reader_run_in_the_reader(busy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with conversing(heartbeat=None) as (session, service):
+        unwatched(session, monkeypatch)
+        handler = Blocking()
+        session.on(DELTA, handler)
+        lend(session, service.peer)
+        if busy:
+            service.say(delta("block"))
+            assert handler.blocked.wait(LIMIT)
         names: list[str] = []
-        for _ in range(3):
-            lend(session, service.peer)
-            done = threading.Event()
-            line.post(lambda: names.append(threading.current_thread().name.rpartition("-")[0]))
-            line.post(done.set)
-            assert done.wait(LIMIT)
-        assert names == [READER] * 3
+        done = threading.Event()
+        line = session._core.current.line  # type: ignore[union-attr]
+        line.post(lambda: names.append(threading.current_thread().name.rpartition("-")[0]))
+        line.post(done.set)
+        in_time = done.wait(LIMIT)
+        handler.go_on.set()
+        assert in_time
+        assert names == [READER]
 
 
 def test_pings_are_answered_and_fragments_joined_and_the_handlers_thread_reads_again() -> None:
