@@ -153,7 +153,8 @@ class GuardedSocket:
     def _attempt(self, room: memoryview) -> int:
         """One call on the socket. Returns how many bytes it had; 0 where there is nothing at the moment."""
         with self._calls:
-            self._check()
+            if self._dead is not None:
+                raise LineBroken(self._dead)
             try:
                 count = self._recv_into(room)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -227,7 +228,7 @@ class GuardedSocket:
                 if found := poll.poll(_milliseconds(_LULL)):
                     return found
                 self.buffer.shrink()
-        return poll.poll(_milliseconds(_left(until)))
+        return poll.poll(None if until is None else _milliseconds(until - time.monotonic()))
 
     def _woken(self) -> bool:
         try:
@@ -327,7 +328,8 @@ class GuardedSocket:
         written, False when it can be read.
         """
         with self._calls:
-            self._check()
+            if self._dead is not None:
+                raise LineBroken(self._dead)
             # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
             # a frame of several records counts as begun.
             self._half_record |= len(piece) == self._record == _RECORD

@@ -29,17 +29,19 @@ class ReceiveBuffer:
         view: of ``data``, for cutting frames out.
         position: of the first byte not yet taken.
         end: behind the last byte received.
+        spacious: whether it takes more memory than at rest.
 
     Threads: the reader's alone.
     """
 
-    __slots__ = ("_calm", "_offered", "_span", "data", "end", "position", "view")
+    __slots__ = ("_calm", "_offered", "_span", "data", "end", "position", "spacious", "view")
 
     def __init__(self) -> None:
         self.position = self.end = 0
         self._calm = 0  # Reads in a row that were small for this buffer.
         self._offered = 0  # Length of the room that was last given.
         self._span = _LEAST
+        self.spacious = False
         self.data = bytearray(_LEAST)
         self.view = memoryview(self.data)
 
@@ -47,11 +49,6 @@ class ReceiveBuffer:
     def available(self) -> int:
         """Bytes received and not yet taken."""
         return self.end - self.position
-
-    @property
-    def spacious(self) -> bool:
-        """Whether it takes more memory than at rest."""
-        return len(self.data) > _LEAST
 
     def room(self, size: int) -> memoryview:
         """Where to receive to next; never empty.
@@ -146,5 +143,6 @@ class ReceiveBuffer:
         if left:
             view[:left] = self.view[self.position : self.end]
         self.data, self.view = data, view
+        self.spacious = length > _LEAST
         self.position, self.end = 0, left
         self._calm = 0

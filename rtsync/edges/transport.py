@@ -340,7 +340,8 @@ class Line(websocket.WebSocketApp):
         self.sock.sock = guard  # type: ignore[assignment]
         self.sock.connected = True
         guard.wake_by(self._interrupt.reader)
-        guard.on_lull = self._lull
+        if self.on_lull is not None:
+            guard.on_lull = self.on_lull
         self._open = True
         self._interrupt.check()
         self.phase = "session"

@@ -64,9 +64,9 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     def event(self) -> Event | None:
         """The event; where something else was kept, another one each time, equal to the one that handlers got."""
         said = self.said
-        if said is None or isinstance(said, Event):
-            return said
-        return events_of([decode_object(said) if isinstance(said, bytes) else said])[0]
+        if type(said) is bytes:
+            said = decode_object(said)
+        return events_of([said])[0] if type(said) is dict else said  # type: ignore[return-value]
 
 
 class Window(msgspec.Struct, eq=False):
@@ -187,11 +187,12 @@ class History:
         """Keep deltas, whose numbers are the next ones."""
         self.newest = run.numbers[-1]
         # One name for all: each message has brought another copy of it.
-        kinds = run.kinds if len(run.types) > 1 else [*run.types] * len(run)
-        if len(run) <= _CHUNK:
+        count = len(run.data)
+        kinds = run.kinds if len(run.types) > 1 else [*run.types] * count
+        if count <= _CHUNK:
             self._keep(kinds, run.numbers, _lasting(run.messages, run.data, run.sizes), run.sizes, run.size)
             return
-        for start in range(0, len(run), _CHUNK):
+        for start in range(0, count, _CHUNK):
             part = slice(start, start + _CHUNK)
             sizes = run.sizes[part]
             said = _lasting(run.messages[part], run.data[part], sizes)

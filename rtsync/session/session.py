@@ -500,7 +500,7 @@ class RealtimeSession(Voice):
         return Responses(self._core, limit)
 
     def _check_opened(self) -> None:
-        if self.state is State.NEW:
+        if self._core.state is State.NEW:
             raise UsageError("the session is not open; use it in a with block, or call open() first")
 
     # -- handlers ----------------------------------------------------------------------------------------------------

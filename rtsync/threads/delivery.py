@@ -33,7 +33,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -62,10 +62,6 @@ _MANY, _MUCH = 2048, 1 << 20
 _NEVER = sys.maxsize
 
 
-def _nothing() -> None:
-    """What there is to do for a worker that is at work."""
-
-
 def _nobody(_events: Iterable[Event]) -> None:
     """Handlers that nobody has named."""
 
@@ -88,9 +84,11 @@ class Delivery:
     Attributes:
         handle: calls the handlers of events, one after the other.
         runs_in_reader: whether handlers run in the reader thread, which alone may put jobs.
+        asleep: whether a thread of our own that runs them sleeps, and has to be woken for the next one.
     """
 
     runs_in_reader = False
+    asleep = False
 
     def __init__(self, limits: Limits | None = None, at_once: int = 1) -> None:
         self.limits = limits or Limits()
@@ -143,15 +141,10 @@ class Delivery:
     def prepare(self) -> None:
         """Somebody will want handlers to run: no event shall have to wait until a thread for them is started."""
 
-    @property
-    def would_wake(self) -> bool:
-        """Whether ``flush`` would wake a thread of our own."""
-        return False
-
     def borrow(self, loan: Loan) -> Job | None:
-        """Have that thread, instead of being woken only, read as well when it has handled what there is.
+        """Have a thread of our own that is to be woken read as well, when it has handled what there is.
 
-        Returns what wakes it; None where there is nothing to do for it.
+        Returns what wakes it; None where it is not asleep, or there is nothing to do for it.
         """
         return None
 
@@ -410,7 +403,6 @@ class Worker(Delivery):
         self._name = name
         self._gate = threading.Lock()  # Released when there is work for the sleeping worker.
         self._gate.acquire()
-        self._asleep = False
         self._started = False
         self._thread: threading.Thread | None = None
         self._in_hand: Batch[Job | dict[str, Any]] | None = None
@@ -422,7 +414,8 @@ class Worker(Delivery):
         with self._lock:
             trouble = self._enqueue(sequence, job, size, delta)
             rouse = self._to_rouse()
-        rouse()
+        if rouse is not None:
+            rouse()
         if trouble is not None:
             self._heed(trouble)
 
@@ -431,28 +424,30 @@ class Worker(Delivery):
         with self._lock:
             self._enqueue_run(run)
             few = self._started and self.queue.events < _MANY and self.queue.size < _MUCH
-            rouse = _nothing if few else self._to_rouse()
-        rouse()
+            rouse = None if few else self._to_rouse()
+        if rouse is not None:
+            rouse()
 
     def flush(self) -> None:
         """Wake the worker where it sleeps and something waits."""
         # Without the lock: a worker that is not asleep yet looks at the queue once more before it is.
-        if self._asleep and self.queue:
+        if self.asleep and self.queue:
             with self._lock:
                 rouse = self._to_rouse()
-            rouse()
+            if rouse is not None:
+                rouse()
 
-    def _to_rouse(self) -> Callable[[], None]:
-        """Something has been queued: what starts the worker, or wakes it where it is asleep. Under the lock."""
-        if self._asleep:
-            self._asleep = False
+    def _to_rouse(self) -> Callable[[], None] | None:
+        """Something has been queued: what starts the worker, or wakes it where it is not at work. Under the lock."""
+        if self.asleep:
+            self.asleep = False
             return self._gate.release
         if not self._started:
             self._started = True
             return self._start
         if self._reads and self._loan is not None and self._thread_id != threading.get_ident():
             return self._loan.interrupt
-        return _nothing
+        return None
 
     def prepare(self) -> None:
         """Start the worker."""
@@ -464,17 +459,12 @@ class Worker(Delivery):
             self._started = True
         self._start()
 
-    @property
-    def would_wake(self) -> bool:
-        """Whether the worker sleeps and something waits."""
-        return self._asleep and bool(self.queue)
-
     def borrow(self, loan: Loan) -> Job | None:
         """Have the worker read, too."""
         with self._lock:
-            if not self.would_wake:
+            if not (self.asleep and self.queue):
                 return None
-            self._asleep, self._loan = False, loan
+            self.asleep, self._loan = False, loan
             return self._gate.release
 
     def check_may_wait(self, settled: bool) -> None:
@@ -504,7 +494,7 @@ class Worker(Delivery):
 
     def _conclude(self) -> None:
         with self._lock:
-            asleep, self._asleep = self._asleep, False
+            asleep, self.asleep = self.asleep, False
             idle = not self._started
         if idle:
             self.drained.set()
@@ -548,7 +538,7 @@ class Worker(Delivery):
         """Decide what the worker does then: read, where that is lent, or sleep; or end, if True. Under the lock."""
         over = self._ending or not stay
         self._reads = not over and self._loan is not None
-        self._asleep = not over and not self._reads
+        self.asleep = not over and not self._reads
         if over and not self._ending:
             self._started = False  # Whoever comes next starts it again.
         return over
@@ -562,27 +552,25 @@ class Worker(Delivery):
             self._loan = None
 
     def _run_batch(self, batch: Batch[Job | dict[str, Any]]) -> None:
-        """Run what is in hand."""
+        """Run what is in hand: a job, or deltas."""
         loan = self._loan
-        if loan is None:
-            self._run_all(batch)
-        else:
+        if loan is not None:
             loan.handles()
-            self._run_all(batch)
-            loan.handled()
-
-    def _run_all(self, batch: Batch[Job | dict[str, Any]]) -> None:
-        """A job, or deltas."""
         job = batch.items[0]
         if not callable(job):
-            self._run_deltas(batch.numbers, cast("Sequence[dict[str, Any]]", batch.items))
+            self._run_deltas(batch.numbers, batch.items)  # type: ignore[arg-type]
         elif not self._dropped:
-            self._since = time.monotonic()
-            try:
-                job()
-            except BaseException as error:
-                logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
-            self.current = None
+            self._run_job(job)
+        if loan is not None:
+            loan.handled()
+
+    def _run_job(self, job: Job) -> None:
+        self._since = time.monotonic()
+        try:
+            job()
+        except BaseException as error:
+            logger.exception("a handler raised %s; in rtsync's threads that ends nothing", type(error).__name__)
+        self.current = None
 
 
 @runtime_checkable

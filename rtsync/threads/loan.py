@@ -72,7 +72,7 @@ class Loan:
         Threads: the reader's, where it has nothing more to read.
         """
         delivery = self._delivery
-        if not delivery.would_wake or time.monotonic() < self._wary_until or not self._is_watched():
+        if time.monotonic() < self._wary_until or not self._is_watched():
             return False
         self._back = False
         rouse = delivery.borrow(self)
@@ -143,13 +143,16 @@ class Loan:
         self.batches += 1
         watch = self._watch
         if watch is not None:
-            watch.look_at(self)
+            watch.busy.add(self)
+            watch.stirred = True
+            if watch.asleep:
+                watch.wake()
 
     def handled(self) -> None:
         """They have returned."""
         watch = self._watch
         if watch is not None:
-            watch.look_away_from(self)
+            watch.busy.discard(self)
 
     # -- any thread --------------------------------------------------------------------------------------------------
 
@@ -179,6 +182,9 @@ class _Watch:
     It looks every few milliseconds while there are any handlers, and sleeps behind that.
 
     Attributes:
+        busy: the loans whose handlers are running.
+        stirred: some have run since it looked last.
+        asleep: what it sleeps on, where it does.
         over: it does not look any more.
     """
 
@@ -188,9 +194,9 @@ class _Watch:
     def __init__(self) -> None:
         self._users = 0  # Under the lock.
         self.over = False
-        self._stirred = False
-        self._busy: set[Loan] = set()
-        self._asleep: list[threading.Lock] = []
+        self.stirred = False
+        self.busy: set[Loan] = set()
+        self.asleep: list[threading.Lock] = []
         self._thread = threading.Thread(target=self._run, name="rtsync-watch", daemon=True)
 
     @classmethod
@@ -224,24 +230,14 @@ class _Watch:
             if cls._present is self:
                 cls._present = None
         self.over = True
-        self._wake()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join(2 * _TICK)
 
-    def look_at(self, loan: Loan) -> None:
-        """Its borrower calls handlers."""
-        self._busy.add(loan)
-        self._stirred = True
-        if self._asleep:
-            self._wake()
-
-    def look_away_from(self, loan: Loan) -> None:
-        """They have returned."""
-        self._busy.discard(loan)
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have it look again."""
         try:
-            gate = self._asleep.pop()
+            gate = self.asleep.pop()
         except IndexError:
             return
         gate.release()
@@ -251,11 +247,11 @@ class _Watch:
         quiet = 0
         while not self.over:
             time.sleep(_TICK)
-            stirred, self._stirred = self._stirred, False
-            busy = {loan: loan.batches for loan in tuple(self._busy)}
+            stirred, self.stirred = self.stirred, False
+            busy = {loan: loan.batches for loan in tuple(self.busy)}
             for loan in [loan for loan, batch in busy.items() if seen.get(loan) == batch]:
                 del busy[loan]
-                self._busy.discard(loan)
+                self.busy.discard(loan)
                 loan.doubt()
             seen = busy
             quiet = 0 if stirred or busy else quiet + 1
@@ -266,10 +262,10 @@ class _Watch:
     def _sleep(self) -> None:
         gate = threading.Lock()
         gate.acquire()
-        self._asleep.append(gate)
-        if not (self._stirred or self.over):  # Rule 4.
+        self.asleep.append(gate)
+        if not (self.stirred or self.over):  # Rule 4.
             gate.acquire()
-        self._asleep.clear()
+        self.asleep.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -14,7 +14,7 @@ Rules:
    calls ``abandon``, which takes no lock.
 4. Every end, however it comes, passes through ``end`` once: it names the cause, wakes everybody, and lets the handlers'
    thread finish. A reader thread calls it, or ``close`` where that thread stands in a token callable.
-5. ``_current`` is the connection that the program speaks through. How threads send over it while it may change stands
+5. ``current`` is the connection that the program speaks through. How threads send over it while it may change stands
    in ``sending``.
 """
 
@@ -88,7 +88,12 @@ _CANNOT_COPE = 1008  # Close code of an overflow; RFC 6455 7.4.1 has none that f
 
 
 class Core:
-    """The inside of one session."""
+    """The inside of one session.
+
+    Attributes:
+        state: where the session is in its life.
+        current: the connection that the program speaks through, or spoke through last, while the session reconnects.
+    """
 
     within: Within | None = None
     around: Callable[[Callable[[], None]], None] = staticmethod(plainly)  # Does a job in the program's surroundings.
@@ -116,7 +121,7 @@ class Core:
         self.turns = Turns()  # Under the books, too.
         self.floor = Floor(self._books, lambda: self.error is not None)
         self._recovery = Recovery(self, reconnect)
-        self._state = State.NEW
+        self.state = State.NEW
         self._moved = Bell()
         self._sender = Sender(self, self._books, self._moved, send_timeout)
         self.tools: Desk | None = None  # Where the program has declared any.
@@ -130,7 +135,7 @@ class Core:
         self._tries = 0
         self._lines = 0
         self._past_bytes = 0, 0
-        self._current: Connection | None = None
+        self.current: Connection | None = None
         self._connections: tuple[Connection, ...] = ()  # Those whose lines may be alive.
         self._readers: list[threading.Thread] = []
         self._release: Callable[[], None] = lambda: None
@@ -144,14 +149,9 @@ class Core:
         self._closed_at: float | None = None
 
     def __repr__(self) -> str:
-        return f"Core({self.number}, {self._state})"
+        return f"Core({self.number}, {self.state})"
 
     # -- life ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """Where the session is in its life."""
-        return self._state
 
     def move(self, trigger: Trigger) -> State:
         """Follow ``trigger``; returns the state before.
@@ -160,8 +160,8 @@ class Core:
             UsageError: see ``rtsync.pure.state``.
         """
         with self._books:
-            before = self._state
-            self._state = after(before, trigger)
+            before = self.state
+            self.state = after(before, trigger)
         self._moved.ring()
         return before
 
@@ -203,7 +203,7 @@ class Core:
         """
         self._session = weakref.ref(session)
         self._connect, self._headers, self._release = connect, headers, release
-        self._current = first = self.new_connection(self.take)
+        self.current = first = self.new_connection(self.take)
         process.register(self)
         self.run(first)
         board = self._board()
@@ -252,7 +252,7 @@ class Core:
         """The session could not even be started."""
         with self._books:
             self.error = error
-            self._state = after(self._state, Trigger.ENDED)
+            self.state = after(self.state, Trigger.ENDED)
         self.hub.end(error)
         self.delivery.end()
         self.finished.set()
@@ -266,7 +266,7 @@ class Core:
         Raises:
             ConnectFailed: and its kinds: why it never did.
         """
-        connection = self._current
+        connection = self.current
         assert connection is not None
         line = connection.line
         in_time = self.ready.wait(deadline.remaining())
@@ -274,7 +274,7 @@ class Core:
             in_time = self.ready.wait(_VERDICT_PATIENCE)  # The line watches over these phases itself and knows more.
         if self.error is not None:
             raise self.error
-        if not self._established and self._state is State.CLOSING:
+        if not self._established and self.state is State.CLOSING:
             raise SessionClosed("close() was called before the session was open", cause=CloseCause.USER)
         if not in_time:
             phase = line.phase
@@ -282,7 +282,7 @@ class Core:
 
     def blame(self, error: BaseException) -> None:
         """``open()`` gives up because of ``error``, and whoever else waits shall hear of that."""
-        connection = self._current
+        connection = self.current
         if connection is None or self.finished or not isinstance(error, RealtimeError):
             return
         if not isinstance(error, ConnectFailed | SessionClosed):
@@ -293,7 +293,7 @@ class Core:
         """End the lines, see ``Line.close``, and whatever would open another one."""
         self.leaving.set()
         deadline = Deadline(timeout)
-        connections = [(known.line, known is self._current) for known in reversed(self._connections)]
+        connections = [(known.line, known is self.current) for known in reversed(self._connections)]
         for line, in_use in connections:  # All of them first: the one in use shall not wait behind one that is stuck.
             line.close(timeout=deadline.remaining(None if in_use else _MOMENT), wait=False)
         if wait:
@@ -355,14 +355,14 @@ class Core:
     def dismiss(self, error: SessionClosed, deadline: Deadline) -> None:
         """End the session because of ``error``, which is what everybody is told, as ``close`` does."""
         with self._books:
-            if self._state in (State.OPEN, State.RECONNECTING):
+            if self.state in (State.OPEN, State.RECONNECTING):
                 self._dismissal = error
         self.move(Trigger.CLOSE)
         self.close(deadline)
 
     def abandon(self, number: int) -> None:
         """The session object was collected while open. Takes no lock."""
-        if self._current is not None and not self.finished and os.getpid() == self.process:
+        if self.current is not None and not self.finished and os.getpid() == self.process:
             self._abandoned = True
             self.abort_line("the session was garbage-collected")
             import warnings
@@ -375,7 +375,7 @@ class Core:
 
     def disown(self) -> None:
         """In a forked child: the connection belongs to the parent."""
-        self._state = State.CLOSED
+        self.state = State.CLOSED
         self.delivery.disown()
         if self.tools is not None:
             self.tools.disown()
@@ -387,7 +387,7 @@ class Core:
         following: Connection | None = connection
         while following is not None:
             connection = following
-            if connection is self._current:
+            if connection is self.current:
                 self.delivery.reader = threading.get_ident()
             try:
                 connection.line.run_forever()
@@ -444,7 +444,7 @@ class Core:
         board = self._board()
         run.number(self.hub.newest + 1)
         wanted = None if board is None else run.of(set(filter(board.wants, run.types)))
-        room = wanted is None or self.delivery.has_room(len(wanted), wanted.size)
+        room = wanted is None or self.delivery.has_room(len(wanted.data), wanted.size)
         if not (room and self._established and connection.route == self.take):
             for _, event, size in run:
                 connection.route(connection, event, size)
@@ -578,7 +578,7 @@ class Core:
 
     def announce_later(self, signal: signals.SafeSignal, **data: Any) -> None:
         """``announce`` from a thread that is no reader."""
-        current = self._current
+        current = self.current
         if self.delivery.runs_in_reader and current is not None and current.line.ending is None:
             current.line.post(partial(self.announce, signal, **data))
         else:
@@ -617,7 +617,9 @@ class Core:
 
     def _lend(self, connection: Connection) -> bool:
         """Lend the reading of ``connection`` to the handlers' thread, where it is the program's. See ``loan``."""
-        return connection is self._current and connection.route == self.take and connection.loan.lend()
+        if not self.delivery.asleep or connection is not self.current or connection.route != self.take:
+            return False
+        return connection.loan.lend()
 
     # -- from one line to the next: reader threads -------------------------------------------------------------------
 
@@ -633,9 +635,9 @@ class Core:
             What is lost with it; None where ``close()`` was faster, and the session ends.
         """
         with self._books:
-            if self._state is not State.OPEN:
+            if self.state is not State.OPEN:
                 return None
-            self._state = after(self._state, Trigger.LOST)
+            self.state = after(self.state, Trigger.LOST)
             losses = self._part_with(connection, again)
             lost = losses.listed() + self._lost_audio(connection)
         self.hold_back(False)
@@ -669,7 +671,7 @@ class Core:
         ``told`` is called when the program can use it, and before anything that arrives on it; not under a lock.
         """
         with self._books:
-            if self._state is not State.RECONNECTING:
+            if self.state is not State.RECONNECTING:
                 return False
             self._adopt(connection)
         self.delivery.reader = threading.get_ident()
@@ -678,8 +680,8 @@ class Core:
             self.tools.restored(*connection.conversation.function_calls())
         self._ask_again(connection)  # Before the sends that wait, so that nobody else's request takes the turn.
         with self._books:
-            if self._state is State.RECONNECTING:
-                self._state = after(self._state, Trigger.ESTABLISHED)
+            if self.state is State.RECONNECTING:
+                self.state = after(self.state, Trigger.ESTABLISHED)
         told()
         self._moved.ring()
         self.floor.turns.ring()
@@ -688,7 +690,7 @@ class Core:
     def discard(self, connection: Connection) -> bool:
         """``connection`` will not be used, or not any more; returns False where it is the current one."""
         with self._books:
-            if connection is self._current:
+            if connection is self.current:
                 return False
             connection.over = True
             return True
@@ -713,9 +715,9 @@ class Core:
             What is lost by it; None where something is going on, or either of the two has ended.
         """
         with self._books:
-            old = self._current
+            old = self.current
             assert old is not None
-            if connection.over or self._state is not State.OPEN or not (force or self._is_calm(old)):
+            if connection.over or self.state is not State.OPEN or not (force or self._is_calm(old)):
                 return None
             old.route = nowhere
             losses = self._part_with(old, again)
@@ -737,16 +739,11 @@ class Core:
         self._ask_again(connection)
         self.hold_back(False)
 
-    @property
-    def current(self) -> Connection | None:
-        """The connection that the program speaks through, or spoke through last, while the session reconnects."""
-        return self._current
-
     def rejoined(self, connection: Connection) -> Conversation:
         """The conversation of a session that has gone on while we were away, with what ``connection`` tells of it."""
         with self._books:
-            assert self._current is not None
-            kept = self._current.conversation
+            assert self.current is not None
+            kept = self.current.conversation
             kept.reconfigure(connection.conversation)
             return kept
 
@@ -766,10 +763,10 @@ class Core:
 
     def _adopt(self, connection: Connection) -> None:
         """Under the books."""
-        assert self._current is not None
-        if connection.conversation is not self._current.conversation:
-            connection.conversation.follow(self._current.conversation)
-        self._current = connection
+        assert self.current is not None
+        if connection.conversation is not self.current.conversation:
+            connection.conversation.follow(self.current.conversation)
+        self.current = connection
         self._lines += 1
 
     def is_calm(self) -> int | None:
@@ -777,14 +774,14 @@ class Core:
         unanswered, no audio waiting to be committed or transcribed.
         """
         with self._books:
-            current = self._current
-            calm = current is not None and self._state is State.OPEN and self._is_calm(current)
+            current = self.current
+            calm = current is not None and self.state is State.OPEN and self._is_calm(current)
             return self.hub.newest if calm else None
 
     def is_answered(self) -> bool:
         """Whether everything that was sent is answered."""
         with self._books:
-            return self._current is not None and self._is_answered(self._current)
+            return self.current is not None and self._is_answered(self.current)
 
     def _is_answered(self, connection: Connection) -> bool:
         return not connection.sending and not connection.correlation.outstanding()
@@ -833,7 +830,7 @@ class Core:
             self.error = error
             self._closed_at = time.monotonic()
             self.turns.lose(self._closed_at)
-            self._state = after(self._state, Trigger.ENDED)
+            self.state = after(self.state, Trigger.ENDED)
             lost = self._end_responses()
             requests, self._requests = self._requests, set()
             subscriptions, self._subscriptions = self._subscriptions, []
@@ -1033,7 +1030,7 @@ class Core:
         queue, now = self.delivery.queue, time.monotonic()
         queued_events, queued_bytes = self.delivery.queued()
         received, sent = self._bytes_over_all_lines()
-        last = None if self._current is None else self._current.line.last_received
+        last = None if self.current is None else self.current.line.last_received
         return SessionStats(
             events_received=self.hub.newest,
             events_sent=self._sender.events_sent,
@@ -1106,7 +1103,7 @@ class Core:
 
     @property
     def _conversation(self) -> Conversation:
-        return Conversation() if self._current is None else self._current.conversation
+        return Conversation() if self.current is None else self.current.conversation
 
 
 def _at_least(moment: float, deadline: Deadline) -> float | None:

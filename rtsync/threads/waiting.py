@@ -138,12 +138,17 @@ class Hub:
 
     def window(self) -> Window:
         """The calling thread's window; inside a handler, one of the handler's own."""
+        return self._view()[0]
+
+    def _view(self) -> tuple[Window, int | None]:
+        """The same, and the number of the event whose handler the calling thread is inside; None outside one."""
         if self._settling.in_handler():
-            return self._visit(*self._settling.handling)
+            sequence, handler = self._settling.handling
+            return self._visit(sequence, handler), sequence
         window: Window | None = getattr(self._windows, "window", None)
         if window is None:
             window = self._windows.window = Window()
-        return window
+        return window, None
 
     def _visit(self, sequence: int, handler: object) -> Window:
         """The window of a handler of event ``sequence``: what came behind that is in view.
@@ -161,24 +166,25 @@ class Hub:
 
     def note_send(self) -> Window:
         """The calling thread is about to send. Returns its window, which owns the errors that come of it."""
-        window = self.window()
+        window, handled = self._view()
         with self._lock:
-            window.on_send(self._now())
+            window.on_send(self._now(handled))
         return window
 
-    def _now(self) -> int:
-        """The number of the newest event that the calling thread can know of. Under the lock.
+    def _now(self, handled: int | None) -> int:
+        """The number of the newest event that the calling thread, inside ``handled``, can know of. Under the lock.
 
         Handlers are queued before their event is kept here, so inside one that may be newer than the newest.
         """
-        handled = self._settling.handling[0] if self._settling.in_handler() else 0
-        return max(handled, self._history.newest)
+        newest = self._history.newest
+        return newest if handled is None else max(handled, newest)
 
     def note_request(self) -> None:
         """The calling thread is about to send and to block until it is answered: a send and a wait in one."""
-        window = self.note_send()
+        window, handled = self._view()
         with self._lock:
-            window.on_wait(self._now())
+            window.on_send(self._now(handled))
+            window.on_wait(self._now(handled))
 
     # -- arrivals: the reader thread -------------------------------------------------------------------------------
 
@@ -284,11 +290,11 @@ class Hub:
         """Block until an event of the calling thread's window matches; see ``RealtimeSession.wait_for``."""
         self._settling.check_may_wait(settled)
         deadline = Deadline(timeout)
-        settled = settled and not self._settling.in_handler()
-        waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
+        window, handled = self._view()
+        waiter = Waiter(None if types is None else frozenset(types), where, window, settled and handled is None)
         try:
             with self._lock:
-                waiter.start = start = waiter.window.on_wait(self._now())
+                waiter.start = start = window.on_wait(self._now(handled))
                 past = self._history.since(start)
                 overrun = self._history.dropped(waiter.types, start, waiter.window.seen)
                 self._join(waiter, closed=None)
@@ -309,11 +315,11 @@ class Hub:
         ``made`` is given the waiter before it waits: who is interrupted from then on has it to ``cancel``.
         """
         self._settling.check_may_wait(settled)
-        settled = settled and not self._settling.in_handler()
-        waiter = Waiter(None if types is None else frozenset(types), where, self.window(), settled)
+        window, handled = self._view()
+        waiter = Waiter(None if types is None else frozenset(types), where, window, settled and handled is None)
         made(waiter)
         with self._lock:
-            waiter.start = self._now()
+            waiter.start = self._now(handled)
             self._join(waiter, closed=self._closed)
         return waiter, waiter.start
 
@@ -337,10 +343,11 @@ class Hub:
             self._waiters.append(waiter)
 
     def _leave(self, waiter: Waiter) -> None:
-        with self._lock:
-            waiter.done = True
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+        if not waiter.done:  # Who has what came of it is on the list no more.
+            with self._lock:
+                waiter.done = True
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
         if waiter.settled and waiter.entry is not None:
             self._settling.forget(waiter.wake)
 

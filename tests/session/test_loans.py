@@ -136,7 +136,7 @@ def test_a_handler_that_turns_slow_after_silence_is_noticed_too() -> None:
             watch = session._core.current.loan._watch  # type: ignore[union-attr]
             assert watch is not None
             until = time.monotonic() + LIMIT
-            while not watch._asleep:
+            while not watch.asleep:
                 assert time.monotonic() < until, "the watch never sleeps"
                 time.sleep(0.01)
             handler.blocked.clear()

@@ -56,7 +56,7 @@ def _put_to_sleep(worker: Worker) -> None:
     ran = threading.Event()
     worker.put(0, ran.set)
     assert ran.wait(LIMIT)
-    while not worker._asleep:
+    while not worker.asleep:
         threading.Event().wait(0.001)
 
 
