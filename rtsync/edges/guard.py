@@ -122,25 +122,14 @@ class GuardedSocket:
 
         Returns False when nothing came in time. Raises ``LineBroken`` at the end of the stream.
         """
-        return self._receive(self.available + 1, until)
-
-    def gather(self, size: int, until: float | None) -> bool:
-        """Receive until ``size`` bytes are available or nothing more comes by ``until``. Returns whether they are."""
-        buffer = self.buffer
-        while buffer.end - buffer.position < size:
-            if not self._receive(size, until):
-                return False
-            # A peer that never pauses must not put ``until`` off for ever.
-            if until is not None and self.last_received >= until:
-                return self.available >= size
-        return True
+        return self.receive(self.available + 1, until)
 
     def take(self, size: int) -> bytes:
         """The next ``size`` available bytes."""
         return self.buffer.take(size)
 
-    def _receive(self, size: int, until: float | None) -> bool:
-        """Receive what there is, into room for ``size`` bytes in all; False where nothing came in time."""
+    def receive(self, size: int, until: float | None) -> bool:
+        """The same, into room for ``size`` bytes in all, which is more than are available."""
         if self._broke is not None:
             raise self._broke
         while not self._drained or self._may_go_on(until):
@@ -156,7 +145,12 @@ class GuardedSocket:
             if self._dead is not None:
                 raise LineBroken(self._dead)
             try:
-                count = self._recv_into(room)
+                if self._record == _RECORD:
+                    with forks.whole():  # Tickets are read here too, with locks inside OpenSSL.
+                        count = self._sock.recv_into(room, len(room))
+                else:
+                    count = self._sock.recv_into(room, len(room))
+                    self._drained = count < len(room)
             except (BlockingIOError, ssl.SSLWantReadError):
                 self._drained = True
                 return 0
@@ -171,15 +165,6 @@ class GuardedSocket:
         self.received_bytes += count
         self.buffer.received(count)
         return count
-
-    def _recv_into(self, room: memoryview) -> int:
-        size = len(room)
-        if self._record != _RECORD:
-            count = self._sock.recv_into(room, size)
-            self._drained = count < size
-            return count
-        with forks.whole():  # Tickets are read here too, with locks inside OpenSSL.
-            return self._sock.recv_into(room, size)
 
     def _take_records(self, count: int) -> None:
         """Receive the records behind one of ``count`` bytes that are here already, as far as there is room."""
@@ -213,22 +198,26 @@ class GuardedSocket:
         write, self._drained, self._wants_write = self._wants_write, False, False
         if write or self._input is None:
             return self._ready(write=write, until=until, also=self._wakeup) and not self._woken()
-        found = self._sleep(self._input, until)
+        if self.buffer.spacious and self._grows_small(self._input, until):
+            return True
+        found = self._input.poll(None if until is None else _milliseconds(until - time.monotonic()))
         here = self._sock.fileno()
         if len(found) == 1 and found[0][0] == here:
             return True
         self._drained = all(descriptor != here for descriptor, _ in found)
         return (bool(found) or bool(self._dead)) and not self._woken()
 
-    def _sleep(self, poll: select.poll, until: float | None) -> list[tuple[int, int]]:
-        """Wait for input; where nothing comes for a while, with no more memory than a session at rest should have."""
-        if self.buffer.spacious:
-            lull = time.monotonic() + _LULL
-            if until is None or until > lull:
-                if found := poll.poll(_milliseconds(_LULL)):
-                    return found
-                self.buffer.shrink()
-        return poll.poll(None if until is None else _milliseconds(until - time.monotonic()))
+    def _grows_small(self, poll: select.poll, until: float | None) -> bool:
+        """Where nothing comes for a while, wait with no more memory than a session at rest should have.
+
+        Returns whether something did come from the server, and nothing else.
+        """
+        lull = time.monotonic() + _LULL
+        if until is None or until > lull:
+            if found := poll.poll(_milliseconds(_LULL)):
+                return len(found) == 1 and found[0][0] == self._sock.fileno()
+            self.buffer.shrink()
+        return False
 
     def _woken(self) -> bool:
         try:
@@ -277,7 +266,8 @@ class GuardedSocket:
     def _write(self, data: bytes | bytearray, limit: float, until: float, give_up: bool) -> None:
         if self._begun:  # A second interrupt kept the handling of the first from its end.
             self.abort(_INTERRUPTED)
-        self._check()
+        if self._dead is not None:
+            raise LineBroken(self._dead)
         owed = self._owed
         if owed:
             data = owed + data
@@ -385,10 +375,6 @@ class GuardedSocket:
             return wait_ready(self._sock, write=write, timeout=_left(until), also=also) or bool(self._dead)
         except (OSError, ValueError) as error:  # Closed under us: the descriptor is -1.
             raise self._broken(error) from error
-
-    def _check(self) -> None:
-        if self._dead is not None:
-            raise LineBroken(self._dead)
 
     def _broken(self, error: Exception) -> LineBroken:
         """``error`` as LineBroken; no TLS or system text carries payload."""

@@ -19,6 +19,7 @@ Messages are delivered as they came, never decoded here: the JSON decoder checks
 
 from __future__ import annotations
 
+import functools
 import logging
 import ssl
 import struct
@@ -123,8 +124,8 @@ class Line(websocket.WebSocketApp):
             ``bytes`` or views of the receive buffer, which hold until it returns: it decodes them, or copies what it
             keeps.
         on_lull: called in the reader thread behind such messages, before it sleeps or does anything but read on.
-        on_idle: called in the reader thread where it has delivered all that there is. It may have another thread call
-            ``read_on``, one at a time, until it returns, and returns whether it did; what that raised, it raises.
+        on_idle: called in the reader thread between messages. Where the line is ``at_rest`` it may have another thread
+            call ``read_on``, one at a time, until it returns, and returns whether it did; what that raised, it raises.
         on_wanted: called in any thread where the reader is wanted while another one may read in its place. It takes no
             lock.
         on_error: called in the reader thread with what failed, where something failed.
@@ -152,7 +153,7 @@ class Line(websocket.WebSocketApp):
             url, on_open=on_open, on_message=on_message, on_error=on_error, on_close=on_close, on_ping=on_ping,
             on_pong=on_pong,
         )  # fmt: skip
-        self.on_messages = on_messages
+        self._deliver = self._deliver_each if on_messages is None else functools.partial(on_messages, self)
         self.on_lull = on_lull
         self.on_idle = on_idle
         self.on_wanted = on_wanted
@@ -193,6 +194,11 @@ class Line(websocket.WebSocketApp):
         """When the last byte came, on the monotonic clock, or the connection was made; None before that."""
         guard = self._guard
         return None if guard is None else guard.last_received
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether all that there was is received and delivered, as far as the last read has told."""
+        return self._guard is not None and self._guard.at_rest
 
     def redact(self, text: str) -> str:
         """``text``, which came from the server, without the credentials of this line."""
@@ -361,8 +367,9 @@ class Line(websocket.WebSocketApp):
         guard = self._guard
         assert guard is not None
         while self._close_received is None:
-            self._look_up()
-            if self.on_idle is not None and guard.at_rest and self.on_idle():
+            if self._posted or self._alarm is not None or self._close_by is not None:
+                self._look_up()
+            if self.on_idle is not None and self.on_idle():
                 continue
             self._await(1)
             if not self._deliver_usual(guard.buffer):
@@ -380,9 +387,9 @@ class Line(websocket.WebSocketApp):
         assert guard is not None
         while not self._posted:
             until = self._wake_at(guard)
-            if until is not None and until <= guard.last_received:  # A peer that never pauses must not put it off.
+            if until is not None and until <= guard.last_received:
                 break
-            if not guard.gather(size, until):
+            if guard.available < size and not guard.receive(size, until):
                 break
             if self._deliver_usual(guard.buffer):
                 return True
@@ -429,10 +436,8 @@ class Line(websocket.WebSocketApp):
         buffer.position = start
         return messages
 
-    def _deliver(self, messages: Sequence[bytes | memoryview]) -> None:
-        if self.on_messages is not None:
-            self.on_messages(self, messages)
-        elif self.on_message is not None:
+    def _deliver_each(self, messages: Sequence[bytes | memoryview]) -> None:
+        if self.on_message is not None:
             for message in messages:
                 self.on_message(self, bytes(message))
 
@@ -506,7 +511,10 @@ class Line(websocket.WebSocketApp):
         assert guard is not None
         buffer = guard.buffer
         while buffer.end - buffer.position < size:
-            if not guard.gather(size, self._wake_at(guard)):
+            until = self._wake_at(guard)
+            in_time = guard.receive(size, until)
+            # A peer that never pauses must not put it off.
+            if not in_time or (until is not None and until <= guard.last_received and guard.available < size):
                 self._on_silence(guard)
 
     # -- silence -------------------------------------------------------------------------------------------------

@@ -120,7 +120,9 @@ class Correlation:
             return None
         subject = rule[1](event, self._mark)
         if rule[1] is not _item:
-            return self._chosen([sent for sent in found if sent.subject == subject or not sent.subject], subject)
+            if len(found) > 1 or found[0].subject:
+                found = [sent for sent in found if sent.subject == subject or not sent.subject]
+            return self._chosen(found, subject)
         # The model's own items are announced before they are said, and are the answer to nobody who did not name them;
         # nor is what the service makes of MCP servers, which has no status.
         item = _inner(event, "item")

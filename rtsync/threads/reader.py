@@ -617,9 +617,9 @@ class Core:
 
     def _lend(self, connection: Connection) -> bool:
         """Lend the reading of ``connection`` to the handlers' thread, where it is the program's. See ``loan``."""
-        if not self.delivery.asleep or connection is not self.current or connection.route != self.take:
+        if not (self.delivery.asleep and connection is self.current and connection.line.at_rest):
             return False
-        return connection.loan.lend()
+        return connection.route == self.take and connection.loan.lend()
 
     # -- from one line to the next: reader threads -------------------------------------------------------------------
 
