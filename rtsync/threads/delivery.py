@@ -546,7 +546,8 @@ class Worker(Delivery):
     def _rest(self) -> None:
         """Wait for something to do."""
         loan = self._loan
-        if loan is None:
+        # As decided under the lock: one that is lent since comes with something to do, and wakes it.
+        if not self._reads or loan is None:
             self._gate.acquire()
         elif not loan.read():
             self._loan = None

@@ -623,3 +623,56 @@ def test_a_loop_that_goes_while_a_session_ends_or_in_a_handler_leaves_nothing_to
     leaving.end()
     assert leaving.drained
     assert seen == []
+
+
+class _Lent:
+    """A loan that notes how much is queued when it is asked to read, and gives the reading back."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.found: list[int] = []
+        self.read_once = threading.Event()
+
+    def read(self) -> bool:
+        self.found.append(self.worker.queue.events)
+        self.read_once.set()
+        return False
+
+    def handles(self) -> None: ...
+
+    def handled(self) -> None: ...
+
+    def recall(self) -> None: ...
+
+
+class _Hesitant(Worker):
+    """A worker that something is lent to when it has decided to sleep, and does not do so yet."""
+
+    lend: Callable[[], object] | None = None
+
+    def _rest(self) -> None:
+        lend, self.lend = self.lend, None
+        if lend is not None:
+            lend()
+        super()._rest()
+
+
+def test_what_is_queued_is_handled_before_anything_is_read() -> None:
+    worker = _Hesitant("rtsync-handlers-test")
+    loan = _Lent(worker)
+    handled = threading.Semaphore(0)
+    worker.handle = functools.partial(_release, handled)
+
+    def lend() -> None:
+        worker.put_run(_run_of(1))
+        rouse = worker.borrow(loan)  # type: ignore[arg-type]
+        assert rouse is not None
+        rouse()
+
+    worker.lend = lend
+    worker.prepare()
+    assert loan.read_once.wait(LIMIT)
+    assert handled.acquire(timeout=LIMIT)
+    assert loan.found == [0]
+    worker.end()
+    assert worker.join(LIMIT)
