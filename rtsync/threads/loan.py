@@ -248,16 +248,20 @@ class _Watch:
         while not self.over:
             time.sleep(_TICK)
             stirred, self.stirred = self.stirred, False
-            busy = {loan: loan.batches for loan in tuple(self.busy)}
-            for loan in [loan for loan, batch in busy.items() if seen.get(loan) == batch]:
-                del busy[loan]
-                self.busy.discard(loan)
-                loan.doubt()
-            seen = busy
-            quiet = 0 if stirred or busy else quiet + 1
+            seen = self._look(seen)
+            quiet = 0 if stirred or seen else quiet + 1
             if quiet == _QUIET:
                 quiet = 0
                 self._sleep()
+
+    def _look(self, seen: dict[Loan, int]) -> dict[Loan, int]:
+        """Doubt those whose handlers have been at the same batch at the last look; returns the others that are busy."""
+        busy = {loan: loan.batches for loan in self.busy.copy()}  # In one step, whatever other threads do.
+        for loan in [loan for loan, batch in busy.items() if seen.get(loan) == batch]:
+            del busy[loan]
+            self.busy.discard(loan)
+            loan.doubt()
+        return busy
 
     def _sleep(self) -> None:
         gate = threading.Lock()
