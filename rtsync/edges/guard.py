@@ -93,7 +93,8 @@ class GuardedSocket:
         self._half_record = False
         self._owed = b""  # A whole small frame that OpenSSL holds and that goes out in front of the next one.
         self._wakeup: socket.socket | None = None
-        self._input: select.poll | None = None  # The reader's, of socket and wakeup.
+        self._input: select.poll | None = None  # The reader's, of socket and wakeup,
+        self._here = -1  # and the socket's descriptor.
         self._drained = False  # The last read took all that there was: rule 6.
         self._wants_write = False  # TLS has to write before it can read on.
         self._broke: LineBroken | None = None  # Found behind bytes that were to be delivered first.
@@ -180,8 +181,7 @@ class GuardedSocket:
             return True
         if self._input is None:
             return False
-        here = self._sock.fileno()
-        self._drained = all(found != here for found, _ in self._input.poll(0))
+        self._drained = all(found != self._here for found, _ in self._input.poll(0))
         return not self._drained
 
     def wake_by(self, wakeup: socket.socket) -> None:
@@ -189,7 +189,8 @@ class GuardedSocket:
         self._wakeup = wakeup
         if hasattr(select, "poll"):
             self._input = select.poll()
-            self._input.register(self._sock, select.POLLIN)
+            self._here = self._sock.fileno()
+            self._input.register(self._here, select.POLLIN)
             self._input.register(wakeup, select.POLLIN)
 
     def _may_go_on(self, until: float | None) -> bool:
@@ -201,10 +202,9 @@ class GuardedSocket:
         if self.buffer.spacious and self._grows_small(self._input, until):
             return True
         found = self._input.poll(None if until is None else _milliseconds(until - time.monotonic()))
-        here = self._sock.fileno()
-        if len(found) == 1 and found[0][0] == here:
+        if len(found) == 1 and found[0][0] == self._here:
             return True
-        self._drained = all(descriptor != here for descriptor, _ in found)
+        self._drained = all(descriptor != self._here for descriptor, _ in found)
         return (bool(found) or bool(self._dead)) and not self._woken()
 
     def _grows_small(self, poll: select.poll, until: float | None) -> bool:
@@ -215,7 +215,7 @@ class GuardedSocket:
         lull = time.monotonic() + _LULL
         if until is None or until > lull:
             if found := poll.poll(_milliseconds(_LULL)):
-                return len(found) == 1 and found[0][0] == self._sock.fileno()
+                return len(found) == 1 and found[0][0] == self._here
             self.buffer.shrink()
         return False
 
@@ -241,29 +241,31 @@ class GuardedSocket:
             SendTimeout: the peer does not read; the connection is given up (rule 3).
             LineBroken: the connection is dead.
         """
-        began = time.monotonic()
         limit = self.send_timeout if timeout is None else timeout
+        until = None  # Nobody asks before something blocks.
         # The release is one C call behind any exception, also one that lands between the acquisition and the next
         # line (Ctrl+C): an RLock knows whether it is ours, which no variable could be sure to say.
         try:
-            if not self._frames.acquire(blocking=False) and not self._frames.acquire(timeout=max(limit, 0.001)):
-                raise WaitTimeout(
-                    f"other threads' sends have kept the line busy for {limit:g} s; nothing of this one was sent. Give"
-                    " send() more time, or send less from the other threads"
-                )
+            if not self._frames.acquire(blocking=False):
+                until = time.monotonic() + limit
+                if not self._frames.acquire(timeout=max(limit, 0.001)):
+                    raise WaitTimeout(
+                        f"other threads' sends have kept the line busy for {limit:g} s; nothing of this one was sent."
+                        " Give send() more time, or send less from the other threads"
+                    )
             if self._mid_frame:
                 raise UsageError(
                     "send() in a signal handler that interrupted a send() of the same thread; set a flag in the"
                     " handler and send afterwards"
                 )
-            self._write(data, limit, began + limit, give_up)
+            self._write(data, limit, until, give_up)
         finally:
             try:
                 self._frames.release()
             except RuntimeError:  # Not ours: the turn never came.
                 pass
 
-    def _write(self, data: bytes | bytearray, limit: float, until: float, give_up: bool) -> None:
+    def _write(self, data: bytes | bytearray, limit: float, until: float | None, give_up: bool) -> None:
         if self._begun:  # A second interrupt kept the handling of the first from its end.
             self.abort(_INTERRUPTED)
         if self._dead is not None:
@@ -274,7 +276,10 @@ class GuardedSocket:
         sent: list[int] = []
         self._mid_frame = self._begun = True
         try:
-            self._write_whole(data, sent, limit, until)
+            size, record = len(data), self._record
+            blocked = self._offer(data if size <= record else memoryview(data)[:record], sent)
+            if sum(sent) != size:
+                self._write_rest(data, sent, blocked, limit, until)
             self._owed = b""
         except SendTimeout as error:
             if not give_up and sum(sent) in (0, len(owed)):
@@ -296,20 +301,19 @@ class GuardedSocket:
             self._mid_frame = False
             self.sent_bytes += sum(sent)
 
-    def _write_whole(self, data: bytes | bytearray, sent: list[int], limit: float, until: float) -> None:
-        size, record = len(data), self._record
-        piece: bytes | bytearray | memoryview = data if size <= record else memoryview(data)[:record]
-        while True:
-            blocked = self._offer(piece, sent)
-            done = sum(sent)
-            if done == size:
-                return
+    def _write_rest(
+        self, data: bytes | bytearray, sent: list[int], blocked: bool | None, limit: float, until: float | None
+    ) -> None:
+        """All of ``data`` behind what is ``sent``, where the last piece was ``blocked`` as ``_offer`` has said."""
+        if until is None:
+            until = time.monotonic() + limit
+        while (done := sum(sent)) != len(data):
             if blocked is not None and not self._ready(write=blocked, until=until):
                 raise SendTimeout(
                     f"the server has not read for {limit:g} s; the event was not sent in full and the connection is"
                     " given up. Open a new session; send_timeout sets the limit"
                 )
-            piece = memoryview(data)[done : done + record]
+            blocked = self._offer(memoryview(data)[done : done + self._record], sent)
 
     def _offer(self, piece: bytes | bytearray | memoryview, sent: list[int]) -> bool | None:
         """Write as much of ``piece`` as there is room for, and note how much in ``sent``.
@@ -322,7 +326,8 @@ class GuardedSocket:
                 raise LineBroken(self._dead)
             # SSLSocket.send is Python: an interrupt may land in it when OpenSSL has the record already, and then
             # a frame of several records counts as begun.
-            self._half_record |= len(piece) == self._record == _RECORD
+            if self._record == _RECORD:
+                self._half_record |= len(piece) == _RECORD
             try:
                 # On a plain socket one C call sends and records how much: an exception from outside (Ctrl+C) can
                 # land before or behind it, but not between, so that an interrupted send knows what it left behind.

@@ -403,14 +403,8 @@ class Line(websocket.WebSocketApp):
 
         What was cut is let go of here: the reader may sleep next, and the buffer be given back.
         """
-        if messages := self._cut(buffer):
-            self._deliver(messages)
-            return True
-        return False
-
-    def _cut(self, buffer: ReceiveBuffer) -> list[memoryview]:
         if self._in_message:
-            return []
+            return False
         data, view, start, end = buffer.data, buffer.view, buffer.position, buffer.end
         limit, last = self.options.max_message_size, end - _LONGEST_HEAD
         messages: list[memoryview] = []
@@ -434,7 +428,10 @@ class Line(websocket.WebSocketApp):
             messages.append(view[begin:behind])
             start = behind
         buffer.position = start
-        return messages
+        if messages:
+            self._deliver(messages)
+            return True
+        return False
 
     def _deliver_each(self, messages: Sequence[bytes | memoryview]) -> None:
         if self.on_message is not None:

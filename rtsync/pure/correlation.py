@@ -88,7 +88,7 @@ class Correlation:
             record = Sent(event_id, kind, owner, None)
             self._unanswered.append(record)
             return record
-        record = Sent(event_id, kind, owner, self._subject(event))
+        record = Sent(event_id, kind, owner, None if kind in _SUBJECTLESS else self._subject(event))
         if len(self.pending) >= _MOST_PENDING:
             del self.pending[next(iter(self.pending))]
         self.pending[event_id] = record
@@ -112,9 +112,14 @@ class Correlation:
 
     def answered(self, event: Mapping[str, Any]) -> Sent | None:
         """The client event that this server event (any but ``error``) answers."""
-        rule = _ANSWERS.get(event["type"]) if isinstance(event.get("type"), str) else None
+        kind = event.get("type")
+        rule = _ANSWERS.get(kind) if type(kind) is str else None
         if rule is None:
             return None
+        if len(self.pending) == 1:  # As mostly.
+            (only,) = self.pending.values()
+            if only.type in _SUBJECTLESS:
+                return self.pending.pop(only.event_id) if only.type in rule[0] else None
         found = [record for record in self.pending.values() if record.type in rule[0]]
         if not found:
             return None
@@ -247,5 +252,7 @@ _ANSWERS: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any], str], st
     "response.created": (("response.create",), _metadata),
     "response.done": (("response.cancel",), _response_id),
 }
+# Of these one answer is as good as another.
+_SUBJECTLESS = frozenset(name for requests, subject in _ANSWERS.values() if subject is _nothing for name in requests)
 # What no answer is known of would wait for one for ever.
 _ANSWERABLE = frozenset(name for requests, _ in _ANSWERS.values() for name in requests)

@@ -388,7 +388,8 @@ class RealtimeSession(Voice):
         Threads: any; each thread's events stay in order.
         """
         core = self._core
-        core.check_process()
+        if core.state is not State.OPEN:  # As a fork finds it, too.
+            core.check_process()
         limit = None if timeout is None else seconds(timeout, "timeout", none="send_timeout")
         message = _with_id(event)
         if message["type"] == "response.create":

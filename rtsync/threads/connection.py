@@ -197,14 +197,19 @@ class Connection:
         message = messages[0]
         try:
             data = parse(message)
-            cls = self._deltas.get(data["type"])
+            kind = data["type"]
+            delta = self._deltas.get(kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, LookupError):
             self._take_unusual(message)
             return
-        if cls is None or not _MORE.isdisjoint(data):
+        if not _MORE.isdisjoint(data):
             self._take_in(data, len(message))
+        elif delta is not None:
+            self._take_together(messages, [delta.type], [data])
+        elif self._translator is None and (cls := self._plain.get(kind)) is not None:
+            self.route(self, made_of(cls, data), len(message))
         else:
-            self._take_together(messages, [cls.type], [data])
+            self._take_in(data, len(message))
 
     def _take_each(self, messages: Sequence[bytes | memoryview]) -> None:
         """Messages of which one is no event, or unusual: each by itself."""

@@ -85,6 +85,7 @@ class Delivery:
         handle: calls the handlers of events, one after the other.
         runs_in_reader: whether handlers run in the reader thread, which alone may put jobs.
         asleep: whether a thread of our own that runs them sleeps, and has to be woken for the next one.
+        running: what is being done at the moment; several where a handler runs a GUI's loop, which drains again.
     """
 
     runs_in_reader = False
@@ -98,8 +99,7 @@ class Delivery:
         self._lock = threading.RLock()  # Rule 1. Reentrant for close() in a signal handler.
         self._awaiting: list[tuple[int, Callable[[], None]]] = []
         self._soonest = _NEVER  # The least number of these, or more than there ever are.
-        # Several where a handler runs a GUI's loop, which drains again.
-        self._running: list[_Running] = []
+        self.running: list[_Running] = []
         self._thread_id: int | None = None
         self._since = 0.0
         self.current: Callable[..., Any] | None = None
@@ -221,7 +221,7 @@ class Delivery:
 
     def in_handler(self) -> bool:
         """Whether the calling thread is inside a handler right now."""
-        return bool(self._running) and self._thread_id == threading.get_ident()
+        return bool(self.running) and self._thread_id == threading.get_ident()
 
     def runs_here(self) -> bool:
         """Whether handlers run in the calling thread only, so that it cannot wait for them."""
@@ -230,7 +230,7 @@ class Delivery:
     @property
     def handling(self) -> tuple[int, object]:
         """The number of the event whose handlers run, and the handler; inside one only."""
-        return self._running[-1].number, self.current
+        return self.running[-1].number, self.current
 
     def check_may_wait(self, settled: bool) -> None:
         """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
@@ -243,7 +243,7 @@ class Delivery:
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:
         """Call ``wake`` once the jobs of all events up to ``sequence`` are done, at once where they are."""
         with self._lock:
-            if not self._is_settled(sequence):
+            if (self.running or self.queue) and not self._is_settled(sequence):
                 waiting = self._awaiting
                 self._await([*waiting, (sequence, wake)])
                 # Once more behind that: the worker looks at who waits behind each job, without the lock.
@@ -254,7 +254,7 @@ class Delivery:
 
     def _is_settled(self, sequence: int) -> bool:
         """Whether the jobs up to that are done, or will not be waited for. Under the lock."""
-        return not (self._running or self.queue) or self._gave_up or self._oldest() > sequence
+        return not (self.running or self.queue) or self._gave_up or self._oldest() > sequence
 
     def forget(self, wake: Callable[[], None]) -> None:
         """Nobody waits for this call of ``when_settled`` any longer."""
@@ -276,12 +276,12 @@ class Delivery:
         """Seconds since the arrival of the oldest event that is not done; 0 where there is none. Threads: any."""
         with self._lock:
             queued = self.queue.oldest()
-            arrivals = [job.arrived for job in self._running[:1]] + ([] if queued is None else [queued[0]])
+            arrivals = [job.arrived for job in self.running[:1]] + ([] if queued is None else [queued[0]])
         return max(0.0, time.monotonic() - arrivals[0]) if arrivals else 0.0
 
     def stuck(self) -> str | None:
         """The handler that is running, for a message."""
-        if not self._running:
+        if not self.running:
             return None
         name = "a handler" if self.current is None else name_of(self.current)
         return f"{name} has been running for {time.monotonic() - self._since:.1f} s"
@@ -290,8 +290,8 @@ class Delivery:
 
     def _oldest(self) -> int:
         """Number of the oldest job not done; more than there ever are where there is none. Under the lock."""
-        if self._running:
-            return self._running[0].number
+        if self.running:
+            return self.running[0].number
         oldest = self.queue.oldest()
         return _NEVER if oldest is None else oldest[1]
 
@@ -301,7 +301,7 @@ class Delivery:
         if taken is None:
             return None
         sequence, item = taken.numbers[0], taken.items[0]  # One at a time, but for the worker.
-        self._running.append(_Running(sequence, taken.arrived))
+        self.running.append(_Running(sequence, taken.arrived))
         return item if callable(item) else partial(self.handle, events_of([item]))
 
     def _run(self, job: Job) -> None:
@@ -314,7 +314,7 @@ class Delivery:
         finally:
             self.current = None  # It may close over the session, which must stay collectable.
             with self._lock:
-                self._running.pop()
+                self.running.pop()
             self._wake_settled()
 
     def _run_here(self, job: Job) -> None:
@@ -337,7 +337,7 @@ class Delivery:
 
     def _one_by_one(self, numbers: Sequence[int], deltas: Sequence[Event]) -> Iterator[Event]:
         """Each, entered as the one that is running from when it is taken."""
-        running, monotonic = self._running[-1], time.monotonic
+        running, monotonic = self.running[-1], time.monotonic
         for number, event in zip(numbers, deltas, strict=True):
             running.number = number
             # Asked behind that: who begins to wait meanwhile looks at what is running behind joining those who wait.
@@ -376,17 +376,17 @@ class Inline(Delivery):
     def put(self, sequence: int, job: Job, size: int | None = None, delta: bool = False) -> None:
         """Run it now."""
         with self._lock:
-            self._running.append(_Running(sequence, time.monotonic()))
+            self.running.append(_Running(sequence, time.monotonic()))
         self._run_here(job)
 
     def put_run(self, run: Run) -> None:
         """Run them now."""
         self._thread_id = threading.get_ident()
         with self._lock:
-            self._running.append(_Running(run.numbers[0], time.monotonic()))
+            self.running.append(_Running(run.numbers[0], time.monotonic()))
         self._run_deltas(run.numbers, run.data)
         with self._lock:
-            self._running.pop()
+            self.running.pop()
         self._wake_settled()
 
     def _conclude(self) -> None:
@@ -514,12 +514,12 @@ class Worker(Delivery):
         self._thread_id = threading.get_ident()
         while True:
             with self._lock:  # Once for the end of some jobs and the beginning of the next.
-                self._running.clear()
+                self.running.clear()
                 self._reads = False
                 due = self._due() if self._awaiting else ()
                 batch = self._in_hand = None if due else self.queue.take()
                 if batch is not None:
-                    self._running.append(_Running(batch.numbers[0], batch.arrived))
+                    self.running.append(_Running(batch.numbers[0], batch.arrived))
                 over = self._has_nothing_to_do(stay) if batch is None and not due else False
             if batch is not None:
                 self._run_batch(batch)
@@ -626,7 +626,7 @@ class Posted(Delivery):
 
     def _conclude(self) -> None:
         with self._lock:
-            empty = not self.queue and not self._running
+            empty = not self.queue and not self.running
         if empty:
             self.drained.set()
 

@@ -405,7 +405,7 @@ class Core:
 
     def take(self, connection: Connection, event: Event, size: int) -> None:
         """The program's route: an event of the current connection."""
-        sequence = self.hub.newest + 1
+        sequence = self.hub.history.newest + 1
         sent, record = self._note(connection, event)
         fault = None if connection.last_error is None else _server_error(connection.last_error, sent)
         greeted = not self._established and fault is None
@@ -489,7 +489,8 @@ class Core:
                 self._unheard = 0
             record = self.floor.note(event) if kind.startswith("response.") else None
             if sent is not None:
-                self._note_answer(sent, record)
+                if sent.type in UPDATES or record is not None:
+                    self._note_answer(sent, record)
             elif record is not None and record.mark is not None and kind in _BEGINNINGS:
                 connection.correlation.begun(record.mark)
         return sent, record

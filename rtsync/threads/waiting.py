@@ -37,6 +37,10 @@ _LONGEST_NAME = 80  # characters of a type in a message; the wire sets no limit
 class Settling(Protocol):
     """What the hub asks of the delivery: has everything up to an event been handled?"""
 
+    @property
+    def running(self) -> Sequence[object]:
+        """What is being handled at the moment."""
+
     def in_handler(self) -> bool:
         """Whether the calling thread is inside a handler right now."""
 
@@ -61,9 +65,16 @@ class Settling(Protocol):
 
 
 class Waiter:
-    """One wait: what it wants, and what came of it."""
+    """One wait: what it wants, and what came of it.
 
-    __slots__ = ("_gate", "asleep", "done", "entry", "error", "settled", "start", "types", "where", "window")
+    Attributes:
+        wake: lets the waiting thread go on; called once. Threads: any.
+        woken: whether it has.
+    """
+
+    __slots__ = (
+        "_gate", "asleep", "done", "entry", "error", "settled", "start", "types", "wake", "where", "window", "woken",
+    )  # fmt: skip
 
     def __init__(self, types: frozenset[str] | None, where: Predicate | None, window: Window, settled: bool) -> None:
         self.types = types
@@ -75,8 +86,10 @@ class Waiter:
         self.done = False
         self.entry: Entry | None = None
         self.error: BaseException | None = None
-        self._gate = threading.Lock()
-        self._gate.acquire()
+        self.woken = False
+        self._gate = gate = threading.Lock()
+        self.wake: Callable[[], None] = gate.release
+        gate.acquire()
 
     def wants(self, entry: Entry) -> bool:
         """Whether the event in ``entry`` is what it waits for. Runs the user's predicate."""
@@ -93,19 +106,15 @@ class Waiter:
         """Whether it waits for nothing but events of a response."""
         return self.types is not None and all(name.startswith("response.") for name in self.types)
 
-    def wake(self) -> None:
-        """Let the waiting thread go on."""
-        self._gate.release()
-
     def sleep(self, timeout: float | None) -> bool:
         """Block until ``wake``, at most ``timeout`` seconds."""
         self.asleep = True
         try:
-            woken = self._gate.acquire(timeout=-1 if timeout is None else timeout)
+            self.woken = self._gate.acquire(timeout=-1 if timeout is None else timeout)
         finally:
             self.asleep = False
         stay_asleep()
-        return woken
+        return self.woken
 
     def describe(self) -> str:
         """What it waits for, for a message."""
@@ -116,12 +125,16 @@ class Waiter:
 
 
 class Hub:
-    """The waits of one session."""
+    """The waits of one session.
+
+    Attributes:
+        history: what arrived lately; under the lock, but for the number of the newest.
+    """
 
     def __init__(self, settling: Settling) -> None:
         self._settling = settling
         self._lock = threading.RLock()
-        self._history = History()
+        self.history = History()
         self._waiters: list[Waiter] = []
         self._windows = threading.local()
         # Of handlers that are running and have sent or waited, by the number of their event: each has its own window.
@@ -142,7 +155,7 @@ class Hub:
 
     def _view(self) -> tuple[Window, int | None]:
         """The same, and the number of the event whose handler the calling thread is inside; None outside one."""
-        if self._settling.in_handler():
+        if self._settling.running and self._settling.in_handler():
             sequence, handler = self._settling.handling
             return self._visit(sequence, handler), sequence
         window: Window | None = getattr(self._windows, "window", None)
@@ -168,7 +181,7 @@ class Hub:
         """The calling thread is about to send. Returns its window, which owns the errors that come of it."""
         window, handled = self._view()
         with self._lock:
-            window.on_send(self._now(handled))
+            window.on_send(self.history.newest if handled is None else self._now(handled))
         return window
 
     def _now(self, handled: int | None) -> int:
@@ -176,7 +189,7 @@ class Hub:
 
         Handlers are queued before their event is kept here, so inside one that may be newer than the newest.
         """
-        newest = self._history.newest
+        newest = self.history.newest
         return newest if handled is None else max(handled, newest)
 
     def note_request(self) -> None:
@@ -204,7 +217,7 @@ class Hub:
             owner: the window of the thread concerned.
         """
         with self._lock:
-            entry = self._history.add(event, size, fault, owner)
+            entry = self.history.add(event, size, fault, owner)
             return entry, tuple(self._waiters) if self._waiters else ()
 
     def offer(self, entry: Entry, waiters: Sequence[Waiter]) -> None:
@@ -217,7 +230,7 @@ class Hub:
     def publish_run(self, run: Run) -> None:
         """The same for deltas that arrived together and are numbered from the next number on."""
         with self._lock:
-            self._history.extend(run)
+            self.history.extend(run)
             waiters = tuple(self._waiters) if self._waiters else ()
         for waiter in waiters:
             if waiter.types is None or not waiter.types.isdisjoint(run.types):
@@ -244,7 +257,7 @@ class Hub:
     @property
     def newest(self) -> int:
         """The number of the newest event."""
-        return self._history.newest
+        return self.history.newest
 
     def end(self, error: RealtimeError) -> None:
         """The session is over: every wait, present and future, ends with a copy of ``error``."""
@@ -265,20 +278,22 @@ class Hub:
         except BaseException as error:  # The user's predicate raised: its own wait raises it.
             self._finish(waiter, None, error)
 
-    def _finish(self, waiter: Waiter, entry: Entry | None, error: BaseException | None) -> None:
+    def _finish(
+        self, waiter: Waiter, entry: Entry | None, error: BaseException | None, *, preferred: bool = False
+    ) -> None:
+        """Write down what came of the wait, and wake its thread.
+
+        Only the first call does; one that is ``preferred`` replaces what that wrote down.
+        """
         with self._lock:
-            if waiter.done:
+            done = waiter.done
+            if done and not preferred:
                 return
-            self._note(waiter, entry, error)
-        self._wake(waiter, entry)
-
-    def _note(self, waiter: Waiter, entry: Entry | None, error: BaseException | None) -> None:
-        """Write down what came of the wait. Under the lock."""
-        waiter.done, waiter.entry, waiter.error = True, entry, error
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
-
-    def _wake(self, waiter: Waiter, entry: Entry | None) -> None:
+            waiter.done, waiter.entry, waiter.error = True, entry, error
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        if done:
+            return
         if waiter.settled and entry is not None:
             self._settling.when_settled(entry.sequence, waiter.wake)
         else:
@@ -295,8 +310,8 @@ class Hub:
         try:
             with self._lock:
                 waiter.start = start = window.on_wait(self._now(handled))
-                past = self._history.since(start)
-                overrun = self._history.dropped(waiter.types, start, waiter.window.seen)
+                past = self.history.since(start)
+                overrun = self.history.dropped(waiter.types, start, waiter.window.seen)
                 self._join(waiter, closed=None)
             self._look_back(waiter, past, overrun)
             return self._result(waiter, deadline, start)
@@ -327,7 +342,7 @@ class Hub:
         """Block until the waiter of ``expect`` has its event."""
         try:
             with self._lock:
-                waiter.window.on_wait(self._history.newest)
+                waiter.window.on_wait(self.history.newest)
             return self._result(waiter, deadline, start)
         finally:
             self._leave(waiter)
@@ -348,7 +363,7 @@ class Hub:
                 waiter.done = True
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
-        if waiter.settled and waiter.entry is not None:
+        if waiter.settled and not waiter.woken and waiter.entry is not None:
             self._settling.forget(waiter.wake)
 
     def _look_back(self, waiter: Waiter, past: Sequence[Entry], overrun: bool) -> None:
@@ -359,10 +374,10 @@ class Hub:
             if entry.sequence in waiter.window.returned:
                 continue
             if waiter.wants(entry):
-                self._prefer(waiter, entry, None)
+                self._finish(waiter, entry, None, preferred=True)
                 return
             if waiter.faulted_by(entry):
-                self._prefer(waiter, entry, entry.fault)
+                self._finish(waiter, entry, entry.fault, preferred=True)
                 return
         with self._lock:
             if waiter.done:
@@ -377,14 +392,6 @@ class Hub:
         """Why the event will not be returned. That the session is over says more than that events were many."""
         return _overrun(waiter) if self._closed is None else _own_copy(self._closed)
 
-    def _prefer(self, waiter: Waiter, entry: Entry, error: Exception | None) -> None:
-        """Let ``entry`` be the result, also where the reader has woken the waiter with a newer one already."""
-        with self._lock:
-            woken = waiter.done
-            self._note(waiter, entry, error)
-        if not woken:
-            self._wake(waiter, entry)
-
     def _result(self, waiter: Waiter, deadline: Deadline, start: int) -> Event:
         if not waiter.sleep(deadline.remaining()):
             with self._lock:
@@ -392,7 +399,7 @@ class Hub:
                     raise self._too_late(waiter, deadline, start)
         if waiter.entry is not None:
             with self._lock:
-                waiter.window.on_return(waiter.entry, self._history.numbers)
+                waiter.window.on_return(waiter.entry, self.history.numbers)
         if waiter.error is not None:
             raise _own_copy(waiter.error)
         assert waiter.entry is not None
@@ -404,7 +411,7 @@ class Hub:
 
     def _too_late(self, waiter: Waiter, deadline: Deadline, start: int) -> WaitTimeout:
         stuck = self._settling.stuck()
-        arrived = _folded(entry.type for entry in self._history.since(start) if entry.said is not None)
+        arrived = _folded(entry.type for entry in self.history.since(start) if entry.said is not None)
         if waiter.entry is not None:
             return WaitTimeout(
                 f"{waiter.entry.type!r} arrived, but the handlers before it have not finished within"
@@ -412,7 +419,7 @@ class Hub:
                 " handlers",
                 arrived=arrived,
             )
-        waiter.window.on_timeout(waiter.types, self._history.newest)
+        waiter.window.on_timeout(waiter.types, self.history.newest)
         came = ", ".join(arrived[-8:]) or "nothing"
         busy = f"; the handler {stuck}" if stuck else ""
         return WaitTimeout(

@@ -28,6 +28,10 @@ class Settled:
         self.awaited = threading.Event()
         self.hopeless = False
 
+    @property
+    def running(self) -> tuple[object, ...]:
+        return (self,) if self.inside else ()
+
     def in_handler(self) -> bool:
         return self.inside
 
