@@ -224,8 +224,16 @@ class Hub:
         """Wake those of ``waiters`` who wait for ``entry``."""
         for waiter in waiters:
             # Told from most of them here, as this is asked for every event and every wait.
-            if entry.fault is not None or waiter.types is None or entry.type in waiter.types:
-                self._offer(waiter, entry)
+            other = waiter.types is not None and entry.type not in waiter.types and entry.fault is None
+            if other or entry.sequence <= waiter.start:
+                continue
+            try:
+                if waiter.wants(entry):
+                    self._finish(waiter, entry, None)
+                elif waiter.faulted_by(entry):
+                    self._finish(waiter, entry, entry.fault)
+            except BaseException as error:  # The user's predicate raised: its own wait raises it.
+                self._finish(waiter, None, error)
 
     def publish_run(self, run: Run) -> None:
         """The same for deltas that arrived together and are numbered from the next number on."""
@@ -237,7 +245,7 @@ class Hub:
                 for number, event, size in run:
                     if waiter.done:
                         break
-                    self._offer(waiter, Entry(number, event.type, event, size))
+                    self.offer(Entry(number, event.type, event, size), (waiter,))
 
     def lose(self, faults: Iterable[tuple[object, RealtimeError]], response: RealtimeError | None) -> None:
         """The line has ended, and the session goes on over another one.
@@ -265,17 +273,6 @@ class Hub:
             self._closed = error
             waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            self._finish(waiter, None, error)
-
-    def _offer(self, waiter: Waiter, entry: Entry) -> None:
-        if entry.sequence <= waiter.start:
-            return
-        try:
-            if waiter.wants(entry):
-                self._finish(waiter, entry, None)
-            elif waiter.faulted_by(entry):
-                self._finish(waiter, entry, entry.fault)
-        except BaseException as error:  # The user's predicate raised: its own wait raises it.
             self._finish(waiter, None, error)
 
     def _finish(
@@ -316,7 +313,8 @@ class Hub:
             self._look_back(waiter, past, overrun)
             return self._result(waiter, deadline, start)
         finally:
-            self._leave(waiter)
+            if not waiter.woken:
+                self._leave(waiter)
 
     def expect(
         self,
@@ -345,7 +343,8 @@ class Hub:
                 waiter.window.on_wait(self.history.newest)
             return self._result(waiter, deadline, start)
         finally:
-            self._leave(waiter)
+            if not waiter.woken:
+                self._leave(waiter)
 
     def cancel(self, waiter: Waiter) -> None:
         """Nobody will collect this waiter."""
@@ -358,12 +357,13 @@ class Hub:
             self._waiters.append(waiter)
 
     def _leave(self, waiter: Waiter) -> None:
+        """Its thread waits no longer, and has not been woken."""
         if not waiter.done:  # Who has what came of it is on the list no more.
             with self._lock:
                 waiter.done = True
                 if waiter in self._waiters:
                     self._waiters.remove(waiter)
-        if waiter.settled and not waiter.woken and waiter.entry is not None:
+        if waiter.settled and waiter.entry is not None:
             self._settling.forget(waiter.wake)
 
     def _look_back(self, waiter: Waiter, past: Sequence[Entry], overrun: bool) -> None:
