@@ -118,12 +118,12 @@ class Line(websocket.WebSocketApp):
             within the connect deadline.
         options: deadlines, limits, TLS and proxy.
         on_open: called in the reader thread once the upgrade is done.
-        on_message: called in the reader thread with the bytes of each message. A ``SessionClosed`` out of it ends the
-            line with its cause and close code.
+        on_message: called in the thread that reads, with the bytes of each message. A ``SessionClosed`` out of it ends
+            the line with its cause and close code.
         on_messages: called instead of it, with a list of messages: those that arrived together, in order. They are
             ``bytes`` or views of the receive buffer, which hold until it returns: it decodes them, or copies what it
             keeps.
-        on_lull: called in the reader thread behind such messages, before it sleeps or does anything but read on.
+        on_lull: called in the same thread behind such messages, before it sleeps or does anything but read on.
         on_idle: called in the reader thread between messages. Where the line is ``at_rest`` it may have another thread
             call ``read_on``, one at a time, until it returns, and returns whether it did; what that raised, it raises.
         on_wanted: called in any thread where the reader is wanted while another one may read in its place. It takes no

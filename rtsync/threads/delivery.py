@@ -233,11 +233,12 @@ class Delivery:
         return self.running[-1].number, self.current
 
     def check_may_wait(self, settled: bool) -> None:
-        """Raise ``UsageError`` where the calling thread would wait for itself, as the reader thread always would."""
+        """Raise ``UsageError`` where the calling thread would wait for itself, as the one that reads always would."""
         if self.reader == threading.get_ident():
             raise UsageError(
-                "the reader thread cannot wait: it would wait for itself. Handlers run there with handlers='inline',"
-                " predicates always. Use the default handlers='thread', or hand the work to a thread of your own"
+                "the thread that reads cannot wait: it would wait for itself. Handlers run there with"
+                " handlers='inline', predicates always. Use the default handlers='thread', or hand the work to a thread"
+                " of your own"
             )
 
     def when_settled(self, sequence: int, wake: Callable[[], None]) -> None:

@@ -401,7 +401,7 @@ class Core:
         with self._books:
             return self._dismissal or connection.why_ended(abandoned=self._abandoned)
 
-    # -- arrivals: the reader thread ----------------------------------------------------------------------------------
+    # -- arrivals: the thread that reads ------------------------------------------------------------------------------
 
     def take(self, connection: Connection, event: Event, size: int) -> None:
         """The program's route: an event of the current connection."""

@@ -199,7 +199,7 @@ class Hub:
             window.on_send(self._now(handled))
             window.on_wait(self._now(handled))
 
-    # -- arrivals: the reader thread -------------------------------------------------------------------------------
+    # -- arrivals: the thread that reads ------------------------------------------------------------------------------
 
     def publish(self, event: Event | None, size: int, fault: RealtimeError | None = None, owner: object = None) -> None:
         """Number ``event``, keep it, and wake who waits for it: ``keep``, then ``offer``."""
