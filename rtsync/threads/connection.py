@@ -159,16 +159,33 @@ class Connection:
     # -- in ----------------------------------------------------------------------------------------------------------
 
     def on_messages(self, _line: Line, messages: Sequence[bytes | memoryview]) -> None:
-        """Messages arrived together: the line's callback.
-
-        Deltas that stand side by side go on as one run, everything else by itself.
+        """Messages arrived together, or one by itself, as most do: the line's callback.
 
         Raises:
             UnicodeDecodeError: one is not UTF-8; the line answers that with close code 1007.
         """
-        if len(messages) == 1:
-            self._take_one(messages)
+        if len(messages) > 1:
+            self._take_many(messages)
             return
+        message = messages[0]
+        try:
+            data = parse(message)
+            kind = data["type"]
+            delta = self._deltas.get(kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, LookupError):
+            self._take_unusual(message)
+            return
+        if not _MORE.isdisjoint(data):
+            self._take_in(data, len(message))
+        elif delta is not None:
+            self._take_together(messages, [delta.type], [data])
+        elif self._translator is None and (cls := self._plain.get(kind)) is not None:
+            self.route(self, made_of(cls, data), len(message))
+        else:
+            self._take_in(data, len(message))
+
+    def _take_many(self, messages: Sequence[bytes | memoryview]) -> None:
+        """Several: deltas that stand side by side go on as one run, everything else by itself."""
         deltas = self._deltas
         try:  # All of them in each step: the interpreter's own loops take half of the time.
             parsed = list(map(parse, messages))
@@ -191,25 +208,6 @@ class Connection:
             messages, kinds, parsed = messages[start:], kinds[start:], parsed[start:]
         if kinds:
             self._take_together(messages, kinds, parsed)
-
-    def _take_one(self, messages: Sequence[bytes | memoryview]) -> None:
-        """One message, which is how most of them arrive."""
-        message = messages[0]
-        try:
-            data = parse(message)
-            kind = data["type"]
-            delta = self._deltas.get(kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, LookupError):
-            self._take_unusual(message)
-            return
-        if not _MORE.isdisjoint(data):
-            self._take_in(data, len(message))
-        elif delta is not None:
-            self._take_together(messages, [delta.type], [data])
-        elif self._translator is None and (cls := self._plain.get(kind)) is not None:
-            self.route(self, made_of(cls, data), len(message))
-        else:
-            self._take_in(data, len(message))
 
     def _take_each(self, messages: Sequence[bytes | memoryview]) -> None:
         """Messages of which one is no event, or unusual: each by itself."""
