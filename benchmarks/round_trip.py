@@ -15,7 +15,7 @@ _TIMES = 3000
 def measure(setting: Setting) -> Iterator[Result]:
     """One table, or one for each kind of line."""
     for tls in setting.lines:
-        found = contenders(setting, "bare", "rtsync/wait", "websocket-client", "openai/iterate", tls=tls)
+        found = contenders(setting, "bare", "bare/thread", "rtsync/wait", "websocket-client", "openai/iterate", tls=tls)
         task = {"task": "round_trip", "times": setting.scaled(_TIMES)}
         series = paired(setting, found, task, {}, tls=tls, pinned=True)
         rows, bars = [], []

@@ -56,7 +56,9 @@ class PeerKind(msgspec.Struct, frozen=True):
 
 
 PEERS = {
-    "bare": PeerKind("bare_socket", "msgspec", {"loop": "bare socket, msgspec"}),
+    "bare": PeerKind(
+        "bare_socket", "msgspec", {"loop": "bare socket, msgspec", "thread": "bare socket, a thread that reads"}
+    ),
     "rtsync": PeerKind(
         "rtsync_session",
         "rtsync",

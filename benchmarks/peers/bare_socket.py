@@ -25,10 +25,17 @@ _decode = msgspec.json.Decoder().decode
 
 
 class Client:
-    """See ``benchmarks.peers.Peer``."""
+    """See ``benchmarks.peers.Peer``.
+
+    Variants: ``loop`` for a program that reads for itself, ``thread`` for one that has a second thread read, and sleeps
+    on a lock meanwhile.
+    """
 
     def __init__(self, variant: str, handled: str) -> None:
         self.taken: int | None = 0
+        self._threaded = variant == "thread"
+        self._marked = threading.Lock()  # Released at the mark.
+        self._marked.acquire()
         self._handled = handled
         self._sock: Any = None
         self._buffer = b""
@@ -47,9 +54,22 @@ class Client:
             self._buffer += self._sock.recv(_CHUNK)
         self._position = self._buffer.index(b"\r\n\r\n") + 4
         next(self._events())
+        if self._threaded:
+            threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self) -> None:
         self._send(_ASK)
+        if self._threaded:
+            self._marked.acquire()
+        else:
+            self._take_burst()
+
+    def _read(self) -> None:
+        while True:
+            self._take_burst()
+            self._marked.release()
+
+    def _take_burst(self) -> None:
         handled = self._handled
         for event in self._events():
             kind = event["type"]
