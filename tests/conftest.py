@@ -48,15 +48,16 @@ def what_is_loaded_stays() -> None:
 
 @pytest.fixture(autouse=True)
 def tracing_where_it_tells_something(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Run what is marked `unmeasured`, and the threads that it starts, without the tracer of coverage."""
-    tracer = coverage.Coverage.current() if request.node.get_closest_marker("unmeasured") else None
-    if tracer is None:
-        yield
-        return
-    tracer.stop()
-    try:
-        yield
-    finally:
+    """Run what is marked `unmeasured`, and the threads that it starts, without the tracers of coverage.
+
+    A worker of xdist has two, of which the first goes on where the second stops: it is a subprocess of what is traced.
+    """
+    stopped: list[coverage.Coverage] = []
+    while request.node.get_closest_marker("unmeasured") and (tracer := coverage.Coverage.current()) is not None:
+        tracer.stop()
+        stopped.append(tracer)
+    yield
+    for tracer in reversed(stopped):
         tracer.start()
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from tests.conftest import PROJECT
 
@@ -48,10 +48,8 @@ class Program:
     """`python -m tests.process.scripts.NAME ARGUMENTS`, or the command that is given.
 
     In a process group of its own, which is killed at the end: a test's failure leaves no process behind. So is one that
-    runs for longer than `limit` seconds.
+    does not say what is waited for; how long it runs is its test's business, and the machine's.
     """
-
-    limit = LIMIT
 
     def __init__(self, *arguments: str, command: list[str] | None = None, **variables: str) -> None:
         if command is None:
@@ -68,8 +66,6 @@ class Program:
             env=environment(variables),
             start_new_session=True,
         )
-        self._watch = threading.Timer(self.limit, self._kill)  # so that a read in vain ends
-        self._watch.start()
 
     def __enter__(self) -> Self:
         return self
@@ -77,8 +73,6 @@ class Program:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watch.cancel()
-        self._watch.join()
         self._kill()
         self.process.wait()
         for stream in (self.process.stdout, self.process.stderr):
@@ -87,22 +81,17 @@ class Program:
 
     def read_until(self, last: str) -> str:
         """Read stdout up to the line that holds `last`, and return that line."""
-        assert self.process.stdout is not None
-        lines = []
-        for line in self.process.stdout:
-            lines.append(line)
-            if last in line:
-                self._started = time.monotonic()
-                return line.rstrip("\n")
-        raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
+        lines = self._lines(self.process.stdout, last)
+        if last not in lines[-1]:
+            raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
+        self._started = time.monotonic()
+        return lines[-1]
 
     def read_error(self, last: str) -> str:
         """Read stderr up to the line that holds `last`, and return that line."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if last in line:
-                return line.rstrip("\n")
-        raise AssertionError(f"{last!r} never came")
+        lines = self._lines(self.process.stderr, last)
+        assert last in lines[-1], f"{last!r} never came: {lines}"
+        return lines[-1]
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -113,6 +102,20 @@ class Program:
         """Wait for its end; `seconds` counts from the last signal or line that was read, or from its start."""
         out, err = self.process.communicate(timeout=LIMIT)
         return Ended(self.process.returncode, out, err, time.monotonic() - self._started)
+
+    def _lines(self, stream: IO[str] | None, last: str) -> list[str]:
+        """What it says up to the line that holds `last`, or up to its end."""
+        assert stream is not None
+        lines = [""]
+        watch = threading.Timer(LIMIT, self._kill)  # so that a read in vain ends
+        watch.start()
+        try:
+            while last not in lines[-1] and (line := stream.readline()):
+                lines.append(line.rstrip("\n"))
+        finally:
+            watch.cancel()
+            watch.join()
+        return lines
 
     def _kill(self) -> None:
         try:
