@@ -4,7 +4,7 @@
    ``_send_lock`` keeps their frames apart, and each looks whether the other is stuck in a send.
 2. Nothing is queued here. What a slow browser has not read waits where it is bounded: on the bus, or in the
    session's subscription. Who falls behind that is closed with 1013; nobody else notices.
-3. A browser that does not read at all, for ``patience``, cannot be told anything: its connection is cut.
+3. A browser that does not read at all, for ``patience``, cannot be told anything: its connection is cut, with a reset.
 4. The session stays: what becomes of it when the browser has gone is the application's to say.
 """
 
@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import logging
 import socket as sockets
+import ssl
+import struct
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -34,6 +37,7 @@ logger = logging.getLogger("rtsync.web")
 
 _TICK = 1.0  # seconds after which each thread looks after the other
 _MOST_REFUSED = 50  # in a row
+_RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # of SO_LINGER
 
 # Close codes of RFC 6455 7.4.1 and the registry behind it.
 _DONE, _POLICY, _FAILED, _RESTART, _LATER = 1000, 1008, 1011, 1012, 1013
@@ -42,7 +46,8 @@ _DONE, _POLICY, _FAILED, _RESTART, _LATER = 1000, 1008, 1011, 1012, 1013
 class WebSocket(Protocol):
     """What simple-websocket, and with it Flask-Sock, calls a ``Server``.
 
-    One that is stuck in ``send`` is cut by its ``sock``, if it has one.
+    One that is stuck in ``send`` is cut by its ``sock``, if it has one; so is one whose ``send`` raises, unless it says
+    that it is not ``connected`` any more.
     """
 
     def receive(self, timeout: float | None = None) -> str | bytes | None:
@@ -289,8 +294,10 @@ class _Relay:
                 return
             self._sending_since = time.monotonic()
             self._websocket.send(data.decode())
-        except Exception:  # Whatever the library says when the connection has ended.
-            raise _Gone from None
+        except Exception:
+            if getattr(self._websocket, "connected", True):
+                raise _Gone from None
+            self._gone = True  # It has ended, and the library has told the browser why.
         finally:
             self._sending_since = None
             self._send_lock.release()
@@ -323,7 +330,12 @@ class _Relay:
         try:
             if sock is None:
                 self._websocket.close(_LATER, "the page does not read")
-            else:
-                sock.shutdown(sockets.SHUT_RDWR)
+                return
+            # With a reset, when the server closes it: a browser that is sending is told of no room from now on, and
+            # would go on asking for some, for a minute.
+            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
+            # Not SSLSocket.shutdown: that takes the TLS object away from under the thread that reads.
+            shutdown = sockets.socket.shutdown if isinstance(sock, ssl.SSLSocket) else type(sock).shutdown
+            shutdown(sock, sockets.SHUT_RDWR)
         except Exception:
             logger.debug("a relay's connection had ended before it was cut")
