@@ -73,8 +73,7 @@ class Running:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
+            bufsize=0,  # What is read with a line and not yet asked for would be lost to `signal`.
             env=environment(variables),
         )
         self._watch = threading.Timer(LIMIT, self.process.kill)  # so that a read in vain ends
@@ -100,16 +99,15 @@ class Running:
         assert self.process.stdout is not None
         lines: list[str] = []
         for line in self.process.stdout:
-            lines.append(line.rstrip("\n"))
-            if last in line:
+            lines.append(line.decode().rstrip("\n"))
+            if last in lines[-1]:
                 return lines
-        raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
+        raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1].decode()}")
 
     def type(self, line: str) -> None:
         """Write a line into its stdin."""
         assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self.process.stdin.write(f"{line}\n".encode())
 
     def end_of_input(self) -> None:
         """Close its stdin, as Ctrl+D does."""
@@ -121,7 +119,7 @@ class Running:
         started = time.monotonic()
         self.process.send_signal(number)
         out, err = self.process.communicate(timeout=LIMIT)
-        return Ended(self.process.returncode, out, err, time.monotonic() - started)
+        return Ended(self.process.returncode, out.decode(), err.decode(), time.monotonic() - started)
 
 
 class Terminal:

@@ -91,7 +91,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(simulator: SimulatorServe
                     break
             chat.process.wait(30)
             assert chat.process.stderr is not None
-            assert chat.process.stderr.read() == ""
+            assert chat.process.stderr.read() == b""
 
 
 # -- where it connects ------------------------------------------------------------------------------------------------

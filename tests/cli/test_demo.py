@@ -91,4 +91,4 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly() -> None:
         assert demo.process.stderr is not None
         demo.process.stdout.close()
         demo.process.wait(LIMIT)
-        assert demo.process.stderr.read() == ""
+        assert demo.process.stderr.read() == b""

@@ -61,7 +61,7 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,  # What is read with a line and not yet asked for would be lost to `end`.
             cwd=PROJECT,
             env=environment(variables),
             start_new_session=True,
@@ -83,7 +83,7 @@ class Program:
         """Read stdout up to the line that holds `last`, and return that line."""
         lines = self._lines(self.process.stdout, last)
         if last not in lines[-1]:
-            raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1]}")
+            raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1].decode()}")
         self._started = time.monotonic()
         return lines[-1]
 
@@ -101,9 +101,9 @@ class Program:
     def end(self) -> Ended:
         """Wait for its end; `seconds` counts from the last signal or line that was read, or from its start."""
         out, err = self.process.communicate(timeout=LIMIT)
-        return Ended(self.process.returncode, out, err, time.monotonic() - self._started)
+        return Ended(self.process.returncode, out.decode(), err.decode(), time.monotonic() - self._started)
 
-    def _lines(self, stream: IO[str] | None, last: str) -> list[str]:
+    def _lines(self, stream: IO[bytes] | None, last: str) -> list[str]:
         """What it says up to the line that holds `last`, or up to its end."""
         assert stream is not None
         lines = [""]
@@ -111,7 +111,7 @@ class Program:
         watch.start()
         try:
             while last not in lines[-1] and (line := stream.readline()):
-                lines.append(line.rstrip("\n"))
+                lines.append(line.decode().rstrip("\n"))
         finally:
             watch.cancel()
             watch.join()
