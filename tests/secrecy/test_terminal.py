@@ -21,7 +21,7 @@ from tests.loopback import LIMIT, Peer, PeerClosed, ScriptedServer, realtime_gre
 
 OBEYED = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))]
 KEPT = "\n\t"
-PROMPT = "\n> "
+PROMPT = "\n>"  # Its space may come behind an event that another thread writes just then.
 CLEAR, TITLE, FORGED = "\x1b[2J", "\x1b]0;owned\x07", "\r\nrtsync: all is well"
 HOSTILE = f"hey {CLEAR}{TITLE}{FORGED}\x9b31m\x90\b\b\x08\u202e{''.join(OBEYED)} you"
 COMMANDING = re.compile(f"[{re.escape(''.join(each for each in OBEYED if each not in KEPT))}]")
