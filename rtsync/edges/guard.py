@@ -31,7 +31,7 @@ from rtsync.edges.nested_tls import NestedTLS
 from rtsync.edges.receive_buffer import ReceiveBuffer
 from rtsync.vocabulary.errors import SendTimeout, UsageError, WaitTimeout
 
-__all__ = ["GuardedSocket", "LineBroken", "wait_ready"]
+__all__ = ["GuardedSocket", "LineBroken", "shut_down", "wait_ready"]
 
 _LULL = 1.0  # seconds without a byte, behind which a large buffer is given back
 # One TLS record. Longer writes would keep the reader out of the TLS layer for as long as they encrypt.
@@ -54,6 +54,14 @@ def _milliseconds(timeout: float | None) -> int | None:
 
 def _left(until: float | None) -> float | None:
     return None if until is None else max(0.0, until - time.monotonic())
+
+
+def shut_down(sock: socket.socket | NestedTLS) -> None:
+    """Shut the TCP connection down in both directions: rule 4. Threads: any, also where another one uses it."""
+    if isinstance(sock, ssl.SSLSocket):
+        super(ssl.SSLSocket, sock).shutdown(socket.SHUT_RDWR)
+    else:
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 def wait_ready(
@@ -349,10 +357,7 @@ class GuardedSocket:
         if self._dead is None:
             self._dead = why
         try:
-            if isinstance(self._sock, ssl.SSLSocket):
-                super(ssl.SSLSocket, self._sock).shutdown(socket.SHUT_RDWR)  # Rule 4.
-            else:
-                self._sock.shutdown(socket.SHUT_RDWR)
+            shut_down(self._sock)
         except OSError:
             pass
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import socket as sockets
-import ssl
 import struct
 import sys
 import threading
@@ -22,6 +21,7 @@ from typing import Any, Protocol
 
 from rtsync.bus import GAP, SessionDirectory
 from rtsync.edges import forks
+from rtsync.edges.guard import shut_down
 from rtsync.session.options import required_seconds
 from rtsync.session.session import RealtimeSession
 from rtsync.vocabulary.errors import BusUnavailable, ConfigurationError, FellBehind, RealtimeError, WaitTimeout
@@ -334,8 +334,6 @@ class _Relay:
             # With a reset, when the server closes it: a browser that is sending is told of no room from now on, and
             # would go on asking for some, for a minute.
             sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _RESET)
-            # Not SSLSocket.shutdown: that takes the TLS object away from under the thread that reads.
-            shutdown = sockets.socket.shutdown if isinstance(sock, ssl.SSLSocket) else type(sock).shutdown
-            shutdown(sock, sockets.SHUT_RDWR)
+            shut_down(sock)
         except Exception:
             logger.debug("a relay's connection had ended before it was cut")
