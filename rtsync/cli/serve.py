@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import time
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
@@ -12,13 +11,13 @@ import click
 from rtsync import ConfigurationError
 from rtsync.cli.outcome import EXIT_STATUSES
 from rtsync.cli.senses import Senses, key_in, sense_options
+from rtsync.edges.latch import Latch
 
 if TYPE_CHECKING:
     from rtsync.simulator import Brain, SimulatorServer
 
 __all__ = ["serve"]
 
-_A_DAY = 86400.0
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # what to connect to where all addresses are bound
 _KEY = "RTSYNC_SERVER_KEY"
 _BRAIN_KEY = "RTSYNC_BRAIN_KEY"
@@ -105,7 +104,7 @@ def serve(
         _start(server, host, port)
         manners = [*_mind(brain_url), *(about for about in (ears.about, getattr(voice, "about", "")) if about)]
         _announce(server, manners, key=f"${_KEY}" if require_key else "any", faults=faults)
-        _wait_for_ever()
+        Latch().wait()  # for ever: the signals end it
     except KeyboardInterrupt:
         click.echo("stopping", err=True)
     finally:
@@ -176,9 +175,3 @@ def _reachable(server: SimulatorServer, url: str) -> str:
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _wait_for_ever() -> NoReturn:
-    """Sleep, which signals interrupt on every platform."""
-    while True:
-        time.sleep(_A_DAY)

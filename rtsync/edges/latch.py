@@ -2,7 +2,8 @@
 
 ``threading.Event`` and ``Condition`` would do, but an exception that lands in their wait (Ctrl+C, Celery's soft time
 limit) can leave an inner lock held, and the thread that signals then hangs. Here every waiter sleeps on a raw lock of
-its own and no lock is shared, so nothing can be left held, and ringing is allowed in a signal handler.
+its own and no lock is shared, so nothing can be left held, and ringing is allowed in a signal handler. Nothing polls,
+but a main thread that sleeps looks up once a second for signals (``sleep_on``).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Callable
 
 from rtsync.vocabulary.deadline import Deadline
 
-__all__ = ["Bell", "Latch", "keep_daemons_asleep", "stay_asleep"]
+__all__ = ["Bell", "Latch", "keep_daemons_asleep", "sleep_on", "stay_asleep"]
 
+_LOOK_UP = 1.0  # seconds
 _asleep = 0.0  # seconds; not 0 once the program is ending
 
 
@@ -28,6 +30,27 @@ def stay_asleep() -> None:
     """Where a thread learns that its session has ended: keep a daemon thread of a program that is ending from it."""
     if _asleep and threading.current_thread().daemon:
         time.sleep(_asleep)
+
+
+def sleep_on(gate: threading.Lock, timeout: float | None) -> bool:
+    """Block until ``gate`` is free, and take it; at most ``timeout`` seconds. Returns whether it was taken.
+
+    The main thread, which runs Python's signal handlers, sleeps a second at a time: a signal that comes between
+    Python's last look for one and the kernel's sleep ends no sleep, nor does ``_thread.interrupt_main``, nor any signal
+    on Windows. A supervisor's SIGTERM in that moment would otherwise be lost.
+    """
+    if timeout is not None and timeout <= _LOOK_UP:
+        return gate.acquire(timeout=timeout)
+    if gate.acquire(timeout=_LOOK_UP):
+        return True
+    deadline = Deadline(None if timeout is None else timeout - _LOOK_UP)
+    if threading.current_thread() is not threading.main_thread():
+        left = deadline.remaining()
+        return gate.acquire(timeout=-1 if left is None else left)
+    while not gate.acquire(timeout=deadline.remaining(_LOOK_UP) or 0.0):
+        if deadline.passed:
+            return False
+    return True
 
 
 class Bell:
@@ -64,8 +87,7 @@ class Bell:
                 self._gates.append(gate)
                 if true():  # Asked again behind the append: the ring may have come just before it.
                     return True
-                left = deadline.remaining()
-                if gate.acquire(timeout=-1 if left is None else left):
+                if sleep_on(gate, deadline.remaining()):
                     stay_asleep()
             finally:
                 self._forget(gate)

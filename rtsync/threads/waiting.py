@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from rtsync.edges.latch import stay_asleep
+from rtsync.edges.latch import sleep_on, stay_asleep
 from rtsync.pure.history import Entry, History, Window
 from rtsync.pure.runs import Run
 from rtsync.vocabulary.deadline import Deadline
@@ -110,7 +110,7 @@ class Waiter:
         """Block until ``wake``, at most ``timeout`` seconds."""
         self.asleep = True
         try:
-            self.woken = self._gate.acquire(timeout=-1 if timeout is None else timeout)
+            self.woken = sleep_on(self._gate, timeout)
         finally:
             self.asleep = False
         stay_asleep()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-from rtsync.edges.latch import Bell, Latch
+import pytest
+
+from rtsync.edges import latch as latches
+from rtsync.edges.latch import Bell, Latch, sleep_on
 from tests.loopback import LIMIT
 from tests.session.service import spawn
 
@@ -174,3 +180,51 @@ def test_setting_and_waiting_race_a_thousand_times_and_nobody_is_forgotten() -> 
         waiting = spawn(latch.wait, LIMIT)
         latch.set()
         assert waiting.result()
+
+
+def interrupt_the_main_thread_in_its_sleep(stop: threading.Event) -> None:
+    """As a signal that comes in the moment before the sleep: its handler is due, and the sleep does not end by it."""
+    stat = Path(f"/proc/self/task/{threading.main_thread().native_id}/stat")
+    asleep = 0
+    while asleep < 20 and not stop.wait(0.002):
+        asleep = asleep + 1 if stat.read_text().rpartition(")")[2].split()[0] == "S" else 0
+    if asleep:
+        _thread.interrupt_main()
+
+
+@pytest.mark.parametrize("timeout", [None, 2 * LIMIT])
+def test_a_main_thread_hears_a_signal_that_does_not_end_its_sleep(timeout: float | None) -> None:
+    gate, over = threading.Lock(), threading.Event()
+    gate.acquire()
+    interrupting = spawn(interrupt_the_main_thread_in_its_sleep, over)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sleep_on(gate, timeout)
+    finally:
+        over.set()
+        interrupting.result()
+
+
+def in_the_main_thread(wait: Callable[[], bool]) -> bool:
+    return wait()
+
+
+def in_another_thread(wait: Callable[[], bool]) -> bool:
+    return bool(spawn(wait).result())
+
+
+@pytest.mark.parametrize("there", [in_the_main_thread, in_another_thread])
+def test_a_sleep_of_several_parts_is_as_long_as_it_was_to_be_and_ends_when_it_can(
+    there: Callable[[Callable[[], bool]], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latches, "_LOOK_UP", 0.01)
+    gate = threading.Lock()
+    gate.acquire()
+    began = time.monotonic()
+    assert not there(lambda: sleep_on(gate, 0.1))
+    assert time.monotonic() - began >= 0.1
+    for timeout in (None, LIMIT):
+        releasing = threading.Timer(0.1, gate.release)
+        releasing.start()
+        assert there(lambda timeout=timeout: sleep_on(gate, timeout))  # type: ignore[misc]
+        releasing.join()
