@@ -73,6 +73,16 @@ def test_a_turn_is_spoken_where_there_is_no_websocket(visit: Visit) -> None:
     assert visit.events("error") == []
 
 
+def test_what_is_said_while_the_connection_is_being_opened_is_heard(visit: Visit) -> None:
+    visit.run(
+        "const { fetch } = window;"
+        "window.fetch = (...given) => new Promise(done => setTimeout(done, 1000)).then(() => fetch(...given))"
+    )
+    visit.at("talk").click()
+    visit.until(lambda: visit.messages[:1] == [("user", "what is the weather in paris")])
+    assert visit.events("error") == []
+
+
 def test_a_turn_that_is_typed_is_answered_aloud_while_one_talks(visit: Visit) -> None:
     visit.run(
         "const silence = new AudioContext().createMediaStreamDestination().stream;"

@@ -115,8 +115,9 @@ async function stopTalking(why = "") {
     now.speaking = false;
     connection.send({ type: "input_audio_buffer.commit" });
     ask();
-  } else if (connection.state === "open") {
-    connection.send({ type: "input_audio_buffer.clear" });
+  } else {
+    connection.dropSound();
+    if (connection.state === "open") connection.send({ type: "input_audio_buffer.clear" });
   }
   onLevel(0);
   complain(why);

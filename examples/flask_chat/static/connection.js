@@ -1,6 +1,7 @@
 // One conversation with the server, which outlives its links: what the page sends stays here until it is confirmed, and
 // is sent again, with the same ids, over the next link. The server does what it knows already once.
 
+import { Backlog } from "./backlog.js";
 import { Socket, Stream } from "./links.js";
 
 const SHORTEST = 500, LONGEST = 8000;             // ms between attempts
@@ -26,7 +27,8 @@ export class Connection {
     this.id = kept.id;
     this.outbox = new Map(kept.outbox);           // By event_id, what is not confirmed.
     this.last = undefined;                        // Id of the last event that came.
-    this.sent = new Set();                        // Of these, what may have reached the server.
+    this.sent = new Set();                        // Of the outbox, what may have reached the server.
+    this.backlog = new Backlog();
     this.attempts = 0;
     this.state = "new";
     window.addEventListener("online", () => this.state === "waiting" && this.connect());
@@ -53,9 +55,15 @@ export class Connection {
     return this.outbox.has(event_id) && !this.sent.has(event_id);
   }
 
-  /** Send sound: now or not at all. */
+  /** Send sound, once: now, or when the connection is open, if that is soon. */
   sendSound(audio) {
-    if (this.state === "open") this.link.sendSound(audio);
+    this.backlog.add(audio);
+    if (this.state === "open") this.link.sendSound();
+  }
+
+  /** Forget what sound still waits here. */
+  dropSound() {
+    this.backlog.clear();
   }
 
   /** End the conversation; the next event begins another one. */
@@ -96,13 +104,14 @@ export class Connection {
   }
 
   openLink() {
-    const { base, id, last: after, headers, Link } = this;
+    const { base, id, last: after, headers, backlog, Link } = this;
     const link = this.link = new Link({
-      base, id, after, headers,
+      base, id, after, headers, backlog,
       types: new Set([...this.types, ...OURS]),
       onOpen: () => {
         this.patience = undefined;
         this.become("open");
+        this.link.sendSound();                    // Before what was asked for when it had been said.
         this.sendAll();
       },
       onEvent: event => this.take(event),
@@ -199,6 +208,7 @@ export class Connection {
     this.attempts = 0;
     this.outbox.clear();
     this.sent.clear();
+    this.backlog.clear();
     this.keep();
   }
 

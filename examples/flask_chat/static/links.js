@@ -1,14 +1,14 @@
 // Two ways to the server, for one conversation: a WebSocket, and where there is none (behind some proxies, or in an
 // application that has none), server-sent events one way and posts the other. Either tells `onOpen()`, `onEvent(event)`
-// and once `onClose(code, reason)`, with the close codes of the relay.
+// and once `onClose(code, reason)`, with the close codes of the relay. `sendSound()` takes from the `backlog` what can be
+// sent, and leaves the rest for the next time or the next link.
 
-const FULL = 256 * 1024;                          // bytes that wait in a socket: sound beyond them is dropped
-const CHUNKS = 60;                                // of sound that wait for a post: 2.4 s
+const FULL = 256 * 1024;                          // bytes that wait in a socket: more sound does not go into it
 const DONE = 1000, CUT = 1006, AGAIN = 1012;
 
 class Link {
-  constructor({ onOpen, onEvent, onClose }) {
-    Object.assign(this, { onOpen, onEvent, onClose });
+  constructor({ backlog, onOpen, onEvent, onClose }) {
+    Object.assign(this, { backlog, onOpen, onEvent, onClose });
     this.opened = this.over = false;
   }
 
@@ -21,6 +21,10 @@ class Link {
     if (this.over) return;
     this.close();
     this.onClose(code, reason);
+  }
+
+  sound() {
+    return { type: "input_audio_buffer.append", audio: this.backlog.take() };
   }
 }
 
@@ -40,8 +44,8 @@ export class Socket extends Link {
     this.socket.send(JSON.stringify(event));
   }
 
-  sendSound(audio) {
-    if (this.socket.bufferedAmount < FULL) this.send({ type: "input_audio_buffer.append", audio });
+  sendSound() {
+    while (!this.backlog.empty && this.socket.bufferedAmount < FULL) this.send(this.sound());
   }
 
   /** Tells no more: the session is being ended, and the server closes the socket with it. */
@@ -61,7 +65,7 @@ export class Stream extends Link {
     this.url = `${base}/sessions/${id}/events`;
     this.headers = { ...headers, "Content-Type": "application/json" };
     this.sending = Promise.resolve();             // One post after the other, so that the order is kept.
-    this.sound = [];
+    this.sounding = false;                        // Whether a post of sound is due; it takes along what comes meanwhile.
     this.source = new EventSource(`${this.url}?after=${encodeURIComponent(after || "")}`);
     this.source.onopen = () => this.open();
     this.source.onerror = () => this.end(CUT);    // `Connection` knows when to come again.
@@ -78,12 +82,14 @@ export class Stream extends Link {
     this.sending = this.sending.then(() => this.over || this.post(event));
   }
 
-  sendSound(audio) {
-    if (this.sound.push(audio) > CHUNKS) this.sound.shift();
-    if (this.sound.length > 1) return;            // One is on its way, and takes the others along.
-    this.sending = this.sending.then(() => {
-      const together = this.sound.splice(0).join("");   // Chunks of whole threes of bytes: base64 can be joined.
-      return this.over || this.post({ type: "input_audio_buffer.append", audio: together });
+  sendSound() {
+    if (this.sounding || this.backlog.empty) return;
+    this.sounding = true;
+    this.sending = this.sending.then(async () => {
+      this.sounding = false;
+      if (this.over || this.backlog.empty) return;
+      await this.post(this.sound());
+      this.sendSound();                           // Behind what else waits by now: nothing waits for a whole backlog.
     });
   }
 
