@@ -10,14 +10,15 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-LIMIT = 30.0  # seconds; reached only on failure
+from tests.process.programs import lines_until
+
+LIMIT = 45.0  # seconds; reached only on failure
 
 KEY = "sk-the-tests-own-secret"
 COMMAND = [sys.executable, "-W", "error", "-m", "rtsync"]
@@ -76,8 +77,6 @@ class Running:
             bufsize=0,  # What is read with a line and not yet asked for would be lost to `signal`.
             env=environment(variables),
         )
-        self._watch = threading.Timer(LIMIT, self.process.kill)  # so that a read in vain ends
-        self._watch.start()
 
     def __enter__(self) -> Self:
         return self
@@ -85,8 +84,6 @@ class Running:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watch.cancel()
-        self._watch.join()
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -96,13 +93,10 @@ class Running:
 
     def read_until(self, last: str) -> list[str]:
         """The lines of stdout up to and with the one that holds `last`."""
-        assert self.process.stdout is not None
-        lines: list[str] = []
-        for line in self.process.stdout:
-            lines.append(line.decode().rstrip("\n"))
-            if last in lines[-1]:
-                return lines
-        raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1].decode()}")
+        lines = lines_until(last, self.process.stdout, self.process.kill)
+        if last not in lines[-1]:
+            raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1].decode()}")
+        return lines
 
     def type(self, line: str) -> None:
         """Write a line into its stdin."""

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, Any, Self
 
 from tests.conftest import PROJECT
 
-__all__ = ["LIMIT", "Ended", "Program", "environment", "run"]
+__all__ = ["LIMIT", "Ended", "Program", "environment", "lines_until", "run"]
 
 LIMIT = 45.0  # seconds; reached only on failure
 # From 3.12 on Python warns of every fork of a process with threads, which is what is tested here.
@@ -37,6 +37,21 @@ class Ended:
         """What it printed last, as JSON; it must have ended well and complained of nothing."""
         assert (self.status, self.err) == (0, ""), self
         return json.loads(self.out.splitlines()[-1])
+
+
+def lines_until(last: str, stream: IO[bytes] | None, kill: Callable[[], object]) -> list[str]:
+    """What a program says up to the line that holds `last`, or up to its end; `kill` ends one that does not say it."""
+    assert stream is not None
+    lines = [""]
+    watch = threading.Timer(LIMIT, kill)
+    watch.start()
+    try:
+        while last not in lines[-1] and (line := stream.readline()):
+            lines.append(line.decode().rstrip("\n"))
+    finally:
+        watch.cancel()
+        watch.join()
+    return lines[1:] or lines
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +96,7 @@ class Program:
 
     def read_until(self, last: str) -> str:
         """Read stdout up to the line that holds `last`, and return that line."""
-        lines = self._lines(self.process.stdout, last)
+        lines = lines_until(last, self.process.stdout, self._kill)
         if last not in lines[-1]:
             raise AssertionError(f"{last!r} never came: {lines}, stderr: {self.process.communicate()[1].decode()}")
         self._started = time.monotonic()
@@ -89,7 +104,7 @@ class Program:
 
     def read_error(self, last: str) -> str:
         """Read stderr up to the line that holds `last`, and return that line."""
-        lines = self._lines(self.process.stderr, last)
+        lines = lines_until(last, self.process.stderr, self._kill)
         assert last in lines[-1], f"{last!r} never came: {lines}"
         return lines[-1]
 
@@ -102,20 +117,6 @@ class Program:
         """Wait for its end; `seconds` counts from the last signal or line that was read, or from its start."""
         out, err = self.process.communicate(timeout=LIMIT)
         return Ended(self.process.returncode, out.decode(), err.decode(), time.monotonic() - self._started)
-
-    def _lines(self, stream: IO[bytes] | None, last: str) -> list[str]:
-        """What it says up to the line that holds `last`, or up to its end."""
-        assert stream is not None
-        lines = [""]
-        watch = threading.Timer(LIMIT, self._kill)  # so that a read in vain ends
-        watch.start()
-        try:
-            while last not in lines[-1] and (line := stream.readline()):
-                lines.append(line.decode().rstrip("\n"))
-        finally:
-            watch.cancel()
-            watch.join()
-        return lines
 
     def _kill(self) -> None:
         try:
