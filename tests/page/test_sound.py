@@ -140,24 +140,22 @@ def test_sound_is_the_same_in_base64_and_back(page: Visit) -> None:
     assert page.do(script, written) == [written, [0, 1, -1, 32_767, -32_768]]
 
 
-BACKLOG = """
-    const { Backlog } = await import('/static/backlog.js');
-    const backlog = new Backlog();
-    const add = (from, to) => { for (let n = from; n < to; n++) backlog.add(String(n).padStart(4, '0')); };
-    const all = () => { const taken = []; while (!backlog.empty) taken.push(backlog.take()); return taken; };
+QUEUE = """
+    const { SoundQueue } = await import('/static/sound_queue.js');
+    const queue = new SoundQueue();
+    const add = (from, to) => { for (let n = from; n < to; n++) queue.add(String(n).padStart(4, '0')); };
+    const all = () => { const taken = []; while (!queue.empty) taken.push(queue.take()); return taken; };
 """
 
 
 def test_sound_waits_in_order_and_goes_in_pieces_that_the_server_takes(page: Visit) -> None:
-    first, second = page.do(f"{BACKLOG} add(0, 100); const first = all(); add(100, 101); return [first, all()];")
+    first, second = page.do(f"{QUEUE} add(0, 100); const first = all(); add(100, 101); return [first, all()];")
     assert "".join(first) == "".join(f"{number:04}" for number in range(100))
     assert [len(piece) for piece in first] == [60 * 4, 40 * 4]
     assert second == ["0100"]
 
 
 def test_of_sound_that_waits_the_last_five_seconds_are_kept_until_it_is_dropped(page: Visit) -> None:
-    kept, dropped = page.do(
-        f"{BACKLOG} add(0, 1000); const kept = all(); add(0, 9); backlog.clear(); return [kept, all()]"
-    )
+    kept, dropped = page.do(f"{QUEUE} add(0, 1000); const kept = all(); add(0, 9); queue.clear(); return [kept, all()]")
     assert "".join(kept) == "".join(f"{number:04}" for number in range(1000 - 5 * 25, 1000))
     assert dropped == []

@@ -1,7 +1,7 @@
 // One conversation with the server, which outlives its links: what the page sends stays here until it is confirmed, and
 // is sent again, with the same ids, over the next link. The server does what it knows already once.
 
-import { Backlog } from "./backlog.js";
+import { SoundQueue } from "./sound_queue.js";
 import { Socket, Stream } from "./links.js";
 
 const SHORTEST = 500, LONGEST = 8000;             // ms between attempts
@@ -28,7 +28,7 @@ export class Connection {
     this.outbox = new Map(kept.outbox);           // By event_id, what is not confirmed.
     this.last = undefined;                        // Id of the last event that came.
     this.sent = new Set();                        // Of the outbox, what may have reached the server.
-    this.backlog = new Backlog();
+    this.sounds = new SoundQueue();
     this.attempts = 0;
     this.state = "new";
     window.addEventListener("online", () => this.state === "waiting" && this.connect());
@@ -57,13 +57,13 @@ export class Connection {
 
   /** Send sound, once: now, or when the connection is open, if that is soon. */
   sendSound(audio) {
-    this.backlog.add(audio);
+    this.sounds.add(audio);
     if (this.state === "open") this.link.sendSound();
   }
 
   /** Forget what sound still waits here. */
   dropSound() {
-    this.backlog.clear();
+    this.sounds.clear();
   }
 
   /** End the conversation; the next event begins another one. */
@@ -104,9 +104,9 @@ export class Connection {
   }
 
   openLink() {
-    const { base, id, last: after, headers, backlog, Link } = this;
+    const { base, id, last: after, headers, sounds, Link } = this;
     const link = this.link = new Link({
-      base, id, after, headers, backlog,
+      base, id, after, headers, sounds,
       types: new Set([...this.types, ...OURS]),
       onOpen: () => {
         this.patience = undefined;
@@ -208,7 +208,7 @@ export class Connection {
     this.attempts = 0;
     this.outbox.clear();
     this.sent.clear();
-    this.backlog.clear();
+    this.sounds.clear();
     this.keep();
   }
 

@@ -1,14 +1,14 @@
 // Two ways to the server, for one conversation: a WebSocket, and where there is none (behind some proxies, or in an
 // application that has none), server-sent events one way and posts the other. Either tells `onOpen()`, `onEvent(event)`
-// and once `onClose(code, reason)`, with the close codes of the relay. `sendSound()` takes from the `backlog` what can be
-// sent, and leaves the rest for the next time or the next link.
+// and once `onClose(code, reason)`, with the close codes of the relay. `sendSound()` takes what can be sent from the queue
+// `sounds`, and leaves the rest for the next time or the next link.
 
 const FULL = 256 * 1024;                          // bytes that wait in a socket: more sound does not go into it
 const DONE = 1000, CUT = 1006, AGAIN = 1012;
 
 class Link {
-  constructor({ backlog, onOpen, onEvent, onClose }) {
-    Object.assign(this, { backlog, onOpen, onEvent, onClose });
+  constructor({ sounds, onOpen, onEvent, onClose }) {
+    Object.assign(this, { sounds, onOpen, onEvent, onClose });
     this.opened = this.over = false;
   }
 
@@ -24,7 +24,7 @@ class Link {
   }
 
   sound() {
-    return { type: "input_audio_buffer.append", audio: this.backlog.take() };
+    return { type: "input_audio_buffer.append", audio: this.sounds.take() };
   }
 }
 
@@ -45,7 +45,7 @@ export class Socket extends Link {
   }
 
   sendSound() {
-    while (!this.backlog.empty && this.socket.bufferedAmount < FULL) this.send(this.sound());
+    while (!this.sounds.empty && this.socket.bufferedAmount < FULL) this.send(this.sound());
   }
 
   /** Tells no more: the session is being ended, and the server closes the socket with it. */
@@ -65,7 +65,7 @@ export class Stream extends Link {
     this.url = `${base}/sessions/${id}/events`;
     this.headers = { ...headers, "Content-Type": "application/json" };
     this.sending = Promise.resolve();             // One post after the other, so that the order is kept.
-    this.sounding = false;                        // Whether a post of sound is due; it takes along what comes meanwhile.
+    this.sounding = false;                        // Whether a post of sound is due; it takes along what comes.
     this.source = new EventSource(`${this.url}?after=${encodeURIComponent(after || "")}`);
     this.source.onopen = () => this.open();
     this.source.onerror = () => this.end(CUT);    // `Connection` knows when to come again.
@@ -83,13 +83,13 @@ export class Stream extends Link {
   }
 
   sendSound() {
-    if (this.sounding || this.backlog.empty) return;
+    if (this.sounding || this.sounds.empty) return;
     this.sounding = true;
     this.sending = this.sending.then(async () => {
       this.sounding = false;
-      if (this.over || this.backlog.empty) return;
+      if (this.over || this.sounds.empty) return;
       await this.post(this.sound());
-      this.sendSound();                           // Behind what else waits by now: nothing waits for a whole backlog.
+      this.sendSound();                           // Behind what else waits by now: nothing waits for a whole queue.
     });
   }
 

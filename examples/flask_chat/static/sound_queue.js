@@ -4,7 +4,7 @@
 const MOST = 125;                                 // chunks of 40 ms: 5 s
 const PIECE = 60;                                 // of them in one event: 2.4 s, which the gate lets through
 
-export class Backlog {
+export class SoundQueue {
   constructor() {
     this.chunks = [];
   }
