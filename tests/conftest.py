@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -24,6 +25,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 # Properties are checked without a clock: the machine may be busy.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+# A shell has its background jobs, and what they start, ignore Ctrl+C. The programs that are interrupted here hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def without_coverage() -> dict[str, str]:
