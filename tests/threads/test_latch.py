@@ -188,7 +188,7 @@ def interrupt_the_main_thread_in_its_sleep(stop: threading.Event) -> None:
     asleep = 0
     while asleep < 20 and not stop.wait(0.002):
         asleep = asleep + 1 if stat.read_text().rpartition(")")[2].split()[0] == "S" else 0
-    if asleep:
+    if asleep == 20:
         _thread.interrupt_main()
 
 

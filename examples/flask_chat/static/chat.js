@@ -97,6 +97,7 @@ async function cutShort() {
 
 async function talk() {
   complain("");
+  connection.dropSound();     // What a slow connection did not take of the last time.
   $("talk").disabled = true;
   try {
     await voice.start();

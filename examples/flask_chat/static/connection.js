@@ -1,8 +1,8 @@
 // One conversation with the server, which outlives its links: what the page sends stays here until it is confirmed, and
 // is sent again, with the same ids, over the next link. The server does what it knows already once.
 
-import { SoundQueue } from "./sound_queue.js";
 import { Socket, Stream } from "./links.js";
+import { SoundQueue } from "./sound_queue.js";
 
 const SHORTEST = 500, LONGEST = 8000;             // ms between attempts
 const MOST = 6;                                   // attempts to begin a conversation
